@@ -1,0 +1,152 @@
+/**
+ * The one table of error codes, and the only error class that leaves this program.
+ *
+ * Runs on every thread. Structured clone drops an error's class and code, so an error crosses a thread
+ * boundary as data (`toErrorData`) and is raised again on the other side (`fromErrorData`).
+ * Match on `code`, never on the class or the message.
+ */
+
+/** Process exit codes, as promised to schedulers. */
+export const EXIT = {
+  ok: 0,
+  config: 1,
+  connection: 2,
+  transfer: 3,
+  validation: 4,
+  cancelled: 5,
+  state: 6,
+  io: 7,
+} as const;
+
+/** What each code means to the process (`exit`) and to a scheduler (`retryable`: the same command may succeed later). */
+const CODES = {
+  CONFIG_NOT_FOUND: { exit: EXIT.config, retryable: false },
+  CONFIG_SYNTAX: { exit: EXIT.config, retryable: false },
+  CONFIG_INVALID: { exit: EXIT.config, retryable: false },
+  CONFIG_VARIABLE_UNSET: { exit: EXIT.config, retryable: false },
+  USAGE: { exit: EXIT.config, retryable: false },
+  UNSUPPORTED: { exit: EXIT.config, retryable: false },
+  SOURCE_UNREACHABLE: { exit: EXIT.connection, retryable: true },
+  SOURCE_LOGIN_FAILED: { exit: EXIT.connection, retryable: false },
+  SOURCE_DATABASE_UNKNOWN: { exit: EXIT.connection, retryable: false },
+  SOURCE_TLS: { exit: EXIT.connection, retryable: false },
+  SOURCE_CONNECTION_LOST: { exit: EXIT.connection, retryable: true },
+  TARGET_UNREACHABLE: { exit: EXIT.connection, retryable: true },
+  TARGET_LOGIN_FAILED: { exit: EXIT.connection, retryable: false },
+  TARGET_DATABASE_UNKNOWN: { exit: EXIT.connection, retryable: false },
+  TARGET_TLS: { exit: EXIT.connection, retryable: false },
+  TARGET_CONNECTION_LOST: { exit: EXIT.connection, retryable: true },
+  SOURCE_PERMISSION: { exit: EXIT.transfer, retryable: false },
+  SOURCE_QUERY: { exit: EXIT.transfer, retryable: false },
+  SOURCE_TRANSIENT: { exit: EXIT.transfer, retryable: true },
+  TARGET_PERMISSION: { exit: EXIT.transfer, retryable: false },
+  TARGET_QUERY: { exit: EXIT.transfer, retryable: false },
+  TARGET_TRANSIENT: { exit: EXIT.transfer, retryable: true },
+  TABLE_NOT_FOUND: { exit: EXIT.config, retryable: false },
+  TYPE_UNSUPPORTED: { exit: EXIT.transfer, retryable: false },
+  VALUE_UNREPRESENTABLE: { exit: EXIT.transfer, retryable: false },
+  VALUE_TOO_LARGE: { exit: EXIT.transfer, retryable: false },
+  SCHEMA_CONFLICT: { exit: EXIT.transfer, retryable: false },
+  PROTOCOL: { exit: EXIT.transfer, retryable: true },
+  WORKER_DIED: { exit: EXIT.transfer, retryable: true },
+  TABLES_FAILED: { exit: EXIT.transfer, retryable: true },
+  ROW_COUNT_MISMATCH: { exit: EXIT.validation, retryable: false },
+  CANCELLED: { exit: EXIT.cancelled, retryable: true },
+  STATE_INVALID: { exit: EXIT.state, retryable: false },
+  IO: { exit: EXIT.io, retryable: true },
+  INTERNAL: { exit: EXIT.transfer, retryable: false },
+} as const satisfies Record<string, { exit: number; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof CODES;
+
+/** Where an error happened; every part that is known is printed. */
+export interface ErrorPlace {
+  table?: string;
+  column?: string;
+  key?: string;
+  partition?: number;
+}
+
+/** An error as plain data: what crosses threads and what `--output-json` prints. */
+export interface ErrorData extends ErrorPlace {
+  code: ErrorCode;
+  message: string;
+  /** What a person can do about it. */
+  remedy?: string;
+  /** The server's own code: SQLSTATE of PostgreSQL, or error number of SQL Server. */
+  serverCode?: string;
+  stack?: string;
+}
+
+/** The program's own error. `message` says what went wrong, `remedy` what to do about it. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  readonly remedy: string | undefined;
+  readonly serverCode: string | undefined;
+  readonly place: ErrorPlace;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    detail: ErrorPlace & { remedy?: string; serverCode?: string; cause?: unknown } = {},
+  ) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.name = 'AppError';
+    this.code = code;
+    this.remedy = detail.remedy;
+    this.serverCode = detail.serverCode;
+    const { table, column, key, partition } = detail;
+    this.place = {
+      ...(table !== undefined && { table }),
+      ...(column !== undefined && { column }),
+      ...(key !== undefined && { key }),
+      ...(partition !== undefined && { partition }),
+    };
+  }
+}
+
+/** @returns the process exit code for an error; anything unknown is an internal transfer error. */
+export function exitCodeOf(error: unknown): number {
+  return CODES[toErrorData(error).code].exit;
+}
+
+/** @returns whether running the same command again may succeed without anyone changing anything. */
+export function isRetryable(error: unknown): boolean {
+  return CODES[toErrorData(error).code].retryable;
+}
+
+/** Flattens any thrown value to data that structured clone and JSON both keep. */
+export function toErrorData(error: unknown): ErrorData {
+  if (error instanceof AppError) {
+    return {
+      code: error.code,
+      message: error.message,
+      ...error.place,
+      ...(error.remedy !== undefined && { remedy: error.remedy }),
+      ...(error.serverCode !== undefined && { serverCode: error.serverCode }),
+      ...(error.stack !== undefined && { stack: error.stack }),
+    };
+  }
+  if (error instanceof Error) {
+    return {
+      code: 'INTERNAL',
+      message: error.message || error.name,
+      ...(error.stack !== undefined && { stack: error.stack }),
+    };
+  }
+  return { code: 'INTERNAL', message: String(error) };
+}
+
+/** Raises error data again as an `AppError`, keeping the stack of the thread it came from. */
+export function fromErrorData(data: ErrorData): AppError {
+  const { code, message, stack, ...detail } = data;
+  const error = new AppError(code, message, detail);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+/** @returns `error` with the place filled in where it was not known yet. */
+export function atPlace(error: unknown, place: ErrorPlace): AppError {
+  const data = toErrorData(error);
+  return fromErrorData({ ...place, ...data });
+}

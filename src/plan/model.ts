@@ -1,0 +1,53 @@
+/**
+ * The plan of a run as plain data: made on the main thread, structured-cloned to the workers.
+ */
+import type { CopyField } from '../types/family.js';
+
+export interface PlannedColumn {
+  sourceName: string;
+  targetName: string;
+  /** SQL Server type as declared, for messages and reports: `decimal(18,4)`, `nvarchar(max)`. */
+  sourceType: string;
+  pgType: string;
+  field: CopyField;
+  /** T-SQL expression in the read query. */
+  selectExpression: string;
+  nullable: boolean;
+  /** 0-based position in the identifying key, or -1. */
+  keyPosition: number;
+}
+
+export interface TablePlan {
+  /** Index of this table in the plan; work items refer to it. */
+  index: number;
+  source: { schema: string; name: string };
+  target: { schema: string; name: string };
+  columns: PlannedColumn[];
+  /** The identifying key in index order, as source column names; empty where there is none. */
+  keyColumns: string[];
+  /** Target names of the primary key to create, empty where the source has none. */
+  primaryKey: string[];
+  approximateRows: number;
+  /** Rows per chunk: one COPY in one transaction. */
+  chunkRows: number;
+  /** Name of the row hash column to add and fill, or null. */
+  rowHashColumn: string | null;
+  /** True where the target table is UNLOGGED while it is loaded. */
+  unlogged: boolean;
+  /** What the mapping loses or leaves out, in words, for the result. */
+  notes: string[];
+}
+
+/** A key range of a table: lower < key <= upper in the source's own order; null is open. Values are exact key texts. */
+export interface Partition {
+  table: number;
+  partition: number;
+  lower: string[] | null;
+  upper: string[] | null;
+}
+
+/** One statement with its nvarchar parameters, ready for sp_executesql. */
+export interface SourceQuery {
+  sql: string;
+  parameters: { name: string; value: string }[];
+}

@@ -1,0 +1,55 @@
+/**
+ * What the source catalog says of a table: plain data that crosses threads.
+ *
+ * Written by `catalog.ts` on the main thread, read by planning, DDL and the readers.
+ */
+
+/** One column, as `sys.columns` and `sys.types` describe it, alias types already resolved. */
+export interface SourceColumn {
+  name: string;
+  /** 1-based position among the table's columns, gaps closed. */
+  ordinal: number;
+  /** System type name in lower case (`nvarchar`, `decimal`, `geometry`, ...); an alias type's base type. */
+  type: string;
+  /** The type's name as declared (`sysname`, `dbo.PhoneNumber`); equal to `type` for a system type. */
+  declaredType: string;
+  /** `sys.columns.max_length`: bytes, -1 for (max); nchar/nvarchar count two per character. */
+  maxLengthBytes: number;
+  precision: number;
+  scale: number;
+  nullable: boolean;
+  collation: string | null;
+  /** Identity seed, increment and last value as decimal text, or null. */
+  identity: { seed: string; increment: string; lastValue: string | null } | null;
+  computed: { definition: string; persisted: boolean } | null;
+}
+
+/** A set of NOT NULL columns that identifies a row, in index order. */
+export interface SourceKey {
+  name: string;
+  kind: 'primary key' | 'unique constraint' | 'unique index';
+  clustered: boolean;
+  columns: string[];
+}
+
+export interface SourceTable {
+  schema: string;
+  name: string;
+  objectId: number;
+  columns: SourceColumn[];
+  primaryKey: SourceKey | null;
+  /** Every unique key and unfiltered unique index over NOT NULL columns other than the primary key, smallest first. */
+  uniqueKeys: SourceKey[];
+  /** From the catalog's partition statistics: close, not exact. */
+  approximateRows: number;
+}
+
+/** @returns `schema.name`, for people; use `quote` from `sql.ts` inside statements. */
+export function tableLabel(table: { schema: string; name: string }): string {
+  return `${table.schema}.${table.name}`;
+}
+
+/** @returns the columns that identify a row: the primary key, else the first unique key, else null. */
+export function identifyingKey(table: SourceTable): SourceKey | null {
+  return table.primaryKey ?? table.uniqueKeys[0] ?? null;
+}
