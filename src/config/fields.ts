@@ -1,0 +1,64 @@
+/**
+ * The kinds of value a configuration key may hold.
+ *
+ * Runs on the main thread only. Each builder gives every one of its checks the same message: what would be
+ * right ("a whole number from 1 to 65535"), so that an issue's message is the expectation, whatever failed.
+ */
+import * as v from 'valibot';
+
+function describe(description: string, unit: string, why: string): string {
+  const withUnit = unit === '' ? description : `${description} (${unit})`;
+  return why === '' ? withUnit : `${withUnit}. Default: ${why}.`;
+}
+
+/** A whole number from `min` to `max`, inclusive. */
+export function whole(min: number, max: number, description: string, unit = '', why = '') {
+  const expected = `a whole number from ${min} to ${max}`;
+  return v.pipe(
+    v.number(expected),
+    v.integer(expected),
+    v.minValue(min, expected),
+    v.maxValue(max, expected),
+    v.description(describe(description, unit, why)),
+  );
+}
+
+/** Text of 1 to `maxLength` characters. */
+export function text(maxLength: number, description: string, why = '') {
+  const expected = `text of 1 to ${maxLength} characters (in quotes if it looks like a number)`;
+  return v.pipe(
+    v.string(expected),
+    v.minLength(1, expected),
+    v.maxLength(maxLength, expected),
+    v.regex(/^[^\u0000]*$/u, expected),
+    v.description(describe(description, '', why)),
+  );
+}
+
+/** Text that is never printed; may be empty, for servers that ask for none. */
+export function secret(description: string) {
+  const expected = 'text (in quotes if it looks like a number)';
+  return v.pipe(v.string(expected), v.description(description));
+}
+
+/** true or false. */
+export function flag(description: string, why = '') {
+  return v.pipe(v.boolean('true or false'), v.description(describe(description, '', why)));
+}
+
+/** One of a few words. */
+export function choice<const T extends readonly string[]>(words: T, description: string, why = '') {
+  return v.pipe(
+    v.picklist(words, `one of ${words.join(', ')}`),
+    v.description(describe(description, '', why)),
+  );
+}
+
+/** A list of table name patterns. */
+export function patterns(description: string) {
+  const expected = 'a list of table name patterns, such as "sales_*" or "dbo.orders"';
+  return v.pipe(
+    v.array(v.pipe(v.string(expected), v.minLength(1, expected)), expected),
+    v.description(description),
+  );
+}

@@ -1,0 +1,95 @@
+/**
+ * What a run tells the outside while it works, and what it leaves behind.
+ *
+ * Plain data, made on the main thread by the engine and read by `observe/` and `commands/`.
+ */
+import type { ErrorData } from '../errors.js';
+import type { Partition, TablePlan } from '../plan/model.js';
+
+/** The stages of a run, in order. */
+export type RunPhase = 'connect' | 'plan' | 'prepare' | 'transfer' | 'finalize' | 'done';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** A log line's further fields; numbers carry their unit in the name. Never secrets. */
+export type LogFields = Record<string, string | number | boolean | null>;
+
+/** Tables are named `schema.table`, as in the source (`tableLabel`). */
+export type RunEvent =
+  | { kind: 'run-started'; runId: string; tables: { table: string; approximateRows: number }[] }
+  | { kind: 'phase'; phase: RunPhase }
+  | { kind: 'table-started'; table: string; partitions: number }
+  /** `rows` and `bytes` (of COPY data) are the table's totals so far, committed. */
+  | { kind: 'rows'; table: string; rows: number; bytes: number }
+  | { kind: 'table-finished'; table: string; rows: number; bytes: number; durationMs: number }
+  | { kind: 'table-failed'; table: string; error: ErrorData }
+  /** Something done once to a table: `primary key`, `set logged`, `analyze`, ... */
+  | { kind: 'step'; step: string; table: string; name: string; durationMs: number }
+  /** Something a person should know at the end: what a mapping loses, what was not created. */
+  | { kind: 'note'; table?: string; text: string }
+  | { kind: 'log'; level: LogLevel; message: string; fields?: LogFields };
+
+export type RunEventHandler = (event: RunEvent) => void;
+
+/** How a table ended: `skipped` was never begun because the run ended first. */
+export type TableStatus = 'success' | 'failed' | 'skipped' | 'planned';
+
+export interface TableOutcome {
+  /** `schema.table` of the source. */
+  table: string;
+  /** `schema.table` of the target. */
+  target: string;
+  status: TableStatus;
+  /** Rows committed in the target. */
+  rows: number;
+  /** Bytes of COPY data committed. */
+  bytes: number;
+  durationMs: number;
+  notes: string[];
+  error?: ErrorData;
+}
+
+export interface StepOutcome {
+  step: string;
+  table: string;
+  name: string;
+  durationMs: number;
+  error?: ErrorData;
+}
+
+/** A chosen size and why it is that. */
+export interface SizeLine {
+  name: string;
+  value: number;
+  unit: string;
+  reason: string;
+}
+
+/** What a dry run found: everything the run would do, nothing of it done. */
+export interface DryRun {
+  tables: {
+    plan: TablePlan;
+    partitions: Partition[];
+    /** What the mode would do to the target first, in words: `drops public.orders (12 rows)`. */
+    actions: string[];
+  }[];
+  sizes: SizeLine[];
+}
+
+/** What `runMigration` resolves to; it rejects only where no table was begun. */
+export interface RunOutcome {
+  runId: string;
+  tables: TableOutcome[];
+  steps: StepOutcome[];
+  notes: string[];
+  /** Why the run as a whole did not succeed: cancelled, a lost connection, TABLES_FAILED. */
+  error?: ErrorData;
+  /** Present for a dry run only. */
+  dryRun?: DryRun;
+}
+
+export interface RunOptions {
+  signal: AbortSignal;
+  onEvent: RunEventHandler;
+  dryRun: boolean;
+}
