@@ -22,6 +22,8 @@ export interface SourceColumn {
   /** Identity seed, increment and last value as decimal text, or null. */
   identity: { seed: string; increment: string; lastValue: string | null } | null;
   computed: { definition: string; persisted: boolean } | null;
+  /** Why this login would not get the stored values, where it would not: `Always Encrypted`, `dynamic data masking`. */
+  unreadable?: string;
 }
 
 /** A set of NOT NULL columns that identifies a row, in index order. */
@@ -36,6 +38,8 @@ export interface SourceTable {
   schema: string;
   name: string;
   objectId: number;
+  /** `external` and `graph` tables have parts that a SELECT by column name does not give; planning refuses them. */
+  kind: 'table' | 'external' | 'graph';
   columns: SourceColumn[];
   primaryKey: SourceKey | null;
   /** Every unique key and unfiltered unique index over NOT NULL columns other than the primary key, smallest first. */

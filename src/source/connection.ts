@@ -1,0 +1,202 @@
+/**
+ * Connections to SQL Server: login, encryption, isolation, and small queries. Bulk reads take the tedious
+ * connection from here and drain it through `src/tds`.
+ *
+ * Runs on the main thread and in the reader workers.
+ */
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from 'tedious';
+import { AppError } from '../errors.js';
+import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
+
+export { sourceError } from './errors.js';
+
+export type SourceIsolation = 'read_committed' | 'snapshot' | 'read_uncommitted';
+
+/** The parts of the config's `source` a connection needs; plain data, so that workers can be given it. */
+export interface SourceOptions {
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  password: string;
+  encrypt: boolean;
+  trust_server_cert: boolean;
+  /** PEM file of the certificate authorities to trust instead of the system's. */
+  ca_file?: string | null | undefined;
+  isolation: SourceIsolation;
+  connect_timeout_seconds: number;
+  /** 0: no limit. Applies to the small queries; a bulk read has none. */
+  request_timeout_seconds: number;
+  packet_size_bytes: number;
+}
+
+export interface QueryParameter {
+  name: string;
+  value: string | number | null;
+}
+
+/** One session on the source. Runs one statement at a time. */
+export interface SourceConnection {
+  /** For the bulk reading seam of `src/tds`. */
+  readonly connection: Connection;
+  /**
+   * Runs a statement with a small result. Strings travel as nvarchar, whole numbers as int or bigint.
+   * Select bigint and decimal values as nvarchar: tedious rounds decimals.
+   *
+   * @throws AppError as `sourceError` names it.
+   */
+  query(sql: string, parameters?: readonly QueryParameter[]): Promise<Record<string, unknown>[]>;
+  close(): Promise<void>;
+}
+
+const ISOLATION = {
+  read_committed: ISOLATION_LEVEL.READ_COMMITTED,
+  snapshot: ISOLATION_LEVEL.SNAPSHOT,
+  read_uncommitted: ISOLATION_LEVEL.READ_UNCOMMITTED,
+} as const;
+
+/**
+ * Logs in with SQL authentication and sets the session up.
+ *
+ * @throws AppError SOURCE_LOGIN_FAILED, SOURCE_DATABASE_UNKNOWN, SOURCE_TLS, SOURCE_UNREACHABLE, IO (CA file), or
+ * SOURCE_QUERY where SNAPSHOT is asked for and the database does not allow it.
+ */
+export async function connectSource(options: SourceOptions): Promise<SourceConnection> {
+  const connection = new Connection(configuration(options));
+  const numbers: number[] = [];
+  let encrypted = false;
+  const onErrorMessage = (token: { number: number }): void => {
+    numbers.push(token.number);
+  };
+  const onDebug = (line: string): void => {
+    if (line.startsWith('TLS negotiated')) encrypted = true;
+  };
+  connection.on('errorMessage', onErrorMessage);
+  connection.on('debug', onDebug);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      connection.once('error', reject);
+      connection.connect((error) => (error ? reject(error) : resolve()));
+    });
+  } catch (error) {
+    connection.on('error', () => {});
+    connection.close();
+    throw connectError(error, options, numbers);
+  } finally {
+    connection.removeListener('errorMessage', onErrorMessage);
+    connection.removeListener('debug', onDebug);
+  }
+  const source = new OpenConnection(connection);
+  try {
+    if (options.encrypt && !encrypted) {
+      // tedious goes on in the clear when a server says that it can't encrypt.
+      throw new AppError('SOURCE_TLS', `SQL Server at ${options.host}:${options.port} offers no encryption`, {
+        remedy: 'Give the server a certificate, or, on a network you trust, set source.encrypt: false.',
+      });
+    }
+    if (options.isolation === 'snapshot') await requireSnapshot(source, options.database);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+  return source;
+}
+
+function configuration(options: SourceOptions): ConnectionConfiguration {
+  return {
+    server: options.host,
+    authentication: { type: 'default', options: { userName: options.user, password: options.password } },
+    options: {
+      port: options.port,
+      database: options.database,
+      appName: 'mssql-pg-migrate',
+      encrypt: options.encrypt,
+      trustServerCertificate: options.trust_server_cert,
+      ...(options.ca_file && { cryptoCredentialsDetails: { ca: readCa(options.ca_file) } }),
+      // Node warns about an IP address as TLS server name; where nothing is verified any name will do.
+      ...(options.trust_server_cert && isIP(options.host) !== 0 && { serverName: 'sqlserver' }),
+      connectTimeout: options.connect_timeout_seconds * 1000,
+      requestTimeout: options.request_timeout_seconds * 1000,
+      packetSize: options.packet_size_bytes,
+      connectionIsolationLevel: ISOLATION[options.isolation],
+      isolationLevel: ISOLATION[options.isolation],
+      // Retrying is the engine's business, and tedious takes an unknown database (4060) for a passing trouble.
+      maxRetriesOnTransientErrors: 0,
+      useUTC: true,
+      textsize: 2147483647,
+    },
+  };
+}
+
+function readCa(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new AppError('IO', `source.ca_file ${file} can't be read: ${(error as Error).message}`, {
+      remedy: 'Give the path of a PEM file that this process may read.',
+      cause: error,
+    });
+  }
+}
+
+async function requireSnapshot(source: SourceConnection, database: string): Promise<void> {
+  const [row] = await source.query(
+    'SELECT d.snapshot_isolation_state FROM sys.databases AS d WHERE d.database_id = DB_ID()',
+  );
+  if (Number(row?.snapshot_isolation_state) !== 1) throw snapshotNotAllowed({}, undefined, database);
+}
+
+class OpenConnection implements SourceConnection {
+  readonly connection: Connection;
+  #lost: unknown;
+  #ended = false;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+    connection.removeAllListeners('error');
+    // Without a listener a lost connection would end the process; the running request is told as well.
+    connection.on('error', (error) => {
+      this.#lost ??= error;
+    });
+    connection.once('end', () => {
+      this.#ended = true;
+    });
+  }
+
+  query(sql: string, parameters: readonly QueryParameter[] = []): Promise<Record<string, unknown>[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) {
+        const lost = this.#lost ?? new Error('the connection is closed');
+        reject(
+          new AppError('SOURCE_CONNECTION_LOST', `The connection to the source was lost: ${String(lost)}`),
+        );
+        return;
+      }
+      const rows: Record<string, unknown>[] = [];
+      const request = new Request(sql, (error) => (error ? reject(sourceError(error)) : resolve(rows)));
+      for (const { name, value } of parameters) addParameter(request, name, value);
+      request.on('row', (columns: { value: unknown; metadata: { colName: string } }[]) => {
+        const row: Record<string, unknown> = {};
+        for (const column of columns) row[column.metadata.colName] = column.value;
+        rows.push(row);
+      });
+      this.connection.execSql(request);
+    });
+  }
+
+  close(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.connection.once('end', () => resolve());
+      this.connection.close();
+    });
+  }
+}
+
+function addParameter(request: Request, name: string, value: string | number | null): void {
+  if (typeof value !== 'number') request.addParameter(name, TYPES.NVarChar, value);
+  else if (value >= -0x8000_0000 && value <= 0x7fff_ffff) request.addParameter(name, TYPES.Int, value);
+  else request.addParameter(name, TYPES.BigInt, value);
+}
