@@ -1,0 +1,224 @@
+/**
+ * The reader's end of a lane's rings. Runs on the reader thread, which never blocks: a full ring makes it
+ * stop reading its socket, and so the source server stops sending.
+ *
+ * ```ts
+ * const lane = new LaneProducer(layout);
+ * const ring = await lane.roomiest();
+ * await ring.sendJson(SLOT_KIND.BEGIN, chunk);
+ * let offset = ring.tryReserve();          // -1: full, await ring.waitForSpace() and try again
+ * lane.bytes.writeInt16BE(6, offset);      // fill from `offset`, at most `layout.slotBytes`
+ * ring.publish(SLOT_KIND.DATA, bytes, rows, 0);
+ * ```
+ */
+import { AppError } from '../errors.js';
+import { storeCount, WaitClock } from './counters.js';
+import {
+  firstSlotOffset,
+  firstSlotWord,
+  LANE_WORD,
+  type LaneLayout,
+  laneBuffer,
+  laneWords,
+  RING_WORD,
+  ringWord,
+  SLOT_FLAG,
+  SLOT_HEADER_WORDS,
+  SLOT_KIND,
+  SLOT_WORD,
+  type SlotKind,
+  slotStride,
+} from './layout.js';
+import { throwIfAborted, waitForChange } from './waiting.js';
+
+/** All rings of one lane, as its reader sees them. One per reader thread and lane. */
+export class LaneProducer {
+  readonly layout: LaneLayout;
+  /** The lane's memory; slot offsets count from its start. */
+  readonly bytes: Buffer;
+  readonly rings: readonly RingProducer[];
+  readonly #words: Int32Array;
+  readonly #clock: WaitClock;
+  #rowsRead = 0;
+  #bytesRead = 0;
+
+  constructor(layout: LaneLayout) {
+    this.layout = layout;
+    this.bytes = laneBuffer(layout);
+    this.#words = laneWords(layout);
+    this.#clock = new WaitClock(this.#words, LANE_WORD.READER_WAIT_MS);
+    this.rings = Array.from({ length: layout.rings }, (_, ring) => new RingProducer(this, ring));
+  }
+
+  /**
+   * @returns the ring with the most free slots, of equals the one with the lowest number; waits until one has any.
+   * @throws AppError CANCELLED where the lane was aborted.
+   */
+  async roomiest(): Promise<RingProducer> {
+    for (;;) {
+      throwIfAborted(this.#words);
+      const seen = Atomics.load(this.#words, LANE_WORD.RELEASED_TOTAL);
+      let best = this.rings[0]!;
+      for (const ring of this.rings) if (ring.freeSlots() > best.freeSlots()) best = ring;
+      if (best.freeSlots() > 0) return best;
+      const startedMs = performance.now();
+      Atomics.add(this.#words, LANE_WORD.READER_WAITS, 1);
+      await waitForChange(this.#words, LANE_WORD.RELEASED_TOTAL, seen);
+      this.#clock.add(startedMs);
+    }
+  }
+
+  /** Tells the last word in every ring: CLOSE, waiting for room where needed. */
+  async closeAll(): Promise<void> {
+    await Promise.all(this.rings.map((ring) => ring.close()));
+  }
+
+  /** Counts what a slot brought; for the rings of this lane. */
+  count(rows: number, bytes: number): void {
+    this.#rowsRead += rows;
+    this.#bytesRead += bytes;
+    storeCount(this.#words, LANE_WORD.ROWS_READ, this.#rowsRead);
+    storeCount(this.#words, LANE_WORD.BYTES_READ, this.#bytesRead);
+  }
+}
+
+/** One ring, as the reader fills it: reserve a slot, write into it, publish it. */
+export class RingProducer {
+  readonly lane: LaneProducer;
+  /** Which ring of the lane, and so which writer. */
+  readonly index: number;
+  readonly #words: Int32Array;
+  readonly #base: number;
+  readonly #headers: number;
+  readonly #slots: number;
+  readonly #stride: number;
+  readonly #mask: number;
+  readonly #hashed: boolean;
+  readonly #writerClock: WaitClock;
+  readonly #hasherClock: WaitClock;
+  #published: number;
+
+  constructor(lane: LaneProducer, ring: number) {
+    const layout = lane.layout;
+    this.lane = lane;
+    this.index = ring;
+    this.#words = laneWords(layout);
+    this.#base = ringWord(ring);
+    this.#headers = firstSlotWord(layout, ring);
+    this.#slots = firstSlotOffset(layout, ring);
+    this.#stride = slotStride(layout);
+    this.#mask = layout.slotsPerRing - 1;
+    this.#hashed = layout.hashed;
+    this.#writerClock = new WaitClock(this.#words, this.#base + RING_WORD.READER_WAIT_WRITER_MS);
+    this.#hasherClock = new WaitClock(this.#words, this.#base + RING_WORD.READER_WAIT_HASHER_MS);
+    this.#published = Atomics.load(this.#words, this.#base + RING_WORD.PUBLISHED);
+  }
+
+  /** @returns the number of slots that may be published before the writer releases another. */
+  freeSlots(): number {
+    const used = (this.#published - Atomics.load(this.#words, this.#base + RING_WORD.RELEASED)) | 0;
+    return this.#mask + 1 - used;
+  }
+
+  /**
+   * @returns the byte offset in the lane of the next slot's data, the same one until it is published;
+   *   -1 where the ring is full.
+   * @throws AppError CANCELLED where the lane was aborted.
+   */
+  tryReserve(): number {
+    throwIfAborted(this.#words);
+    if (this.freeSlots() === 0) return -1;
+    return this.#slots + (this.#published & this.#mask) * this.#stride;
+  }
+
+  /**
+   * Hands the reserved slot on. Only after `tryReserve` gave an offset.
+   * @param bytes bytes written from that offset, at most the lane's `slotBytes`.
+   * @param rows rows whose last byte lies in this slot.
+   * @param flags bits of `SLOT_FLAG`.
+   * @param firstRowOffset where the first row that begins in this slot begins, from the offset; needed only
+   *   with `STARTS_IN_ROW` (`bytes` where no row begins here).
+   */
+  publish(kind: SlotKind, bytes: number, rows: number, flags: number, firstRowOffset?: number): void {
+    if (bytes < 0 || bytes > this.lane.layout.slotBytes || this.freeSlots() === 0) {
+      throw new AppError(
+        'INTERNAL',
+        `a slot of ${bytes} bytes was published with ${this.freeSlots()} slots free`,
+      );
+    }
+    const words = this.#words;
+    const header = this.#headers + (this.#published & this.#mask) * SLOT_HEADER_WORDS;
+    words[header + SLOT_WORD.KIND] = kind;
+    words[header + SLOT_WORD.BYTES] = bytes;
+    words[header + SLOT_WORD.ROWS] = rows;
+    words[header + SLOT_WORD.FLAGS] = flags;
+    words[header + SLOT_WORD.FIRST_ROW_OFFSET] =
+      firstRowOffset ?? ((flags & SLOT_FLAG.STARTS_IN_ROW) === 0 ? 0 : bytes);
+    if (kind === SLOT_KIND.DATA) this.lane.count(rows, bytes);
+    this.#published = (this.#published + 1) | 0;
+    Atomics.store(words, this.#base + RING_WORD.PUBLISHED, this.#published);
+    // The hash thread waits for any ring, the writer of an unhashed lane for its own.
+    if (this.#hashed) {
+      Atomics.add(words, LANE_WORD.PUBLISHED_TOTAL, 1);
+      Atomics.notify(words, LANE_WORD.PUBLISHED_TOTAL);
+    } else {
+      Atomics.notify(words, this.#base + RING_WORD.PUBLISHED);
+    }
+  }
+
+  /**
+   * Publishes a slot with `value` as UTF-8 JSON. A half-filled reserved slot must be published before.
+   * @returns false where the ring is full.
+   * @throws AppError INTERNAL where the JSON is larger than a slot.
+   */
+  publishJson(kind: SlotKind, value: unknown): boolean {
+    const offset = this.tryReserve();
+    if (offset < 0) return false;
+    const text = JSON.stringify(value);
+    const bytes = Buffer.byteLength(text);
+    if (bytes > this.lane.layout.slotBytes) {
+      throw new AppError(
+        'INTERNAL',
+        `a chunk descriptor of ${bytes} bytes does not fit a slot of ${this.lane.layout.slotBytes}`,
+      );
+    }
+    this.lane.bytes.write(text, offset, bytes, 'utf8');
+    this.publish(kind, bytes, 0, 0);
+    return true;
+  }
+
+  /** `publishJson`, waiting for room. */
+  async sendJson(kind: SlotKind, value: unknown): Promise<void> {
+    while (!this.publishJson(kind, value)) await this.waitForSpace();
+  }
+
+  /** Says that nothing follows in this ring, waiting for room. */
+  async close(): Promise<void> {
+    while (this.tryReserve() < 0) await this.waitForSpace();
+    this.publish(SLOT_KIND.CLOSE, 0, 0, 0);
+  }
+
+  /**
+   * Waits until the ring has a free slot.
+   * @throws AppError CANCELLED where the lane was aborted.
+   */
+  async waitForSpace(): Promise<void> {
+    const words = this.#words;
+    const released = this.#base + RING_WORD.RELEASED;
+    let seen = Atomics.load(words, released);
+    if (this.freeSlots() > 0) return;
+    Atomics.add(words, this.#base + RING_WORD.READER_WAITS, 1);
+    const startedMs = performance.now();
+    const unhashed = this.#hashed
+      ? (this.#published - Atomics.load(words, this.#base + RING_WORD.HASHED)) | 0
+      : 0;
+    try {
+      while (this.freeSlots() === 0) {
+        await waitForChange(words, released, seen);
+        seen = Atomics.load(words, released);
+      }
+    } finally {
+      (unhashed > this.#mask >> 1 ? this.#hasherClock : this.#writerClock).add(startedMs);
+    }
+  }
+}
