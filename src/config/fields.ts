@@ -8,7 +8,7 @@ import * as v from 'valibot';
 
 function describe(description: string, unit: string, why: string): string {
   const withUnit = unit === '' ? description : `${description} (${unit})`;
-  return why === '' ? withUnit : `${withUnit}. Default: ${why}.`;
+  return why === '' ? withUnit : `${withUnit}. Why this default: ${why}.`;
 }
 
 /** A whole number from `min` to `max`, inclusive. */
@@ -30,7 +30,7 @@ export function text(maxLength: number, description: string, why = '') {
     v.string(expected),
     v.minLength(1, expected),
     v.maxLength(maxLength, expected),
-    v.regex(/^[^\u0000]*$/u, expected),
+    v.regex(/^[^\u0000]*$/, expected),
     v.description(describe(description, '', why)),
   );
 }

@@ -4,6 +4,7 @@
  * Plain data, made on the main thread by the engine and read by `observe/` and `commands/`.
  */
 import type { ErrorData } from '../errors.js';
+import type { SizeLine } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 
 /** The stages of a run, in order. */
@@ -55,14 +56,6 @@ export interface StepOutcome {
   name: string;
   durationMs: number;
   error?: ErrorData;
-}
-
-/** A chosen size and why it is that. */
-export interface SizeLine {
-  name: string;
-  value: number;
-  unit: string;
-  reason: string;
 }
 
 /** What a dry run found: everything the run would do, nothing of it done. */

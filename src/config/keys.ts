@@ -1,0 +1,239 @@
+/**
+ * Every configuration key: its type, bounds and default, in one valibot schema.
+ *
+ * Runs on the main thread only. `schema.ts` checks files against it, `json-schema.ts` generates the
+ * JSON Schema for editors from it.
+ */
+import * as v from 'valibot';
+import { MIGRATION_DEFAULTS, SOURCE_DEFAULTS, TARGET_DEFAULTS, VERIFY_DEFAULTS } from './defaults.js';
+import { choice, flag, patterns, secret, text, whole } from './fields.js';
+
+const S = SOURCE_DEFAULTS;
+const T = TARGET_DEFAULTS;
+const M = MIGRATION_DEFAULTS;
+const B = VERIFY_DEFAULTS;
+
+/** A day: no timeout in this file may be longer. */
+const MAX_TIMEOUT_SECONDS = 86_400;
+
+export const sourceSchema = v.strictObject({
+  type: v.optional(choice(['mssql', 'sqlserver'], 'Kind of source', S.type.why), S.type.value),
+  host: text(255, 'Host name or IP address of SQL Server'),
+  port: v.optional(whole(1, 65_535, 'Port of SQL Server', S.port.unit, S.port.why), S.port.value),
+  database: text(128, 'Database to read'),
+  user: text(128, 'Login name (SQL Server authentication)'),
+  password: secret('Password of the login; best taken from an environment variable'),
+  schema: v.optional(text(128, 'Schema whose tables are read', S.schema.why), S.schema.value),
+  encrypt: v.optional(flag('Encrypt the whole connection with TLS', S.encrypt.why), S.encrypt.value),
+  trust_server_cert: v.optional(
+    flag("Accept the server's certificate unchecked (development only)", S.trust_server_cert.why),
+    S.trust_server_cert.value,
+  ),
+  ca_file: v.optional(text(4096, 'PEM file of the authorities that may have signed the certificate')),
+  isolation: v.optional(
+    choice(
+      ['read_committed', 'snapshot', 'read_uncommitted'],
+      'Isolation level of reads; read_uncommitted (NOLOCK) may miss or double rows and is named in the result',
+      S.isolation.why,
+    ),
+    S.isolation.value,
+  ),
+  connect_timeout_seconds: v.optional(
+    whole(1, 3600, 'Time to connect and log in', 's', S.connect_timeout_seconds.why),
+    S.connect_timeout_seconds.value,
+  ),
+  request_timeout_seconds: v.optional(
+    whole(
+      0,
+      MAX_TIMEOUT_SECONDS,
+      'Time one read may take; 0 is no limit',
+      's',
+      S.request_timeout_seconds.why,
+    ),
+    S.request_timeout_seconds.value,
+  ),
+  packet_size_bytes: v.optional(
+    whole(512, 32_767, 'TDS packet size asked of the server', 'bytes', S.packet_size_bytes.why),
+    S.packet_size_bytes.value,
+  ),
+});
+
+export const targetSchema = v.strictObject({
+  type: v.optional(choice(['postgres', 'postgresql'], 'Kind of target', T.type.why), T.type.value),
+  host: text(255, 'Host name or IP address of PostgreSQL'),
+  port: v.optional(whole(1, 65_535, 'Port of PostgreSQL', T.port.unit, T.port.why), T.port.value),
+  database: text(63, 'Database to write to; it must exist'),
+  user: text(63, 'Role to log in as'),
+  password: secret('Password of the role; best taken from an environment variable'),
+  schema: v.optional(text(63, 'Schema to write to; created if missing', T.schema.why), T.schema.value),
+  ssl_mode: v.optional(
+    choice(
+      ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'],
+      "TLS, with libpq's meanings; verify-ca and verify-full check the certificate",
+      T.ssl_mode.why,
+    ),
+    T.ssl_mode.value,
+  ),
+  ssl_ca_file: v.optional(text(4096, 'PEM file of the authorities for verify-ca and verify-full')),
+  connect_timeout_seconds: v.optional(
+    whole(1, 3600, 'Time to connect and log in', 's', T.connect_timeout_seconds.why),
+    T.connect_timeout_seconds.value,
+  ),
+  lock_timeout_seconds: v.optional(
+    whole(
+      0,
+      MAX_TIMEOUT_SECONDS,
+      "Time a statement waits for another session's lock; 0 is no limit",
+      's',
+      T.lock_timeout_seconds.why,
+    ),
+    T.lock_timeout_seconds.value,
+  ),
+});
+
+export const batchVerifySchema = v.strictObject({
+  tier1_batch_size: v.optional(
+    whole(1, 1_000_000_000, 'Size of the coarse ranges', 'rows', B.tier1_batch_size.why),
+    B.tier1_batch_size.value,
+  ),
+  tier2_batch_size: v.optional(
+    whole(1, 10_000_000, 'Size of the fine ranges', 'rows', B.tier2_batch_size.why),
+    B.tier2_batch_size.value,
+  ),
+  parallel_verify_ranges: v.optional(
+    whole(1, 64, 'Ranges compared at the same time', 'ranges', B.parallel_verify_ranges.why),
+    B.parallel_verify_ranges.value,
+  ),
+});
+
+export const migrationSchema = v.strictObject({
+  target_mode: v.optional(
+    choice(
+      ['drop_recreate', 'truncate', 'upsert'],
+      'What happens to target tables: dropped and created again, emptied, or brought up to date',
+      M.target_mode.why,
+    ),
+    M.target_mode.value,
+  ),
+
+  workers: v.optional(whole(1, 256, 'Tables transferred at the same time; unset: from the cores')),
+  chunk_size: v.optional(whole(1, 10_000_000, 'One COPY, one transaction; unset: from memory', 'rows')),
+  parallel_readers: v.optional(whole(1, 256, 'Reading streams; unset: from the cores')),
+  write_ahead_writers: v.optional(whole(1, 256, 'Writing connections; unset: from the cores')),
+
+  memory_budget_percent: v.optional(
+    whole(
+      1,
+      95,
+      'Share of the memory this process may use',
+      M.memory_budget_percent.unit,
+      M.memory_budget_percent.why,
+    ),
+    M.memory_budget_percent.value,
+  ),
+  read_ahead_buffers: v.optional(whole(1, 256, 'Buffers a ring holds; unset: from memory', 'buffers')),
+
+  large_table_threshold: v.optional(
+    whole(
+      1,
+      Number.MAX_SAFE_INTEGER,
+      'Tables of at least this size are read in partitions',
+      'rows',
+      M.large_table_threshold.why,
+    ),
+    M.large_table_threshold.value,
+  ),
+  max_partitions: v.optional(
+    whole(1, 4096, 'Partitions a table is cut into, at most', 'partitions', M.max_partitions.why),
+    M.max_partitions.value,
+  ),
+  min_rows_per_partition: v.optional(
+    whole(
+      1,
+      Number.MAX_SAFE_INTEGER,
+      'No partition is planned smaller than this',
+      'rows',
+      M.min_rows_per_partition.why,
+    ),
+    M.min_rows_per_partition.value,
+  ),
+
+  max_mssql_connections: v.optional(
+    whole(3, 1024, 'Connections to SQL Server, at most; unset: as many as needed'),
+  ),
+  max_pg_connections: v.optional(
+    whole(3, 1024, 'Connections to PostgreSQL, at most; unset: as many as needed'),
+  ),
+
+  use_binary_copy: v.optional(
+    flag('Send rows as binary COPY; false sends text', M.use_binary_copy.why),
+    M.use_binary_copy.value,
+  ),
+  use_unlogged_tables: v.optional(
+    flag('Load into UNLOGGED tables and turn them LOGGED before the end', M.use_unlogged_tables.why),
+    M.use_unlogged_tables.value,
+  ),
+  copy_buffer_rows: v.optional(
+    whole(1, 10_000_000, 'COPY is flushed after this much at the latest', 'rows', M.copy_buffer_rows.why),
+    M.copy_buffer_rows.value,
+  ),
+
+  use_hash_detection: v.optional(
+    flag('Keep a hash of every row in the target. Default: true for upsert, false otherwise'),
+  ),
+  row_hash_column: v.optional(
+    text(63, 'Column that holds the hash', M.row_hash_column.why),
+    M.row_hash_column.value,
+  ),
+  hash_text_columns: v.optional(
+    flag('Hash text, ntext, varchar(max), nvarchar(max) and xml columns too', M.hash_text_columns.why),
+    M.hash_text_columns.value,
+  ),
+  upsert_batch_size: v.optional(
+    whole(1, 1_000_000, 'Size of one merge', 'rows', M.upsert_batch_size.why),
+    M.upsert_batch_size.value,
+  ),
+  upsert_parallel_tasks: v.optional(
+    whole(1, 64, 'Merges at the same time', 'tasks', M.upsert_parallel_tasks.why),
+    M.upsert_parallel_tasks.value,
+  ),
+
+  include_tables: v.optional(
+    patterns('Patterns of tables to migrate, matched against table and schema.table; empty: all'),
+    [],
+  ),
+  exclude_tables: v.optional(patterns('Patterns of tables to leave out; they win over include_tables'), []),
+
+  create_indexes: v.optional(
+    flag('Create the indexes other than the primary key', M.create_indexes.why),
+    M.create_indexes.value,
+  ),
+  create_foreign_keys: v.optional(
+    flag('Create the foreign keys', M.create_foreign_keys.why),
+    M.create_foreign_keys.value,
+  ),
+  create_check_constraints: v.optional(
+    flag('Create the check constraints', M.create_check_constraints.why),
+    M.create_check_constraints.value,
+  ),
+
+  on_nul: v.optional(
+    choice(
+      ['error', 'strip', 'replace'],
+      'A NUL character in text: refuse the row, leave the character out, or write U+FFFD instead',
+      M.on_nul.why,
+    ),
+    M.on_nul.value,
+  ),
+
+  batch_verify: v.optional(batchVerifySchema, {}),
+});
+
+export const configSchema = v.strictObject({
+  source: sourceSchema,
+  target: targetSchema,
+  migration: v.optional(migrationSchema, {}),
+});
+
+/** Paths whose values are never printed, logged or hashed. */
+export const SECRET_PATHS: readonly string[] = ['source.password', 'target.password'];
