@@ -1,9 +1,12 @@
 /**
  * The plan of a run as plain data: made on the main thread, structured-cloned to the workers.
  */
+import type { SourceColumn } from '../source/model.js';
 import type { CopyField } from '../types/family.js';
 
 export interface PlannedColumn {
+  /** The catalog's own description, from which the mapping's T-SQL can be had again on any thread. */
+  source: SourceColumn;
   sourceName: string;
   targetName: string;
   /** SQL Server type as declared, for messages and reports: `decimal(18,4)`, `nvarchar(max)`. */
@@ -27,6 +30,8 @@ export interface TablePlan {
   keyColumns: string[];
   /** Target names of the primary key to create, empty where the source has none. */
   primaryKey: string[];
+  /** The primary key's constraint name in the target, or null where there is no primary key. */
+  primaryKeyName: string | null;
   approximateRows: number;
   /** Rows per chunk: one COPY in one transaction. */
   chunkRows: number;

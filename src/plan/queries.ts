@@ -1,0 +1,112 @@
+/**
+ * The T-SQL that reads a table: one partition's rows in key order, and the keys at which partitions are cut.
+ *
+ * Pure functions, any thread. Bounds are parameters, turned back into the key columns' own types by the source,
+ * so that it is the source that compares them, in its own order.
+ */
+
+import { AppError } from '../errors.js';
+import { type SourceColumn, tableLabel } from '../source/model.js';
+import { quote, quoteTable } from '../source/sql.js';
+import type { KeyText } from '../types/family.js';
+import { mapColumn } from '../types/index.js';
+import type { Partition, SourceQuery, TablePlan } from './model.js';
+
+/** A column of the identifying key that can bound a range. */
+export interface RangeColumn {
+  column: SourceColumn;
+  text: KeyText;
+}
+
+/** @returns the key columns in key order, or null where there is no key or one of its types can't bound a range. */
+export function rangeColumns(plan: TablePlan): RangeColumn[] | null {
+  if (plan.keyColumns.length === 0) return null;
+  const parts: RangeColumn[] = [];
+  for (const name of plan.keyColumns) {
+    const column = plan.columns.find((candidate) => candidate.sourceName === name)?.source;
+    const text = column === undefined ? null : mapColumn(column).keyText;
+    if (column === undefined || text === null) return null;
+    parts.push({ column, text });
+  }
+  return parts;
+}
+
+/**
+ * The statement that reads the rows of `partition`, columns in plan order, ordered by the key where there is one.
+ *
+ * @param options.isolation `read_uncommitted` adds NOLOCK; the others are set on the session.
+ */
+export function readQuery(
+  plan: TablePlan,
+  partition: Pick<Partition, 'lower' | 'upper'>,
+  options: { isolation: 'read_committed' | 'snapshot' | 'read_uncommitted' },
+): SourceQuery {
+  const select = plan.columns.map((column) => column.selectExpression).join(', ');
+  const hint = options.isolation === 'read_uncommitted' ? ' WITH (NOLOCK)' : '';
+  const lower = bound('lo', partition.lower);
+  const upper = bound('hi', partition.upper);
+  const conditions: string[] = [];
+  if (partition.lower !== null || partition.upper !== null) {
+    const key = rangeColumns(plan);
+    if (key === null) {
+      throw new AppError('INTERNAL', `${tableLabel(plan.source)} has no key that could bound a partition`);
+    }
+    if (partition.lower !== null) conditions.push(after(key, lower.names));
+    if (partition.upper !== null) conditions.push(upTo(key, upper.names));
+  }
+  // Qualified, because ORDER BY prefers a select list's names over the table's.
+  const order = plan.keyColumns.map((name) => `t.${quote(name)}`);
+  return {
+    sql:
+      `SELECT ${select} FROM ${quoteTable(plan.source)} AS t${hint}` +
+      (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`) +
+      (order.length === 0 ? '' : ` ORDER BY ${order.join(', ')}`),
+    parameters: [...lower.parameters, ...upper.parameters],
+  };
+}
+
+/** The statement that gives the exact key texts (`k0`, `k1`, ...) of every `stepRows`-th row in key order. */
+export function boundaryQuery(plan: TablePlan, key: readonly RangeColumn[], stepRows: number): SourceQuery {
+  const texts = key.map(({ text }, index) => `${text.toText(`x.[k${index}]`)} AS k${index}`);
+  const columns = key.map(({ column }, index) => `t.${quote(column.name)} AS [k${index}]`);
+  const order = key.map(({ column }) => `t.${quote(column.name)}`);
+  return {
+    sql:
+      `SELECT ${texts.join(', ')} FROM (` +
+      `SELECT ${columns.join(', ')}, ROW_NUMBER() OVER (ORDER BY ${order.join(', ')}) AS rn ` +
+      `FROM ${quoteTable(plan.source)} AS t) AS x ` +
+      'WHERE x.rn % CONVERT(bigint, @step) = 0 ORDER BY x.rn',
+    parameters: [{ name: 'step', value: String(stepRows) }],
+  };
+}
+
+/** `(a, b) > (@lo0, @lo1)`, written so that an index on the key can be used: T-SQL has no row comparison. */
+function after(key: readonly RangeColumn[], names: readonly string[], at = 0): string {
+  const { left, right } = operands(key, names, at);
+  if (at === key.length - 1) return `${left} > ${right}`;
+  return `(${left} >= ${right} AND (${left} > ${right} OR ${after(key, names, at + 1)}))`;
+}
+
+/** `(a, b) <= (@hi0, @hi1)`. */
+function upTo(key: readonly RangeColumn[], names: readonly string[], at = 0): string {
+  const { left, right } = operands(key, names, at);
+  if (at === key.length - 1) return `${left} <= ${right}`;
+  return `(${left} <= ${right} AND (${left} < ${right} OR ${upTo(key, names, at + 1)}))`;
+}
+
+function operands(key: readonly RangeColumn[], names: readonly string[], at: number) {
+  const part = key[at];
+  const name = names[at];
+  if (part === undefined || name === undefined) {
+    throw new AppError(
+      'INTERNAL',
+      `A range bound has ${names.length} values for a key of ${key.length} columns`,
+    );
+  }
+  return { left: `t.${quote(part.column.name)}`, right: part.text.fromText(name) };
+}
+
+function bound(prefix: string, values: readonly string[] | null) {
+  const parameters = (values ?? []).map((value, index) => ({ name: `${prefix}${index}`, value }));
+  return { parameters, names: parameters.map(({ name }) => `@${name}`) };
+}

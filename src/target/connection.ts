@@ -1,0 +1,188 @@
+/**
+ * Connections to PostgreSQL: TLS as `ssl_mode` says, login, and session settings under which values are exact.
+ *
+ * Runs on the main thread and in the writer workers. COPY takes the pg client from here.
+ */
+import pg from 'pg';
+import { AppError } from '../errors.js';
+import { connectError, sqlStateOf, targetError } from './errors.js';
+import { fallsBack, type SslMode, type TlsAttempt, tlsAttempts } from './tls.js';
+
+export { targetError } from './errors.js';
+export type { SslMode } from './tls.js';
+
+/** The parts of the config's `target` a connection needs; plain data, so that workers can be given it. */
+export interface TargetOptions {
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  password: string;
+  ssl_mode: SslMode;
+  /** PEM file of the certificate authorities to trust. */
+  ssl_ca_file?: string | null | undefined;
+  connect_timeout_seconds: number;
+  /** How long a statement waits for another session's lock; 0: for ever. */
+  lock_timeout_seconds: number;
+}
+
+/** One session on the target. */
+export interface TargetConnection {
+  /** For COPY and transactions. */
+  readonly client: pg.Client;
+  /** True over TLS. */
+  readonly encrypted: boolean;
+  /** `server_version_num`: 180004 is 18.4. */
+  readonly serverVersion: number;
+  /**
+   * Runs a statement with a small result. bigint and numeric arrive as text.
+   *
+   * @throws AppError as `targetError` names it.
+   */
+  query<Row extends object = Record<string, unknown>>(
+    sql: string,
+    values?: readonly unknown[],
+  ): Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+/** pg_blocking_pids, declarative partitions, generated columns: what the statements here count on. */
+const OLDEST_VERSION = 120_000;
+
+/**
+ * Logs in and sets the session up.
+ *
+ * @throws AppError TARGET_LOGIN_FAILED, TARGET_DATABASE_UNKNOWN, TARGET_TLS, TARGET_UNREACHABLE, TARGET_PERMISSION,
+ * UNSUPPORTED (server too old), CONFIG_INVALID or IO (CA file).
+ */
+export async function connectTarget(options: TargetOptions): Promise<TargetConnection> {
+  const { client, encrypted } = await connectClient(options);
+  try {
+    const serverVersion = await setUpSession(client, options);
+    return new OpenConnection(client, encrypted, serverVersion);
+  } catch (error) {
+    await client.end();
+    throw error;
+  }
+}
+
+async function connectClient(options: TargetOptions): Promise<{ client: pg.Client; encrypted: boolean }> {
+  const attempts = tlsAttempts(options);
+  const failures: unknown[] = [];
+  for (const attempt of attempts) {
+    const client = new pg.Client({
+      host: options.host,
+      port: options.port,
+      database: options.database,
+      user: options.user,
+      password: options.password,
+      ssl: attempt,
+      application_name: 'mssql-pg-migrate',
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 30_000,
+      connectionTimeoutMillis: options.connect_timeout_seconds * 1000,
+    });
+    // Without a listener a lost connection would end the process; the running query is told as well.
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      return { client, encrypted: attempt !== false };
+    } catch (error) {
+      failures.push(error);
+      // A failed connect leaves the socket to us.
+      await client.end().catch(() => {});
+      if (!mayFallBack(attempt, error)) break;
+    }
+  }
+  throw connectError(tellingFailure(failures), options);
+}
+
+function mayFallBack(attempt: TlsAttempt, error: unknown): boolean {
+  const code = connectError(error, { host: '', port: 0, database: '', user: '', ssl_mode: '' }).code;
+  return fallsBack(attempt, sqlStateOf(error), code === 'TARGET_UNREACHABLE');
+}
+
+/** Of two refusals the one about the password says more than the one about pg_hba.conf. */
+function tellingFailure(failures: readonly unknown[]): unknown {
+  return failures.find((failure) => sqlStateOf(failure) === '28P01') ?? failures[0];
+}
+
+async function setUpSession(client: pg.Client, options: TargetOptions): Promise<number> {
+  const settings: [string, string][] = [
+    ['client_encoding', 'UTF8'],
+    ['datestyle', 'ISO, MDY'],
+    ['intervalstyle', 'postgres'],
+    ['timezone', 'UTC'],
+    ['bytea_output', 'hex'],
+    ['standard_conforming_strings', 'on'],
+    ['extra_float_digits', '1'],
+    ['xmloption', 'content'],
+    ['statement_timeout', '0'],
+    ['idle_in_transaction_session_timeout', '0'],
+    ['lock_timeout', `${options.lock_timeout_seconds}s`],
+  ];
+  try {
+    const names = settings.map(([name]) => name);
+    const values = settings.map(([, value]) => value);
+    const result = await client.query<{ version: string; settings: string[] }>(
+      `SELECT current_setting('server_version_num') AS version,
+        ARRAY(SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)) AS settings`,
+      [names, values],
+    );
+    const version = Number(result.rows[0]?.version);
+    if (version < OLDEST_VERSION) {
+      throw new AppError(
+        'UNSUPPORTED',
+        `PostgreSQL at ${options.host}:${options.port} is version ${Math.floor(version / 10_000)}`,
+        { remedy: 'Migrate into PostgreSQL 12 or newer.' },
+      );
+    }
+    return version;
+  } catch (error) {
+    throw targetError(error);
+  }
+}
+
+class OpenConnection implements TargetConnection {
+  readonly client: pg.Client;
+  readonly encrypted: boolean;
+  readonly serverVersion: number;
+
+  constructor(client: pg.Client, encrypted: boolean, serverVersion: number) {
+    this.client = client;
+    this.encrypted = encrypted;
+    this.serverVersion = serverVersion;
+  }
+
+  async query<Row extends object = Record<string, unknown>>(
+    sql: string,
+    values: readonly unknown[] = [],
+  ): Promise<Row[]> {
+    try {
+      // Without values pg uses the simple protocol, which allows several statements in one string.
+      const result =
+        values.length === 0 ? await this.client.query(sql) : await this.client.query(sql, [...values]);
+      return result.rows as Row[];
+    } catch (error) {
+      throw targetError(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.client.end();
+  }
+}
+
+/** Runs `work` in a transaction of its own; what it throws rolls everything back. */
+export async function inTransaction<T>(target: TargetConnection, work: () => Promise<T>): Promise<T> {
+  await target.query('BEGIN');
+  try {
+    const result = await work();
+    await target.query('COMMIT');
+    return result;
+  } catch (error) {
+    // The first error is the one to report, also where the connection is gone.
+    await target.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * PostgreSQL names in statements. Always quoted, so that case, spaces and reserved words stay as they are.
+ *
+ * Pure functions, any thread.
+ */
+
+/** PostgreSQL cuts longer names off without a word (NAMEDATALEN - 1). */
+export const MAX_IDENTIFIER_BYTES = 63;
+
+/** @returns `name` quoted, with `"` doubled. */
+export function quoteIdent(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** @returns `"schema"."name"`. */
+export function qualified(table: { schema: string; name: string }): string {
+  return `${quoteIdent(table.schema)}.${quoteIdent(table.name)}`;
+}
