@@ -1,0 +1,38 @@
+/**
+ * The words a chunk is announced and ended with: JSON in BEGIN, END and ABORT slots of a ring, written by the
+ * reader and read by the hash thread and the writer.
+ */
+import type { CopyField } from '../copy/frame.js';
+
+/** How the hash thread treats a chunk's rows. */
+export interface ChunkHash {
+  /** One entry per field of the tuple, the row hash left out. */
+  fields: { field: CopyField; hashed: boolean; scale?: number }[];
+}
+
+/** A chunk starts: one COPY in one transaction. */
+export interface ChunkBegin {
+  table: number;
+  /** `schema.table` of the source. */
+  label: string;
+  partition: number;
+  /** Number of this chunk in its partition, from 0. */
+  chunk: number;
+  /** The COPY statement. */
+  copy: string;
+  /** Fields of the tuple where the writer sends text instead of binary; null for binary COPY. */
+  text: CopyField[] | null;
+  hash: ChunkHash | null;
+}
+
+/** A chunk is complete. */
+export interface ChunkEnd {
+  rows: number;
+  /** COPY bytes of its tuples. */
+  bytes: number;
+}
+
+/** A chunk can't be completed. */
+export interface ChunkAbort {
+  reason: string;
+}

@@ -1,0 +1,89 @@
+/**
+ * `drop_recreate`: existing target tables are dropped and made anew from the plan.
+ *
+ * Runs on the main thread. Never CASCADE: views and foreign keys that nobody named would go without a trace.
+ */
+import { AppError } from '../../errors.js';
+import { tableLabel } from '../../source/model.js';
+import { existingRelations, foreignKeysAt } from '../../target/catalog.js';
+import { inTransaction, type TargetConnection } from '../../target/connection.js';
+import { createTable } from '../../target/ddl.js';
+import { qualified } from '../../target/identifiers.js';
+import type { TablePlan } from '../model.js';
+import {
+  createSchemas,
+  nameLockHolders,
+  requireSchemaRights,
+  requireTables,
+  type TransferMode,
+} from './mode.js';
+
+/** Tables in one DROP or in one round of CREATE: keeps statements readable in the server's log. */
+const STATEMENTS_AT_ONCE = 100;
+
+export const dropRecreate: TransferMode = {
+  name: 'drop_recreate',
+  check,
+
+  async prepare(target, plans) {
+    await check(target, plans);
+    try {
+      await inTransaction(target, async () => {
+        await createSchemas(target, plans);
+        // One statement for all: foreign keys between the tables dropped are no obstacle then.
+        if (plans.length > 0) {
+          await target.query(
+            `DROP TABLE IF EXISTS ${plans.map((plan) => qualified(plan.target)).join(', ')}`,
+          );
+        }
+        for (let at = 0; at < plans.length; at += STATEMENTS_AT_ONCE) {
+          await target.query(
+            plans
+              .slice(at, at + STATEMENTS_AT_ONCE)
+              .map(createTable)
+              .join(';\n'),
+          );
+        }
+      });
+    } catch (error) {
+      throw dependents(await nameLockHolders(target, plans, error));
+    }
+  },
+};
+
+async function check(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
+  const names = plans.map((plan) => plan.target);
+  await requireSchemaRights(target, plans);
+  const relations = await existingRelations(target, names);
+  requireTables(relations);
+  const foreign = relations.find((relation) => !relation.owned);
+  if (foreign !== undefined) {
+    throw new AppError('TARGET_PERMISSION', `Target table ${tableLabel(foreign)} belongs to another role`, {
+      table: tableLabel(foreign),
+      remedy: 'Only its owner may drop it: connect as the owner, or use target_mode: truncate.',
+    });
+  }
+  const outside = (await foreignKeysAt(target, names)).filter((key) => key.toAsked && !key.fromAsked);
+  if (outside.length > 0) {
+    const list = outside.map((key) => `${key.constraint} of ${key.from} (to ${key.to})`).join(', ');
+    throw new AppError(
+      'SCHEMA_CONFLICT',
+      `Foreign keys of tables outside this run point at tables to be dropped: ${list}`,
+      {
+        table: outside[0]?.to ?? '',
+        remedy: 'Drop these foreign keys, include their tables, or use target_mode: truncate.',
+      },
+    );
+  }
+}
+
+/** PostgreSQL names the views and other objects that stand on a table; that list is what a person needs. */
+function dependents(error: unknown): unknown {
+  if (!(error instanceof AppError) || error.serverCode !== '2BP01') return error;
+  return new AppError('SCHEMA_CONFLICT', `Target tables can't be dropped: ${error.message}`, {
+    ...error.place,
+    remedy: 'Drop these objects first and create them again after the run, or use target_mode: truncate.',
+    serverCode: error.serverCode,
+    cause: error,
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * What a transfer mode is, and the checks all of them share.
+ *
+ * Runs on the main thread.
+ */
+import { AppError } from '../../errors.js';
+import { tableLabel } from '../../source/model.js';
+import { lockHolders, schemaRights, type TargetRelation } from '../../target/catalog.js';
+import type { TargetConnection } from '../../target/connection.js';
+import { createSchema } from '../../target/ddl.js';
+import type { TablePlan } from '../model.js';
+
+/** How the target's tables are made ready for rows. One file a mode; `index.ts` lists them. */
+export interface TransferMode {
+  readonly name: 'drop_recreate' | 'truncate' | 'upsert';
+  /**
+   * Looks for whatever would make `prepare` fail, and changes nothing: what a dry run does.
+   *
+   * @throws AppError SCHEMA_CONFLICT, TARGET_PERMISSION or UNSUPPORTED, naming the table and the remedy.
+   */
+  check(target: TargetConnection, plans: readonly TablePlan[]): Promise<void>;
+  /**
+   * Checks, then leaves every table empty and ready for COPY; all of it in one transaction.
+   *
+   * @throws AppError as `check` does, and whatever the statements themselves run into.
+   */
+  prepare(target: TargetConnection, plans: readonly TablePlan[]): Promise<void>;
+}
+
+const KINDS: Record<string, string> = {
+  v: 'a view',
+  m: 'a materialized view',
+  f: 'a foreign table',
+  S: 'a sequence',
+  i: 'an index',
+  I: 'a partitioned index',
+  c: 'a composite type',
+};
+
+/** Refuses target names that belong to something other than a table. */
+export function requireTables(relations: readonly TargetRelation[]): void {
+  for (const relation of relations) {
+    if (relation.kind === 'r' || relation.kind === 'p') continue;
+    const label = tableLabel(relation);
+    throw new AppError('SCHEMA_CONFLICT', `Target ${label} is ${KINDS[relation.kind] ?? 'no table'}`, {
+      table: label,
+      remedy: 'Drop or rename it, choose another target.schema, or exclude the table.',
+    });
+  }
+}
+
+/** Refuses schemas in which the role may not create tables. Without tables to create there is nothing to ask. */
+export async function requireSchemaRights(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+): Promise<void> {
+  const schemas = [...new Set(plans.map((plan) => plan.target.schema))];
+  for (const { schema, exists, mayCreate } of await schemaRights(target, schemas)) {
+    if (mayCreate) continue;
+    const [user] = await target.query<{ name: string }>('SELECT current_user AS name');
+    throw new AppError(
+      'TARGET_PERMISSION',
+      exists
+        ? `Role ${user?.name} may not create tables in target schema ${schema}`
+        : `Target schema ${schema} does not exist, and role ${user?.name} may not create it`,
+      {
+        remedy: exists
+          ? `GRANT USAGE, CREATE ON SCHEMA "${schema}" TO the role.`
+          : `Create the schema, or GRANT CREATE ON DATABASE to the role.`,
+      },
+    );
+  }
+}
+
+/** Creates the schemas that are missing. */
+export async function createSchemas(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
+  const schemas = [...new Set(plans.map((plan) => plan.target.schema))];
+  for (const { schema, exists } of await schemaRights(target, schemas)) {
+    // IF NOT EXISTS alone would ask for CREATE on the database even where the schema is there.
+    if (!exists) await target.query(createSchema(schema));
+  }
+}
+
+/** Adds who holds the lock to an error that says that someone does. */
+export async function nameLockHolders(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+  error: unknown,
+): Promise<unknown> {
+  if (!(error instanceof AppError) || error.serverCode !== '55P03') return error;
+  const holders = await lockHolders(
+    target,
+    plans.map((plan) => plan.target),
+  ).catch(() => []);
+  if (holders.length === 0) return error;
+  return new AppError(error.code, `${error.message}; locks are held by ${holders.join(', ')}`, {
+    ...error.place,
+    ...(error.remedy !== undefined && { remedy: error.remedy }),
+    serverCode: error.serverCode,
+    cause: error,
+  });
+}

@@ -1,0 +1,146 @@
+/**
+ * What is already there in the target: relations, their columns, what refers to them, and what the role may do.
+ *
+ * Runs on the main thread. Set-based: one query whatever the number of tables.
+ */
+import type { TargetConnection } from './connection.js';
+
+export interface TargetName {
+  schema: string;
+  name: string;
+}
+
+export interface TargetColumn {
+  name: string;
+  /** As `format_type` spells it: `numeric(19,4)`, `character varying(50)`. */
+  type: string;
+  notNull: boolean;
+  /** Filled in by the server where a row leaves it out: default or identity. */
+  hasDefault: boolean;
+  /** Computed by the server; can't be written. */
+  generated: boolean;
+}
+
+export interface TargetRelation extends TargetName {
+  oid: string;
+  /** `pg_class.relkind`: r table, p partitioned table, v view, m materialized view, f foreign table, S sequence. */
+  kind: string;
+  /** `pg_class.relpersistence`: p permanent, u unlogged, t temporary. */
+  persistence: string;
+  /** The role owns it, or is a member of the role that does. */
+  owned: boolean;
+  mayTruncate: boolean;
+  mayInsert: boolean;
+  hasPrimaryKey: boolean;
+  columns: TargetColumn[];
+}
+
+const WANTED = 'unnest($1::text[], $2::text[]) AS w(schema, name)';
+
+const RELATIONS_SQL = `
+SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS kind,
+  c.relpersistence::text AS persistence,
+  pg_has_role(c.relowner, 'USAGE') AS owned,
+  CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'TRUNCATE') ELSE false END AS "mayTruncate",
+  CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'INSERT') ELSE false END AS "mayInsert",
+  EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') AS "hasPrimaryKey",
+  COALESCE((
+    SELECT json_agg(json_build_object(
+      'name', a.attname,
+      'type', format_type(a.atttypid, a.atttypmod),
+      'notNull', a.attnotnull,
+      'hasDefault', (a.atthasdef AND a.attgenerated = '') OR a.attidentity <> '',
+      'generated', a.attgenerated <> ''
+    ) ORDER BY a.attnum)
+    FROM pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  ), '[]'::json) AS columns
+FROM ${WANTED}
+JOIN pg_namespace n ON n.nspname = w.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+ORDER BY n.nspname, c.relname`;
+
+/** @returns the relations of these names that exist, whatever their kind. */
+export function existingRelations(
+  target: TargetConnection,
+  names: readonly TargetName[],
+): Promise<TargetRelation[]> {
+  return target.query<TargetRelation>(RELATIONS_SQL, nameArrays(names));
+}
+
+export interface ForeignKeyReference {
+  constraint: string;
+  /** The table that has the foreign key, and the one it points at; `schema.name`. */
+  from: string;
+  to: string;
+  /** Whether each end is among the tables asked for. */
+  fromAsked: boolean;
+  toAsked: boolean;
+}
+
+const FOREIGN_KEYS_SQL = `
+WITH asked AS (
+  SELECT c.oid FROM ${WANTED}
+  JOIN pg_namespace n ON n.nspname = w.schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+)
+SELECT k.conname AS constraint,
+  fn.nspname || '.' || f.relname AS "from", tn.nspname || '.' || t.relname AS "to",
+  k.conrelid IN (SELECT oid FROM asked) AS "fromAsked", k.confrelid IN (SELECT oid FROM asked) AS "toAsked"
+FROM pg_constraint k
+JOIN pg_class f ON f.oid = k.conrelid
+JOIN pg_namespace fn ON fn.oid = f.relnamespace
+JOIN pg_class t ON t.oid = k.confrelid
+JOIN pg_namespace tn ON tn.oid = t.relnamespace
+WHERE k.contype = 'f' AND k.conparentid = 0
+  AND (k.conrelid IN (SELECT oid FROM asked) OR k.confrelid IN (SELECT oid FROM asked))
+ORDER BY 2, 1`;
+
+/** @returns every foreign key that starts or ends at one of these tables. */
+export function foreignKeysAt(
+  target: TargetConnection,
+  names: readonly TargetName[],
+): Promise<ForeignKeyReference[]> {
+  return target.query<ForeignKeyReference>(FOREIGN_KEYS_SQL, nameArrays(names));
+}
+
+export interface SchemaRights {
+  schema: string;
+  exists: boolean;
+  /** May create tables in it; where it does not exist, may create it. */
+  mayCreate: boolean;
+}
+
+const SCHEMA_RIGHTS_SQL = `
+SELECT w.schema, n.oid IS NOT NULL AS exists,
+  CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+    ELSE has_schema_privilege(n.oid, 'CREATE') AND has_schema_privilege(n.oid, 'USAGE') END AS "mayCreate"
+FROM unnest($1::text[]) AS w(schema)
+LEFT JOIN pg_namespace n ON n.nspname = w.schema
+ORDER BY w.schema`;
+
+/** @returns for each schema whether it exists and whether the role may create tables in it. */
+export function schemaRights(target: TargetConnection, schemas: readonly string[]): Promise<SchemaRights[]> {
+  return target.query<SchemaRights>(SCHEMA_RIGHTS_SQL, [schemas]);
+}
+
+/** @returns sessions other than this one that hold a lock on these tables: `pid 4711 (app, role, idle in transaction)`. */
+export async function lockHolders(target: TargetConnection, names: readonly TargetName[]): Promise<string[]> {
+  const rows = await target.query<{ holder: string }>(
+    `SELECT DISTINCT format('pid %s (%s, role %s, %s)', l.pid, COALESCE(NULLIF(a.application_name, ''), 'unnamed'),
+        a.usename, COALESCE(a.state, a.backend_type)) AS holder
+      FROM ${WANTED}
+      JOIN pg_namespace n ON n.nspname = w.schema
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+      JOIN pg_locks l ON l.relation = c.oid AND l.granted AND l.pid <> pg_backend_pid()
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+      ORDER BY 1`,
+    nameArrays(names),
+  );
+  return rows.map((row) => row.holder);
+}
+
+function nameArrays(names: readonly TargetName[]): [string[], string[]] {
+  return [names.map(({ schema }) => schema), names.map(({ name }) => name)];
+}

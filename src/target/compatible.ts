@@ -1,0 +1,82 @@
+/**
+ * Whether a column that is already there takes exactly the values the plan sends.
+ *
+ * Pure, any thread. "Takes" is not enough: PostgreSQL rounds numeric and timestamps to a column's typmod, and cuts
+ * trailing spaces off text, without a word.
+ */
+
+interface PgType {
+  name: string;
+  /** Numbers in parentheses, or null where the type is unconstrained. */
+  modifiers: [number] | [number, number] | null;
+}
+
+const ALIASES: Record<string, string> = {
+  varchar: 'character varying',
+  char: 'character',
+  timestamp: 'timestamp without time zone',
+  timestamptz: 'timestamp with time zone',
+  time: 'time without time zone',
+  timetz: 'time with time zone',
+  int: 'integer',
+  int2: 'smallint',
+  int4: 'integer',
+  int8: 'bigint',
+  float8: 'double precision',
+  float4: 'real',
+  bool: 'boolean',
+  decimal: 'numeric',
+};
+
+/** Types that hold text of any length as it is. */
+const TEXT = new Set(['text', 'character varying']);
+
+/**
+ * @param planned the type the plan would create, as DDL spells it: `varchar(50)`.
+ * @param existing the type that is there, as `format_type` spells it: `character varying(40)`.
+ * @returns why values of `planned` would be refused or altered by `existing`, or null where they would not.
+ */
+export function incompatibility(planned: string, existing: string): string | null {
+  const from = parse(planned);
+  const to = parse(existing);
+  if (TEXT.has(to.name) && (TEXT.has(from.name) || from.name === 'character')) {
+    if (to.modifiers === null) return null;
+    if (from.modifiers === null) return `is limited to ${to.modifiers[0]} characters`;
+    return from.modifiers[0] <= to.modifiers[0] ? null : `is limited to ${to.modifiers[0]} characters`;
+  }
+  if (from.name !== to.name) return 'is of another type';
+  switch (to.name) {
+    case 'character':
+      return same(from.modifiers, to.modifiers) ? null : 'is of another length';
+    case 'numeric':
+      return numericProblem(from, to);
+    case 'timestamp without time zone':
+    case 'timestamp with time zone':
+    case 'time without time zone':
+      return (to.modifiers?.[0] ?? 6) >= (from.modifiers?.[0] ?? 6) ? null : 'has fewer fractional digits';
+    default:
+      return same(from.modifiers, to.modifiers) ? null : 'has other limits';
+  }
+}
+
+function numericProblem(from: PgType, to: PgType): string | null {
+  if (to.modifiers === null) return null;
+  if (from.modifiers === null) return 'is limited in digits';
+  const [fromPrecision, fromScale = 0] = from.modifiers;
+  const [toPrecision, toScale = 0] = to.modifiers;
+  if (toScale < fromScale) return 'has fewer decimals';
+  return toPrecision - toScale >= fromPrecision - fromScale ? null : 'has fewer digits before the point';
+}
+
+function parse(type: string): PgType {
+  const match = /^([^(]+?)\s*(?:\((\d+)(?:,\s*(-?\d+))?\))?(\s+with(?:out)? time zone)?$/.exec(type.trim());
+  if (match === null) return { name: type, modifiers: null };
+  const [, base = '', first, second, zone = ''] = match;
+  const name = ALIASES[base + zone] ?? base + zone;
+  if (first === undefined) return { name, modifiers: name === 'character' ? [1] : null };
+  return { name, modifiers: second === undefined ? [Number(first)] : [Number(first), Number(second)] };
+}
+
+function same(a: PgType['modifiers'], b: PgType['modifiers']): boolean {
+  return a?.[0] === b?.[0] && a?.[1] === b?.[1];
+}
