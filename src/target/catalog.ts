@@ -32,6 +32,8 @@ export interface TargetRelation extends TargetName {
   mayTruncate: boolean;
   mayInsert: boolean;
   hasPrimaryKey: boolean;
+  /** `pg_class.reltuples`: -1 before the first ANALYZE. */
+  approximateRows: number;
   columns: TargetColumn[];
 }
 
@@ -44,6 +46,7 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
   CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'TRUNCATE') ELSE false END AS "mayTruncate",
   CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'INSERT') ELSE false END AS "mayInsert",
   EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') AS "hasPrimaryKey",
+  c.reltuples::float8 AS "approximateRows",
   COALESCE((
     SELECT json_agg(json_build_object(
       'name', a.attname,

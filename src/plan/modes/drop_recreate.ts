@@ -11,11 +11,13 @@ import { createTable } from '../../target/ddl.js';
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 import {
+  createAction,
   createSchemas,
   nameLockHolders,
   requireSchemaRights,
   requireTables,
   type TransferMode,
+  withRows,
 } from './mode.js';
 
 /** Tables in one DROP or in one round of CREATE: keeps statements readable in the server's log. */
@@ -51,7 +53,7 @@ export const dropRecreate: TransferMode = {
   },
 };
 
-async function check(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
+async function check(target: TargetConnection, plans: readonly TablePlan[]): Promise<string[][]> {
   const names = plans.map((plan) => plan.target);
   await requireSchemaRights(target, plans);
   const relations = await existingRelations(target, names);
@@ -75,6 +77,11 @@ async function check(target: TargetConnection, plans: readonly TablePlan[]): Pro
       },
     );
   }
+  const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
+  return plans.map((plan) => {
+    const relation = existing.get(tableLabel(plan.target));
+    return [...(relation === undefined ? [] : [`drops ${withRows(relation)}`]), createAction(plan)];
+  });
 }
 
 /** PostgreSQL names the views and other objects that stand on a table; that list is what a person needs. */

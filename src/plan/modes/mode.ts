@@ -16,9 +16,10 @@ export interface TransferMode {
   /**
    * Looks for whatever would make `prepare` fail, and changes nothing: what a dry run does.
    *
+   * @returns for each plan, in order, what `prepare` would do: `drops public.orders (about 12 rows)`.
    * @throws AppError SCHEMA_CONFLICT, TARGET_PERMISSION or UNSUPPORTED, naming the table and the remedy.
    */
-  check(target: TargetConnection, plans: readonly TablePlan[]): Promise<void>;
+  check(target: TargetConnection, plans: readonly TablePlan[]): Promise<string[][]>;
   /**
    * Checks, then leaves every table empty and ready for COPY; all of it in one transaction.
    *
@@ -79,6 +80,17 @@ export async function createSchemas(target: TargetConnection, plans: readonly Ta
     // IF NOT EXISTS alone would ask for CREATE on the database even where the schema is there.
     if (!exists) await target.query(createSchema(schema));
   }
+}
+
+/** @returns `public.orders (about 12 rows)`, by the target's own statistics. */
+export function withRows(relation: TargetRelation): string {
+  const rows = relation.approximateRows < 0 ? 'never analyzed' : `about ${relation.approximateRows} rows`;
+  return `${tableLabel(relation)} (${rows})`;
+}
+
+/** @returns what creating a table amounts to. */
+export function createAction(plan: TablePlan): string {
+  return `creates ${plan.unlogged ? 'unlogged ' : ''}table ${tableLabel(plan.target)}`;
 }
 
 /** Adds who holds the lock to an error that says that someone does. */

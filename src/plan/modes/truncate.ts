@@ -12,18 +12,28 @@ import { createTable, ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified, quoteIdent } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 import {
+  createAction,
   createSchemas,
   nameLockHolders,
   requireSchemaRights,
   requireTables,
   type TransferMode,
+  withRows,
 } from './mode.js';
 
 export const truncate: TransferMode = {
   name: 'truncate',
 
   async check(target, plans) {
-    await examine(target, plans);
+    const existing = await examine(target, plans);
+    return plans.map((plan) => {
+      const relation = existing.get(tableLabel(plan.target));
+      if (relation === undefined) return [createAction(plan)];
+      const actions = [`truncates ${withRows(relation)}`];
+      if (lacksRowHash(plan, relation)) actions.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
+      if (becomesUnlogged(plan, relation)) actions.push('sets it UNLOGGED until the rows are in');
+      return actions;
+    });
   },
 
   async prepare(target, plans) {
@@ -54,12 +64,11 @@ async function makeReady(
     return;
   }
   const name = qualified(plan.target);
-  const hash = plan.rowHashColumn;
-  if (hash !== null && !relation.columns.some((column) => column.name === hash)) {
-    await target.query(`ALTER TABLE ${name} ADD COLUMN ${quoteIdent(hash)} ${ROW_HASH_TYPE}`);
+  if (plan.rowHashColumn !== null && lacksRowHash(plan, relation)) {
+    await target.query(`ALTER TABLE ${name} ADD COLUMN ${quoteIdent(plan.rowHashColumn)} ${ROW_HASH_TYPE}`);
   }
-  // The table is empty, so this costs nothing; only plain tables know persistence.
-  if (plan.unlogged && relation.kind === 'r' && relation.persistence === 'p') {
+  // The table is empty, so this costs nothing.
+  if (becomesUnlogged(plan, relation)) {
     await target.query(`ALTER TABLE ${name} SET UNLOGGED`);
   }
 }
@@ -99,11 +108,7 @@ function requireRights(plan: TablePlan, relation: TargetRelation): void {
       remedy: `GRANT TRUNCATE, INSERT ON ${qualified(plan.target)} TO the role.`,
     });
   }
-  const hash = plan.rowHashColumn;
-  const alters =
-    (plan.unlogged && relation.kind === 'r' && relation.persistence === 'p') ||
-    (hash !== null && !relation.columns.some((column) => column.name === hash));
-  if (alters && !relation.owned) {
+  if ((becomesUnlogged(plan, relation) || lacksRowHash(plan, relation)) && !relation.owned) {
     throw new AppError(
       'TARGET_PERMISSION',
       `Target table ${label} must be altered and belongs to another role`,
@@ -114,6 +119,15 @@ function requireRights(plan: TablePlan, relation: TargetRelation): void {
       },
     );
   }
+}
+
+function lacksRowHash(plan: TablePlan, relation: TargetRelation): boolean {
+  return plan.rowHashColumn !== null && !relation.columns.some(({ name }) => name === plan.rowHashColumn);
+}
+
+/** Only plain tables know persistence; a partitioned one has no storage of its own. */
+function becomesUnlogged(plan: TablePlan, relation: TargetRelation): boolean {
+  return plan.unlogged && relation.kind === 'r' && relation.persistence === 'p';
 }
 
 function columnProblems(plan: TablePlan, relation: TargetRelation): string[] {

@@ -12,7 +12,7 @@ export const upsert: TransferMode = {
   prepare: refuse,
 };
 
-async function refuse(): Promise<void> {
+async function refuse(): Promise<never> {
   throw new AppError('UNSUPPORTED', 'migration.target_mode upsert is not available in this version', {
     remedy: 'Use target_mode: truncate or drop_recreate.',
   });

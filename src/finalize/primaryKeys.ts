@@ -1,0 +1,22 @@
+/**
+ * Creates primary keys once the rows are in: building an index in one go is far cheaper than row by row.
+ *
+ * Runs on the main thread.
+ */
+import { existingRelations } from '../target/catalog.js';
+import { addPrimaryKey } from '../target/ddl.js';
+import type { StepMaker } from './step.js';
+
+export const primaryKeys: StepMaker = {
+  kind: 'primary key',
+  name: (plan) => plan.primaryKeyName,
+
+  async run(target, plan) {
+    if (plan.primaryKeyName === null) return false;
+    // `truncate` keeps the key a table already has.
+    const [relation] = await existingRelations(target, [plan.target]);
+    if (relation?.hasPrimaryKey) return false;
+    await target.query(addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey));
+    return true;
+  },
+};
