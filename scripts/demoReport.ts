@@ -1,0 +1,110 @@
+/**
+ * What the demonstration prints at its end, for a person to judge; main thread of `scripts/demo`.
+ */
+import pg from 'pg';
+import type { PostgresConnection } from '../test/support/postgres.js';
+import { postgresUrl } from '../test/support/postgres.js';
+import type { SqlServerConnection } from '../test/support/sqlserver.js';
+import type { TypeCheck } from '../test/support/typeCheck.js';
+
+export interface ExpectedTable {
+  group: 'Stack Overflow 2010' | 'every type at its limits' | 'keys, names, second schema';
+  schema: string;
+  name: string;
+  /** Rows that were put into the source. */
+  rows: number;
+}
+
+export interface ComparedTable extends ExpectedTable {
+  /** Rows the target holds, or null where it has no such table. */
+  found: number | null;
+}
+
+export interface Summary {
+  tables: ComparedTable[];
+  types: TypeCheck;
+  phases: { name: string; seconds: number }[];
+  /** Seconds of the tool's runs that moved rows, its start included. */
+  migrationSeconds: number;
+}
+
+/** Counts the rows of every expected table in PostgreSQL itself; names are found whatever their case. */
+export async function compareRows(client: pg.Client, expected: ExpectedTable[]): Promise<ComparedTable[]> {
+  const { rows: present } = await client.query<{ schema: string; name: string }>(
+    `SELECT schemaname AS schema, tablename AS name FROM pg_tables`,
+  );
+  const compared: ComparedTable[] = [];
+  for (const table of expected) {
+    const match = present.find(
+      ({ schema, name }) => schema === table.schema && name.toLowerCase() === table.name.toLowerCase(),
+    );
+    if (!match) {
+      compared.push({ ...table, found: null });
+      continue;
+    }
+    const quoted = [match.schema, match.name].map(pg.escapeIdentifier).join('.');
+    const { rows } = await client.query<{ count: string }>(`SELECT count(*) AS count FROM ${quoted}`);
+    compared.push({ ...table, found: Number(rows[0]?.count) });
+  }
+  return compared;
+}
+
+const count = (value: number) => value.toLocaleString('en');
+
+/** Prints tables, rows, rates and times, and every difference. */
+export function printSummary(say: (line: string) => void, summary: Summary): void {
+  const { tables, types, phases, migrationSeconds } = summary;
+  say('\n== Summary');
+  for (const table of tables.filter(({ group }) => group === 'Stack Overflow 2010')) {
+    say(`  ${table.name.padEnd(30)}${count(table.found ?? 0).padStart(12)} rows  ${verdict([table])}`);
+  }
+  for (const group of ['every type at its limits', 'keys, names, second schema'] as const) {
+    const members = tables.filter((table) => table.group === group);
+    const rows = members.reduce((sum, { found }) => sum + (found ?? 0), 0);
+    const label = `${members.length} tables: ${group}`;
+    say(`  ${label.padEnd(38)}${count(rows).padStart(4)} rows  ${verdict(members)}`);
+  }
+  const values = `${count(types.checked)} values of ${count(tables.filter(({ group }) => group === 'every type at its limits').length)} types`;
+  say(`  ${values}: ${types.differences.length === 0 ? 'each prints as expected' : 'NOT all as expected'}`);
+  for (const table of tables.filter(({ found, rows }) => found !== rows)) {
+    const found = table.found === null ? 'no such table' : `${count(table.found)} rows`;
+    say(`  WRONG: ${table.schema}.${table.name}: ${found}, ${count(table.rows)} in the source`);
+  }
+  for (const difference of types.differences) say(`  WRONG: ${difference}`);
+
+  say('');
+  for (const { name, seconds } of phases) say(`  ${name.padEnd(50)}${seconds.toFixed(1).padStart(7)} s`);
+  const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
+  say(`  ${'in all'.padEnd(50)}${total.toFixed(1).padStart(7)} s`);
+  const rows = tables.reduce((sum, { found }) => sum + (found ?? 0), 0);
+  const rate = count(Math.round(rows / migrationSeconds));
+  say(
+    `\n  ${tables.length} tables, ${count(rows)} rows migrated in ${migrationSeconds.toFixed(1)} s: ${rate} rows/s`,
+  );
+}
+
+function verdict(tables: ComparedTable[]): string {
+  return tables.every(({ found, rows }) => found === rows) ? 'ok' : 'WRONG';
+}
+
+export interface Endpoints {
+  source: SqlServerConnection;
+  target: PostgresConnection;
+  config: string;
+  cliFile: string;
+}
+
+/** How to look at both servers, and how to run the tool against them. */
+export function howToConnect({ source, target, config, cliFile }: Endpoints): string {
+  return `
+== Both servers stay up until Ctrl-C
+The target:
+  psql '${postgresUrl(target)}'
+The stand-in SQL Server, for any TDS client:
+  server ${source.host},${source.port}  database ${source.database}  user ${source.user}  password ${source.password}
+The tool by hand:
+  node ${cliFile} -c ${config} health-check
+  node ${cliFile} -c ${config} run
+  node ${cliFile} -c ${config} run --source-schema sales --target-schema sales
+  node ${cliFile} -c ${config} validate`;
+}
