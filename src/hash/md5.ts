@@ -9,11 +9,13 @@ import { md5Block } from './md5Block.js';
 /** Digits of a hash. */
 export const MD5_HEX_BYTES = 32;
 
-/** Both hex digits of each byte value as a little-endian 16-bit word. */
-const HEX = new Uint16Array(256);
-for (let value = 0; value < 256; value++) {
-  const digits = value.toString(16).padStart(2, '0');
-  HEX[value] = digits.charCodeAt(0) | (digits.charCodeAt(1) << 8);
+/** @returns the four hex digits of the low 16 bits of `value`, low byte first, as little-endian ASCII. */
+function hexDigits(value: number): number {
+  const nibbles =
+    ((value >>> 4) & 0xf) | ((value & 0xf) << 8) | ((value & 0xf000) << 4) | ((value & 0xf00) << 16);
+  // A nibble above 9 carries into the fourth bit when 6 is added; such a digit lies 39 further, from `0` to `a`.
+  const letters = ((nibbles + 0x06060606) >>> 4) & 0x01010101;
+  return (nibbles + 0x30303030 + Math.imul(letters, 39)) | 0;
 }
 
 /** One MD5 computation after another: `init`, any number of `update`, `finish`. */
@@ -38,7 +40,6 @@ export class Md5 {
 
   /** Adds the `length` bytes of `view` from byte `position`. */
   update(view: DataView, position: number, length: number): void {
-    const block = this.#block;
     const end = position + length;
     let p = position;
     let filled = this.#filled;
@@ -51,11 +52,10 @@ export class Md5 {
         this.#filled = filled;
         return;
       }
-      md5Block(this.#state, block);
+      md5Block(this.#state, this.#blockView, 0);
     }
     for (; end - p >= 64; p += 64) {
-      for (let i = 0; i < 16; i++) block[i] = view.getInt32(p + 4 * i, true);
-      md5Block(this.#state, block);
+      md5Block(this.#state, view, p);
     }
     this.#filled = this.#append(0, view, p, end);
   }
@@ -65,25 +65,25 @@ export class Md5 {
     const block = this.#block;
     const state = this.#state;
     const filled = this.#filled;
-    this.#blockView.setUint8(filled, 0x80);
-    for (let i = filled + 1; (i & 3) !== 0; i++) this.#blockView.setUint8(i, 0);
-    let word = (filled >> 2) + 1;
+    let word = filled >> 2;
+    const shift = (filled & 3) << 3;
+    // One bit behind the message; the rest of its word cleared.
+    block[word] = (block[word]! & ((1 << shift) - 1)) | (0x80 << shift);
+    word++;
     if (word > 14) {
       if (word === 15) block[15] = 0;
-      md5Block(state, block);
+      md5Block(state, this.#blockView, 0);
       word = 0;
     }
     while (word < 14) block[word++] = 0;
     // The length in bits, 64 of them; a length in bytes is exact to 2^53.
     block[14] = this.#total << 3;
     block[15] = Math.floor(this.#total / 2 ** 29);
-    md5Block(state, block);
-    for (let i = 0, p = position; i < 4; i++, p += 8) {
+    md5Block(state, this.#blockView, 0);
+    for (let i = 0; i < 4; i++) {
       const value = state[i]!;
-      out.setUint16(p, HEX[value & 0xff]!, true);
-      out.setUint16(p + 2, HEX[(value >>> 8) & 0xff]!, true);
-      out.setUint16(p + 4, HEX[(value >>> 16) & 0xff]!, true);
-      out.setUint16(p + 6, HEX[value >>> 24]!, true);
+      out.setInt32(position + 8 * i, hexDigits(value), true);
+      out.setInt32(position + 8 * i + 4, hexDigits(value >>> 16), true);
     }
   }
 

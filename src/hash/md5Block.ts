@@ -5,28 +5,28 @@
  * registers and 32-bit adds; a loop over tables of constants and shifts takes several times as long.
  */
 
-/** Mixes the block `m` (16 little-endian words) into `state` (4 words). */
-export function md5Block(state: Int32Array, m: Int32Array): void {
+/** Mixes the 64 bytes of `view` at `position` into `state` (4 words). */
+export function md5Block(state: Int32Array, view: DataView, position: number): void {
   let a = state[0]!;
   let b = state[1]!;
   let c = state[2]!;
   let d = state[3]!;
-  const x0 = m[0]!;
-  const x1 = m[1]!;
-  const x2 = m[2]!;
-  const x3 = m[3]!;
-  const x4 = m[4]!;
-  const x5 = m[5]!;
-  const x6 = m[6]!;
-  const x7 = m[7]!;
-  const x8 = m[8]!;
-  const x9 = m[9]!;
-  const x10 = m[10]!;
-  const x11 = m[11]!;
-  const x12 = m[12]!;
-  const x13 = m[13]!;
-  const x14 = m[14]!;
-  const x15 = m[15]!;
+  const x0 = view.getInt32(position, true);
+  const x1 = view.getInt32(position + 4, true);
+  const x2 = view.getInt32(position + 8, true);
+  const x3 = view.getInt32(position + 12, true);
+  const x4 = view.getInt32(position + 16, true);
+  const x5 = view.getInt32(position + 20, true);
+  const x6 = view.getInt32(position + 24, true);
+  const x7 = view.getInt32(position + 28, true);
+  const x8 = view.getInt32(position + 32, true);
+  const x9 = view.getInt32(position + 36, true);
+  const x10 = view.getInt32(position + 40, true);
+  const x11 = view.getInt32(position + 44, true);
+  const x12 = view.getInt32(position + 48, true);
+  const x13 = view.getInt32(position + 52, true);
+  const x14 = view.getInt32(position + 56, true);
+  const x15 = view.getInt32(position + 60, true);
 
   // Round 1, F: b selects between c and d.
   a = (a + x0 - 0x28955b88 + (d ^ (b & (c ^ d)))) | 0;

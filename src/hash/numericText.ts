@@ -68,7 +68,7 @@ export function writeNumericText(
   for (let left = scale; left > 0; left -= 4, group++) {
     const value = groupAt(view, digits, group, groups);
     any |= value;
-    const width = left < 4 ? left : 4;
+    const width = Math.min(left, 4);
     if (value % POWERS[4 - width]! !== 0) refuseDecimals(scale);
     p = writeGroup(out, p, value, 4, width);
   }

@@ -1,0 +1,102 @@
+/** The hash tier on a lane: the worker's own entry on a real thread, between a producer and consumers. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import type { HashLaneResult } from '../src/hash/hashLane.js';
+import { RingConsumer } from '../src/ring/consumer.js';
+import { abortLane, createLane, MIN_SLOT_BYTES, SLOT_FLAG, SLOT_KIND } from '../src/ring/layout.js';
+import { LaneProducer } from '../src/ring/producer.js';
+import { expectedStream, mixed, mixedRows, tuple } from './support/hashOracle.js';
+
+/** A hash thread as piscina would run it: the worker's default export with one task. */
+function startHasher(lane: ReturnType<typeof createLane>): Promise<HashLaneResult> {
+  const url = JSON.stringify(new URL('../workers/hasher.js', import.meta.url).href);
+  const source = `import(${url}).then((m) => m.default(require('node:worker_threads').workerData)).then(
+    (result) => require('node:worker_threads').parentPort.postMessage({ result }),
+    (error) => require('node:worker_threads').parentPort.postMessage({ code: error.code, message: error.message }));`;
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(source, { eval: true, workerData: { lane } });
+    worker.once('error', reject);
+    worker.once('message', (message: { result?: HashLaneResult; code?: string; message?: string }) => {
+      if (message.result === undefined)
+        reject(Object.assign(new Error(message.message), { code: message.code }));
+      else resolve(message.result);
+    });
+  });
+}
+
+test('the hash worker serves the rings of a lane, hashed and unhashed chunks alike', async () => {
+  const layout = createLane({ rings: 2, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashed: true });
+  const hasher = startHasher(layout);
+  const lane = new LaneProducer(layout);
+  const { raw, hashed } = expectedStream(mixed, mixedRows);
+  const chunks = [mixed, null, mixed];
+  const write = async (index: number) => {
+    const ring = lane.rings[index]!;
+    for (const fields of chunks) {
+      await ring.sendJson(SLOT_KIND.BEGIN, { hash: fields === null ? null : { fields } });
+      for (let half = 0; half < 2; half++) {
+        const piece = half === 0 ? raw.subarray(0, 50) : raw.subarray(50);
+        while (ring.tryReserve() < 0) await ring.waitForSpace();
+        piece.copy(lane.bytes, ring.tryReserve());
+        ring.publish(
+          SLOT_KIND.DATA,
+          piece.length,
+          half === 0 ? 0 : 3,
+          half === 0 ? SLOT_FLAG.CONTINUES_ROW : SLOT_FLAG.STARTS_IN_ROW,
+        );
+      }
+      await ring.sendJson(SLOT_KIND.END, {});
+    }
+    await ring.close();
+  };
+  const read = async (index: number) => {
+    const ring = new RingConsumer(layout, index);
+    const found: Buffer[] = [];
+    for (;;) {
+      while (!ring.tryPeek()) await ring.waitForSlot();
+      const { kind } = ring;
+      if (kind === SLOT_KIND.DATA)
+        found.push(Buffer.from(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes)));
+      ring.advance();
+      ring.release(1);
+      if (kind === SLOT_KIND.CLOSE) return Buffer.concat(found);
+    }
+  };
+  const [result, , , ...found] = await Promise.all([hasher, write(0), write(1), read(0), read(1)]);
+  for (const bytes of found) assert.deepEqual(bytes, Buffer.concat([hashed, raw, hashed]));
+  assert.deepEqual(result, { rowsHashed: 12, bytesHashed: 4 * raw.length, slots: 2 * 13 });
+});
+
+test('the hash worker refuses slots that do not hold what they say', async () => {
+  const row = tuple(mixed, mixedRows[0]!).bytes;
+  const cases: [RegExp, (lane: LaneProducer) => void][] = [
+    [/outside of a chunk/, (lane) => lane.rings[0]!.publish(SLOT_KIND.DATA, row.length, 1, 0)],
+    [/does not say how/, (lane) => lane.rings[0]!.publishJson(SLOT_KIND.BEGIN, {})],
+    [
+      /said to complete 2 rows completes 1/,
+      (lane) => lane.rings[0]!.publish(SLOT_KIND.DATA, row.length, 2, 0),
+    ],
+    [
+      /ended inside a row/,
+      (lane) => {
+        lane.rings[0]!.publish(SLOT_KIND.DATA, row.length - 1, 0, SLOT_FLAG.CONTINUES_ROW);
+        lane.rings[0]!.publishJson(SLOT_KIND.END, {});
+      },
+    ],
+  ];
+  for (const [message, publish] of cases) {
+    const layout = createLane({ rings: 1, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashed: true });
+    const lane = new LaneProducer(layout);
+    if (!message.source.startsWith('outside') && !message.source.startsWith('does')) {
+      lane.rings[0]!.publishJson(SLOT_KIND.BEGIN, { hash: { fields: mixed } });
+    }
+    row.copy(lane.bytes, lane.rings[0]!.tryReserve());
+    publish(lane);
+    await assert.rejects(startHasher(layout), message);
+  }
+  const layout = createLane({ rings: 1, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashed: true });
+  const waiting = assert.rejects(startHasher(layout), { code: 'CANCELLED' });
+  setTimeout(() => abortLane(layout), 50);
+  await waiting;
+});
