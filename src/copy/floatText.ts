@@ -55,10 +55,10 @@ function shortest8(value: number): Digits {
   const found = digitsOf(value.toExponential());
   if (value < 2 ** 53 || !onBoundary(value, found)) return found;
   for (let precision = found.digits.length + 1; precision < 17; precision += 1) {
-    const longer = value.toExponential(precision - 1);
+    const longer = nearestEven(value, precision);
     if (Number(longer) === value && !onBoundary(value, digitsOf(longer))) return digitsOf(longer);
   }
-  return digitsOf(value.toExponential(16));
+  return digitsOf(nearestEven(value, 17));
 }
 
 /** Whether the digits lie exactly halfway between `value` (2^53 or more) and a neighbour. */
@@ -87,13 +87,24 @@ function shortest4(value: number): Digits {
   const least = (value + below) / 2;
   const most = Number.isFinite(above) ? (value + above) / 2 : value + (value - below) / 2;
   for (let precision = 1; precision < 9; precision += 1) {
-    const nearest = value.toExponential(precision - 1);
+    const nearest = nearestEven(value, precision);
     if (Number(nearest) > least && Number(nearest) < most) return digitsOf(nearest);
     // At a power of two the gap below is half the gap above: the nearest decimal below may be out, the next above in.
     const next = nextAbove(nearest);
     if (Number(nearest) <= least && Number(next) < most) return digitsOf(next);
   }
-  return digitsOf(value.toExponential(8));
+  return digitsOf(nearestEven(value, 9));
+}
+
+/** The nearest decimal of so many digits; of two equally near the even one, where JavaScript takes the larger. */
+function nearestEven(value: number, precision: number): string {
+  const nearest = value.toExponential(precision - 1);
+  const [mantissa = '', exponent = '0'] = value.toExponential(60).split('e');
+  const digits = mantissa.replace('.', '');
+  if (digits[precision] !== '5' || !/^0*$/.test(digits.slice(precision + 1))) return nearest;
+  if (Number(digits[precision - 1]) % 2 !== 0) return nearest;
+  const below = digits.slice(0, precision);
+  return `${below[0]}${precision > 1 ? '.' : ''}${below.slice(1)}e${exponent}`;
 }
 
 /** The decimal one unit in the last place above, in scientific form. */
