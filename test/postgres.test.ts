@@ -68,7 +68,7 @@ test('a parent killed outright leaves neither server nor files behind', async ()
   const pid = Number(readFileSync(join(dataDir, 'postmaster.pid'), 'utf8').split('\n')[0]);
   assert.ok(isAlive(pid));
   parent.kill('SIGKILL');
-  for (let waited = 0; waited < 10_000 && (isAlive(pid) || existsSync(dataDir)); waited += 100)
+  for (let waited = 0; waited < 10_000 && (isAlive(pid) || existsSync(dirname(dataDir))); waited += 100)
     await sleep(100);
   assert.equal(isAlive(pid), false);
   assert.equal(existsSync(dirname(dataDir)), false);
