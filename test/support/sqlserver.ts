@@ -16,8 +16,12 @@ import { runTsql, type SqlServerConnection } from './tsql.js';
 export { queryTsql, runTsql, type SqlServerConnection, splitBatches } from './tsql.js';
 
 export interface StartSqlServerOptions {
-  /** The stand-in takes TLS, with a fresh certificate for localhost and 127.0.0.1. */
+  /** Gives the stand-in a fresh certificate for localhost and 127.0.0.1 whose CA is `caFile`. */
   tls?: boolean;
+  /** What the stand-in says to a client that asks for encryption. */
+  encryption?: 'off' | 'on' | 'required';
+  /** Further arguments of the stand-in, such as `--no-nbcrow`. */
+  flags?: string[];
   /** Password of `sa`; the outside server's is in its URL. */
   password?: string;
   /** Where the stand-in keeps its tables; a database of the shared PostgreSQL by default. */
@@ -54,7 +58,7 @@ export async function startSqlServer(options: StartSqlServerOptions = {}): Promi
   };
   try {
     const certificates = options.tls ? await makeCertificates(directory) : null;
-    const standIn = spawnStandIn(store?.url ?? (options.pgUrl as string), password, certificates);
+    const standIn = spawnStandIn(store?.url ?? (options.pgUrl as string), password, certificates, options);
     child = standIn.child;
     const port = await standIn.port;
     const connection = { host: '127.0.0.1', port, user: 'sa', password, database: 'master', encrypt: false };
@@ -70,14 +74,17 @@ export async function startSqlServer(options: StartSqlServerOptions = {}): Promi
   }
 }
 
-function spawnStandIn(pgUrl: string, password: string, certificates: Certificates | null) {
-  const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-  const args = [
-    '--import',
-    new URL('./endWithParent.js', import.meta.url).href,
-    file('../sqlserver/main.js'),
-  ];
+function spawnStandIn(
+  pgUrl: string,
+  password: string,
+  certificates: Certificates | null,
+  options: StartSqlServerOptions,
+) {
+  // The other end of its stdin is ours: however this process ends, the stand-in ends with it.
+  const args = [fileURLToPath(new URL('../sqlserver/main.js', import.meta.url)), '--exit-with-stdin'];
   args.push('--host', '127.0.0.1', '--port', '0', '--pg-url', pgUrl, '--password', password);
+  if (options.encryption) args.push('--encryption', options.encryption);
+  args.push(...(options.flags ?? []));
   if (certificates) args.push('--cert', certificates.certFile, '--key', certificates.keyFile);
   const child = spawn(process.execPath, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
   let stdout = '';

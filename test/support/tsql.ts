@@ -15,7 +15,7 @@ export interface SqlServerConnection {
 
 /** Splits a script the way sqlcmd does: at lines that hold nothing but GO. Empty batches are dropped. */
 export function splitBatches(script: string): string[] {
-  return script.split(/^[ \t]*GO[ \t]*;?[ \t]*\r?$/im).filter((batch) => batch.trim() !== '');
+  return script.split(/^[ \t]*GO[ \t]*\r?$/im).filter((batch) => batch.trim() !== '');
 }
 
 /** Runs a script batch by batch on one connection; the first error ends it, and its message shows the batch. */
