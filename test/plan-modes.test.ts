@@ -1,0 +1,374 @@
+/** Transfer modes and finalization on a real PostgreSQL: what they make, what they keep, what they refuse. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { AppError, type ErrorCode } from '../src/errors.js';
+import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
+import type { TablePlan } from '../src/plan/model.js';
+import { transferMode } from '../src/plan/modes/index.js';
+import { planTables } from '../src/plan/tables.js';
+import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
+import { sharedPostgres, type TestPostgres } from './support/postgres.js';
+import { sourceColumn, sourceTable } from './support/sourceTables.js';
+
+let server: TestPostgres;
+let options: TargetOptions;
+let target: TargetConnection;
+
+before(async () => {
+  server = await sharedPostgres();
+  options = {
+    ...server.connection,
+    ssl_mode: 'disable',
+    connect_timeout_seconds: 5,
+    lock_timeout_seconds: 1,
+  };
+  target = await connectTarget(options);
+});
+after(async () => {
+  await target?.close();
+  await server?.stop();
+});
+beforeEach(() => target.query('DROP SCHEMA IF EXISTS app CASCADE; DROP SCHEMA IF EXISTS other CASCADE'));
+
+function plansFor(changes: { unlogged?: boolean; rowHashColumn?: string } = {}): TablePlan[] {
+  const orders = sourceTable({
+    name: 'Orders',
+    approximateRows: 10,
+    columns: [
+      sourceColumn('Id', 'int'),
+      sourceColumn('User Id', 'int', { nullable: true }),
+      sourceColumn('Total', 'decimal', { precision: 19, scale: 4 }),
+    ],
+    key: ['Id'],
+  });
+  const users = sourceTable({
+    name: 'Users',
+    columns: [
+      sourceColumn('Id', 'int'),
+      sourceColumn('Name', 'nvarchar', { maxLengthBytes: 80, nullable: true }),
+    ],
+    key: ['Id'],
+  });
+  const planned = planTables([orders, users], {
+    targetSchema: 'app',
+    chunkRows: 1000,
+    rowHashColumn: changes.rowHashColumn ?? null,
+    hashTextColumns: false,
+    unlogged: changes.unlogged ?? false,
+  });
+  return planned;
+}
+
+async function refused(work: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<AppError> {
+  const error = await work.then(
+    () => assert.fail('not refused'),
+    (caught: unknown) => caught,
+  );
+  assert.ok(error instanceof AppError, String(error));
+  assert.equal(error.code, code, error.message);
+  assert.match(error.message, message);
+  assert.ok(error.remedy, 'a remedy');
+  return error;
+}
+
+async function columns(table: string): Promise<string[]> {
+  const rows = await target.query<{ column: string }>(
+    `SELECT format('%s %s%s', a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN '!' END) AS column
+      FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
+    [table],
+  );
+  return rows.map((row) => row.column);
+}
+
+async function persistence(table: string): Promise<string | undefined> {
+  const [row] = await target.query<{ p: string }>(
+    'SELECT relpersistence::text AS p FROM pg_class WHERE oid = $1::regclass',
+    [table],
+  );
+  return row?.p;
+}
+
+async function count(table: string): Promise<string | undefined> {
+  const [row] = await target.query<{ n: string }>(`SELECT count(*)::text AS n FROM ${table}`);
+  return row?.n;
+}
+
+describe('drop_recreate', () => {
+  const mode = transferMode('drop_recreate');
+
+  test('makes the schema and the tables', async () => {
+    const plans = plansFor();
+    assert.deepEqual(await mode.check(target, plans), [
+      ['creates table app.Orders'],
+      ['creates table app.Users'],
+    ]);
+    await mode.prepare(target, plans);
+    assert.deepEqual(await columns('app."Orders"'), [
+      'Id integer!',
+      'User Id integer',
+      'Total numeric(19,4)!',
+    ]);
+    assert.deepEqual(await columns('app."Users"'), ['Id integer!', 'Name character varying(40)']);
+    assert.equal(await persistence('app."Users"'), 'p');
+  });
+
+  test('drops what was there, foreign keys between the run’s tables included', async () => {
+    await target.query(`CREATE SCHEMA app;
+      CREATE TABLE app."Users" (old int PRIMARY KEY);
+      CREATE TABLE app."Orders" (old int REFERENCES app."Users");
+      INSERT INTO app."Users" VALUES (1); INSERT INTO app."Orders" VALUES (1); ANALYZE app."Users"`);
+    const plans = plansFor({ unlogged: true, rowHashColumn: 'row_hash' });
+    assert.deepEqual(await mode.check(target, plans), [
+      ['drops app.Orders (never analyzed)', 'creates unlogged table app.Orders'],
+      ['drops app.Users (about 1 rows)', 'creates unlogged table app.Users'],
+    ]);
+    assert.equal(await count('app."Users"'), '1', 'check changes nothing');
+    await mode.prepare(target, plans);
+    assert.deepEqual(await columns('app."Users"'), [
+      'Id integer!',
+      'Name character varying(40)',
+      'row_hash character varying(32)',
+    ]);
+    assert.equal(await persistence('app."Orders"'), 'u');
+  });
+
+  test('refuses foreign keys from outside and views, and drops nothing', async () => {
+    await target.query(`CREATE SCHEMA app; CREATE SCHEMA other;
+      CREATE TABLE app."Users" (id int PRIMARY KEY); INSERT INTO app."Users" VALUES (1);
+      CREATE TABLE other.visits (who int CONSTRAINT visits_who REFERENCES app."Users")`);
+    await refused(
+      mode.prepare(target, plansFor()),
+      'SCHEMA_CONFLICT',
+      /visits_who of other\.visits \(to app\.Users\)/,
+    );
+    await target.query('DROP TABLE other.visits; CREATE VIEW other.names AS SELECT * FROM app."Users"');
+    const error = await refused(mode.prepare(target, plansFor()), 'SCHEMA_CONFLICT', /other\.names/);
+    assert.equal(error.serverCode, '2BP01');
+    assert.equal(await count('other.names'), '1');
+    assert.deepEqual(await target.query(`SELECT to_regclass('app."Orders"') AS t`), [{ t: null }]);
+  });
+
+  test('refuses a target name that is not a table', async () => {
+    await target.query('CREATE SCHEMA app; CREATE VIEW app."Users" AS SELECT 1 AS one');
+    await refused(mode.check(target, plansFor()), 'SCHEMA_CONFLICT', /app\.Users is a view/);
+  });
+
+  test('a lock is waited for no longer than configured, and its holder named', async () => {
+    await mode.prepare(target, plansFor());
+    const holder = await server.client();
+    try {
+      await holder.query(
+        `SET application_name = 'reporting'; BEGIN; LOCK TABLE app."Users" IN ACCESS SHARE MODE`,
+      );
+      await refused(
+        mode.prepare(target, plansFor()),
+        'TARGET_TRANSIENT',
+        /pid \d+ \(reporting, role \w+, idle in tr/,
+      );
+      await holder.query('ROLLBACK');
+    } finally {
+      await holder.end();
+    }
+  });
+});
+
+describe('truncate', () => {
+  const mode = transferMode('truncate');
+
+  test('empties what is there, keeps its structure, creates what is missing', async () => {
+    await target.query(`CREATE SCHEMA app;
+      CREATE TABLE app."Users" ("Id" int CONSTRAINT own_key PRIMARY KEY, "Name" text, note text DEFAULT 'x', seq serial);
+      INSERT INTO app."Users" VALUES (1, 'a')`);
+    const plans = plansFor({ unlogged: true, rowHashColumn: 'row_hash' });
+    assert.deepEqual(await mode.check(target, plans), [
+      ['creates unlogged table app.Orders'],
+      [
+        'truncates app.Users (never analyzed)',
+        'adds column row_hash varchar(32)',
+        'sets it UNLOGGED until the rows are in',
+      ],
+    ]);
+    await mode.prepare(target, plans);
+    assert.equal(await count('app."Users"'), '0');
+    assert.deepEqual(await columns('app."Users"'), [
+      'Id integer!',
+      'Name text',
+      'note text',
+      'seq integer!',
+      'row_hash character varying(32)',
+    ]);
+    assert.equal(await persistence('app."Users"'), 'u');
+    assert.equal(await persistence('app."Orders"'), 'u');
+    await mode.prepare(target, plans);
+  });
+
+  test('names every column that would not take the values, and keeps the rows', async () => {
+    await target.query(`CREATE SCHEMA app;
+      CREATE TABLE app."Users" ("Id" bigint, extra int NOT NULL);
+      CREATE TABLE app."Orders" ("Id" int, "User Id" int GENERATED ALWAYS AS (1) STORED, "Total" numeric(19,2));
+      INSERT INTO app."Users" VALUES (1, 1)`);
+    const { message } = await refused(mode.prepare(target, plansFor()), 'SCHEMA_CONFLICT', /Total/);
+    assert.match(message, /app\.Orders\.Total \(numeric\(19,2\)\) has fewer decimals: .*decimal\(19,4\)/);
+    assert.match(message, /app\.Orders\.User Id is generated/);
+    assert.match(message, /app\.Users\.Id \(bigint\) is of another type: source type int needs integer/);
+    assert.match(message, /app\.Users has no column Name/);
+    assert.match(message, /app\.Users\.extra is NOT NULL without a default/);
+    assert.equal(await count('app."Users"'), '1');
+  });
+
+  test('refuses foreign keys that loading would break', async () => {
+    await transferMode('drop_recreate').prepare(target, plansFor());
+    await target.query(`ALTER TABLE app."Users" ADD PRIMARY KEY ("Id");
+      ALTER TABLE app."Orders" ADD CONSTRAINT fk_user FOREIGN KEY ("User Id") REFERENCES app."Users"`);
+    await refused(
+      mode.prepare(target, plansFor()),
+      'SCHEMA_CONFLICT',
+      /fk_user of app\.Orders \(to app\.Users\)/,
+    );
+  });
+});
+
+test('upsert is refused before anything happens', async () => {
+  await refused(transferMode('upsert').check(target, []), 'UNSUPPORTED', /upsert/);
+  await refused(transferMode('upsert').prepare(target, []), 'UNSUPPORTED', /upsert/);
+});
+
+describe('a role with few rights', () => {
+  before(() => target.query(`CREATE ROLE mpm_limited LOGIN PASSWORD 'pw'`));
+  after(() => target.query('DROP OWNED BY mpm_limited; DROP ROLE mpm_limited'));
+
+  const limited = async (work: (limitedTarget: TargetConnection) => Promise<unknown>): Promise<void> => {
+    const connection = await connectTarget({ ...options, user: 'mpm_limited', password: 'pw' });
+    try {
+      await work(connection);
+    } finally {
+      await connection.close();
+    }
+  };
+
+  test('may not create the schema, nor tables in it, nor drop or truncate another role’s', async () => {
+    await limited(async (connection) => {
+      const drop = transferMode('drop_recreate');
+      const truncate = transferMode('truncate');
+      const permission = 'TARGET_PERMISSION';
+      await refused(
+        drop.check(connection, plansFor()),
+        permission,
+        /app does not exist, and role mpm_limited/,
+      );
+      await target.query('CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO mpm_limited');
+      await refused(
+        drop.check(connection, plansFor()),
+        permission,
+        /may not create tables in target schema app/,
+      );
+      await target.query('GRANT CREATE ON SCHEMA app TO mpm_limited');
+      await target.query('CREATE TABLE app."Users" ("Id" int, "Name" varchar(40))');
+      await refused(drop.prepare(connection, plansFor()), permission, /app\.Users belongs to another role/);
+      await refused(
+        truncate.prepare(connection, plansFor()),
+        permission,
+        /TRUNCATE and INSERT into app\.Users/,
+      );
+      await target.query('GRANT TRUNCATE, INSERT ON app."Users" TO mpm_limited');
+      await refused(
+        truncate.prepare(connection, plansFor({ unlogged: true })),
+        permission,
+        /must be altered/,
+      );
+      await truncate.prepare(connection, plansFor());
+      assert.equal(await count('app."Orders"'), '0');
+    });
+  });
+});
+
+describe('finalize', () => {
+  const connect = () => connectTarget(options);
+  const shown = (steps: readonly FinalizeStep[]) =>
+    steps
+      .map(({ table, kind, name, error }) => `${table} ${kind} ${name} ${error?.serverCode ?? 'ok'}`)
+      .sort();
+
+  test('turns tables back to LOGGED, makes primary keys and statistics', async () => {
+    const plans = plansFor({ unlogged: true });
+    await transferMode('drop_recreate').prepare(target, plans);
+    await target.query('INSERT INTO app."Users" SELECT i FROM generate_series(1, 100) i');
+    const seen: FinalizeStep[] = [];
+    const steps = await finalize(connect, plans, { parallel: 2, onStep: (step) => seen.push(step) });
+    assert.deepEqual(seen, steps);
+    assert.deepEqual(shown(steps), [
+      'dbo.Orders analyze app.Orders ok',
+      'dbo.Orders logged app.Orders ok',
+      'dbo.Orders primary key PK_Orders ok',
+      'dbo.Users analyze app.Users ok',
+      'dbo.Users logged app.Users ok',
+      'dbo.Users primary key PK_Users ok',
+    ]);
+    assert.equal(await persistence('app."Users"'), 'p');
+    assert.equal(await persistence('app."PK_Users"'), 'p');
+    const rows = await target.query(
+      `SELECT conname, pg_get_constraintdef(oid) AS def FROM pg_constraint WHERE conrelid = 'app."Users"'::regclass AND contype = 'p'`,
+    );
+    assert.deepEqual(rows, [{ conname: 'PK_Users', def: 'PRIMARY KEY ("Id")' }]);
+    const [stats] = await target.query(`SELECT reltuples FROM pg_class WHERE oid = 'app."Users"'::regclass`);
+    assert.deepEqual(stats, { reltuples: 100 });
+    assert.deepEqual(shown(await finalize(connect, plans, { parallel: 1 })), [
+      'dbo.Orders analyze app.Orders ok',
+      'dbo.Users analyze app.Users ok',
+    ]);
+  });
+
+  test('a step that fails is reported, and the others are done', async () => {
+    const plans = plansFor({ unlogged: true });
+    await transferMode('drop_recreate').prepare(target, plans);
+    await target.query('INSERT INTO app."Users" VALUES (1), (1)');
+    const steps = await finalize(connect, plans, { parallel: 1 });
+    assert.deepEqual(
+      shown(steps).filter((step) => step.includes('Users')),
+      [
+        'dbo.Users analyze app.Users ok',
+        'dbo.Users logged app.Users ok',
+        'dbo.Users primary key PK_Users 23505',
+      ],
+    );
+    const failed = steps.find((step) => step.error !== undefined);
+    assert.match(failed?.error?.message ?? '', /\(1\)/);
+    assert.equal(failed?.error?.table, 'dbo.Users');
+  });
+
+  test('only the kinds asked for: what a failed run still owes', async () => {
+    const plans = plansFor({ unlogged: true });
+    await transferMode('drop_recreate').prepare(target, plans);
+    const steps = await finalize(connect, plans, { parallel: 4, kinds: ['logged'] });
+    assert.deepEqual(shown(steps), ['dbo.Orders logged app.Orders ok', 'dbo.Users logged app.Users ok']);
+  });
+
+  test('a connection that is lost is made again and the step repeated', async () => {
+    const plans = plansFor({ unlogged: true });
+    await transferMode('drop_recreate').prepare(target, plans);
+    let made = 0;
+    const breaking = async () => {
+      const connection = await connect();
+      made++;
+      if (made === 1) {
+        const [row] = await connection.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+        await target.query('SELECT pg_terminate_backend($1)', [row?.pid]);
+      }
+      return connection;
+    };
+    const steps = await finalize(breaking, plans, { parallel: 1 });
+    assert.equal(made, 2);
+    assert.equal(steps.length, 6);
+    assert.deepEqual(
+      steps.filter((step) => step.error !== undefined),
+      [],
+    );
+  });
+
+  test('a target that can’t be connected to is an error', async () => {
+    const gone = async (): Promise<TargetConnection> => {
+      throw new AppError('TARGET_UNREACHABLE', 'gone', { remedy: 'look' });
+    };
+    await refused(finalize(gone, plansFor(), { parallel: 2 }), 'TARGET_UNREACHABLE', /gone/);
+  });
+});

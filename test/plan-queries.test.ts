@@ -1,0 +1,427 @@
+/** Planning and its T-SQL, without servers: exact statements, bounds, names, and what is refused. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { AppError } from '../src/errors.js';
+import type { TablePlan } from '../src/plan/model.js';
+import { partitionCount, planPartitions, rangesBetween, thinOut } from '../src/plan/partitions.js';
+import { boundaryQuery, rangeColumns, readQuery } from '../src/plan/queries.js';
+import { type PlanOptions, planTables, typeLabel } from '../src/plan/tables.js';
+import { filterTables } from '../src/source/filter.js';
+import { quote, quoteTable } from '../src/source/sql.js';
+import { incompatibility } from '../src/target/compatible.js';
+import { copyStatement, createTable } from '../src/target/ddl.js';
+import { sourceColumn, sourceTable } from './support/sourceTables.js';
+
+const options: PlanOptions = {
+  targetSchema: 'public',
+  chunkRows: 50_000,
+  rowHashColumn: null,
+  hashTextColumns: false,
+  unlogged: false,
+};
+const isolation = 'read_committed';
+
+function planOne(table: Parameters<typeof sourceTable>[0], changes: Partial<PlanOptions> = {}): TablePlan {
+  const [plan] = planTables([sourceTable(table)], { ...options, ...changes });
+  assert.ok(plan);
+  return plan;
+}
+
+const pair = planOne({
+  schema: 'sales',
+  name: 'Order]s',
+  columns: [
+    sourceColumn('Region', 'nvarchar', { maxLengthBytes: 20, collation: 'Latin1_General_CI_AS' }),
+    sourceColumn('Id', 'int'),
+    sourceColumn('Note', 'nvarchar', { maxLengthBytes: -1, nullable: true }),
+  ],
+  key: ['Region', 'Id'],
+});
+
+describe('the read query', () => {
+  test('a whole table in key order', () => {
+    const whole = { lower: null, upper: null };
+    assert.deepEqual(readQuery(pair, whole, { isolation }), {
+      sql: 'SELECT [Region], [Id], [Note] FROM [sales].[Order]]s] AS t ORDER BY t.[Region], t.[Id]',
+      parameters: [],
+    });
+  });
+
+  test('NOLOCK only where it was asked for', () => {
+    const whole = { lower: null, upper: null };
+    assert.match(
+      readQuery(pair, whole, { isolation: 'read_uncommitted' }).sql,
+      / AS t WITH \(NOLOCK\) ORDER/,
+    );
+    assert.doesNotMatch(readQuery(pair, whole, { isolation: 'snapshot' }).sql, /NOLOCK/);
+  });
+
+  test('a composite range is lexicographic, its bounds typed parameters', () => {
+    const query = readQuery(pair, { lower: ['a', '1'], upper: ["b'; DROP", '2'] }, { isolation });
+    const [region, id] = rangeColumns(pair) ?? [];
+    assert.ok(region && id);
+    const [lo0, lo1, hi0, hi1] = [
+      region.text.fromText('@lo0'),
+      id.text.fromText('@lo1'),
+      region.text.fromText('@hi0'),
+      id.text.fromText('@hi1'),
+    ];
+    assert.ok(
+      query.sql.endsWith(
+        ` WHERE (t.[Region] >= ${lo0} AND (t.[Region] > ${lo0} OR t.[Id] > ${lo1}))` +
+          ` AND (t.[Region] <= ${hi0} AND (t.[Region] < ${hi0} OR t.[Id] <= ${hi1}))` +
+          ' ORDER BY t.[Region], t.[Id]',
+      ),
+      query.sql,
+    );
+    assert.deepEqual(query.parameters, [
+      { name: 'lo0', value: 'a' },
+      { name: 'lo1', value: '1' },
+      { name: 'hi0', value: "b'; DROP" },
+      { name: 'hi1', value: '2' },
+    ]);
+    assert.match(id.text.fromText('@p'), /CONVERT\(int, @p\)/);
+  });
+
+  test('without a key there is no order, and no range can be asked for', () => {
+    const heap = planOne({ name: 'Heap', columns: [sourceColumn('A', 'int')] });
+    const query = readQuery(heap, { lower: null, upper: null }, { isolation });
+    assert.equal(query.sql, 'SELECT [A] FROM [dbo].[Heap] AS t');
+    assert.throws(() => readQuery(heap, { lower: ['1'], upper: null }, { isolation }), AppError);
+  });
+
+  test('the bounds say what a tuple comparison says, for keys of one to four columns', () => {
+    // The SQL text, evaluated as JavaScript over small integers, against a plain comparison of arrays.
+    const compare = (a: number[], b: number[]): number => {
+      const at = a.findIndex((value, index) => value !== b[index]);
+      return at === -1 ? 0 : a[at]! - b[at]!;
+    };
+    const digit = fc.integer({ min: 0, max: 2 });
+    const rows = fc
+      .integer({ min: 1, max: 4 })
+      .chain((length) =>
+        fc.tuple(...[0, 1, 2].map(() => fc.array(digit, { minLength: length, maxLength: length }))),
+      );
+    fc.assert(
+      fc.property(rows, ([row, lower, upper]) => {
+        assert.ok(row && lower && upper);
+        const names = row.map((_, index) => `k${index}`);
+        const plan = planOne({ columns: names.map((name) => sourceColumn(name, 'int')), key: names });
+        const query = readQuery(plan, { lower: lower.map(String), upper: upper.map(String) }, { isolation });
+        const values = new Map(query.parameters.map(({ name, value }) => [`@${name}`, value]));
+        const condition = /WHERE (.*) ORDER BY/.exec(query.sql)?.[1] ?? '';
+        const script = condition
+          .replace(/t\.\[k(\d)\]/g, (_, index) => String(row[Number(index)]))
+          .replace(/CONVERT\(int, (@\w+)\)/g, (_, name) => values.get(name) ?? '?')
+          .replaceAll(' AND ', ' && ')
+          .replaceAll(' OR ', ' || ');
+        assert.match(script, /^[\d<>=&| ()]+$/);
+        const holds = new Function(`return ${script};`)() as boolean;
+        assert.equal(holds, compare(row, lower) > 0 && compare(row, upper) <= 0, script);
+      }),
+    );
+  });
+});
+
+describe('partitions', () => {
+  const limits = { largeTableThreshold: 1000, maxPartitions: 4, minRowsPerPartition: 100 };
+  const big = { ...pair, approximateRows: 10_000 };
+
+  test('the boundary query numbers rows over the unique key and takes every n-th', () => {
+    const key = rangeColumns(big);
+    assert.ok(key);
+    const query = boundaryQuery(big, key, 2500);
+    assert.equal(
+      query.sql,
+      `SELECT ${key[0]?.text.toText('x.[k0]')} AS k0, ${key[1]?.text.toText('x.[k1]')} AS k1 FROM (` +
+        'SELECT t.[Region] AS [k0], t.[Id] AS [k1], ROW_NUMBER() OVER (ORDER BY t.[Region], t.[Id]) AS rn ' +
+        'FROM [sales].[Order]]s] AS t) AS x WHERE x.rn % CONVERT(bigint, @step) = 0 ORDER BY x.rn',
+    );
+    assert.deepEqual(query.parameters, [{ name: 'step', value: '2500' }]);
+  });
+
+  test('how many partitions a table gets', () => {
+    assert.equal(partitionCount(999, limits), 1);
+    assert.equal(partitionCount(1000, limits), 4);
+    assert.equal(partitionCount(1000, { ...limits, minRowsPerPartition: 400 }), 2);
+    assert.equal(partitionCount(1000, { ...limits, minRowsPerPartition: 5000 }), 1);
+  });
+
+  test('bounds become ranges open at both ends', async () => {
+    const rows = ['a', 'b', 'b', 'c'].map((k0, index) => ({ k0, k1: index === 2 ? '2' : `${index + 1}` }));
+    const source = { query: async () => rows };
+    assert.deepEqual(await planPartitions(source, { ...big, index: 7 }, limits), [
+      { table: 7, partition: 0, lower: null, upper: ['a', '1'] },
+      { table: 7, partition: 1, lower: ['a', '1'], upper: ['b', '2'] },
+      { table: 7, partition: 2, lower: ['b', '2'], upper: ['c', '4'] },
+      { table: 7, partition: 3, lower: ['c', '4'], upper: null },
+    ]);
+  });
+
+  test('small tables, tables without a key, and keys that bound no range stay whole', async () => {
+    const source = { query: () => assert.fail('asked the source') };
+    const whole = [{ table: 0, partition: 0, lower: null, upper: null }];
+    assert.deepEqual(await planPartitions(source, { ...big, index: 0, approximateRows: 10 }, limits), whole);
+    assert.deepEqual(await planPartitions(source, { ...big, index: 0, keyColumns: [] }, limits), whole);
+    const unordered = planOne({
+      columns: [sourceColumn('V', 'sql_variant', { maxLengthBytes: 8016 })],
+      key: ['V'],
+      approximateRows: 10_000,
+    });
+    if (rangeColumns(unordered) === null) {
+      assert.deepEqual(await planPartitions(source, unordered, limits), whole);
+    }
+  });
+
+  test('ranges cover every key exactly once, however the bounds lie', () => {
+    const sorted = fc.uniqueArray(fc.integer({ min: 0, max: 50 })).map((keys) => keys.sort((a, b) => a - b));
+    fc.assert(
+      fc.property(
+        sorted,
+        fc.integer({ min: 1, max: 10 }),
+        fc.integer({ min: -5, max: 55 }),
+        (keys, most, key) => {
+          const bounds = thinOut(
+            keys.map((bound) => [String(bound)]),
+            most,
+          );
+          assert.ok(bounds.length <= most && new Set(bounds.map(String)).size === bounds.length);
+          const holding = rangesBetween(0, bounds).filter(
+            ({ lower, upper }) =>
+              (lower === null || key > Number(lower[0])) && (upper === null || key <= Number(upper[0])),
+          );
+          assert.equal(holding.length, 1);
+        },
+      ),
+    );
+  });
+});
+
+describe('table plans', () => {
+  test('largest first, names kept, key positions set, losses noted', () => {
+    const plans = planTables(
+      [
+        sourceTable({ name: 'Small', approximateRows: 1, columns: [sourceColumn('A', 'int')] }),
+        sourceTable({
+          name: 'select',
+          approximateRows: 9,
+          columns: [
+            sourceColumn('A', 'int', { computed: { definition: '([B]+(1))', persisted: false } }),
+            sourceColumn('B', 'datetimeoffset', { scale: 7 }),
+          ],
+          key: ['B'],
+        }),
+      ],
+      options,
+    );
+    assert.deepEqual(
+      plans.map(({ index, target }) => [index, target.schema, target.name]),
+      [
+        [0, 'public', 'select'],
+        [1, 'public', 'Small'],
+      ],
+    );
+    const [first, second] = plans;
+    assert.deepEqual(
+      first?.columns.map(({ keyPosition }) => keyPosition),
+      [-1, 0],
+    );
+    assert.deepEqual(first?.primaryKey, ['B']);
+    assert.equal(first?.primaryKeyName, 'PK_select');
+    assert.match(first?.notes.join('\n') ?? '', /A is computed.*\n.*B \(datetimeoffset\) loses/);
+    assert.match(second?.notes.join('\n') ?? '', /one stream/);
+    assert.equal(second?.primaryKeyName, null);
+  });
+
+  test('a unique key serves where there is no primary key, and is not made one', () => {
+    const table = sourceTable({ columns: [sourceColumn('A', 'int'), sourceColumn('B', 'int')] });
+    table.uniqueKeys = [{ name: 'UQ', kind: 'unique index', clustered: false, columns: ['B'] }];
+    const [plan] = planTables([table], options);
+    assert.deepEqual([plan?.keyColumns, plan?.primaryKey, plan?.primaryKeyName], [['B'], [], null]);
+  });
+
+  const refusals: [string, Parameters<typeof sourceTable>[0][], Partial<PlanOptions>, string, RegExp][] = [
+    [
+      'two schemas with the same table name',
+      [
+        { schema: 'a', name: 'T' },
+        { schema: 'b', name: 'T' },
+      ],
+      {},
+      'SCHEMA_CONFLICT',
+      /b\.T: would become public\.T, and so would a\.T/,
+    ],
+    ['a long table name', [{ name: 'ü'.repeat(32) }], {}, 'SCHEMA_CONFLICT', /name of 64 bytes/],
+    [
+      'a long column name',
+      [{ columns: [sourceColumn('c'.repeat(64), 'int')] }],
+      {},
+      'SCHEMA_CONFLICT',
+      /column c{64}: has a name of 64 bytes/,
+    ],
+    [
+      'a system column',
+      [{ columns: [sourceColumn('ctid', 'int')] }],
+      {},
+      'SCHEMA_CONFLICT',
+      /ctid.*system column/,
+    ],
+    [
+      'the row hash column',
+      [{ columns: [sourceColumn('row_hash', 'int')] }],
+      { rowHashColumn: 'row_hash' },
+      'SCHEMA_CONFLICT',
+      /row_hash: has the name of the row hash column/,
+    ],
+    [
+      'an unknown type',
+      [{ columns: [sourceColumn('V', 'vector')] }],
+      {},
+      'TYPE_UNSUPPORTED',
+      /column V: .*vector/,
+    ],
+    ['a graph table', [{ kind: 'graph' }], {}, 'UNSUPPORTED', /kind graph/],
+    [
+      'a masked column',
+      [{ columns: [sourceColumn('Ssn', 'char', { maxLengthBytes: 9, unreadable: 'dynamic data masking' })] }],
+      {},
+      'SOURCE_PERMISSION',
+      /Ssn: is protected by dynamic data masking/,
+    ],
+  ];
+  for (const [name, tables, changes, code, message] of refusals) {
+    test(`refused: ${name}`, () => {
+      assert.throws(
+        () => planTables(tables.map(sourceTable), { ...options, ...changes }),
+        (error) => {
+          assert.ok(error instanceof AppError);
+          assert.equal(error.code, code);
+          assert.match(error.message, message);
+          assert.ok(error.remedy);
+          return true;
+        },
+      );
+    });
+  }
+
+  test('every problem is named at once', () => {
+    const tables = [
+      sourceTable({ name: 'A', columns: [sourceColumn('V', 'vector'), sourceColumn('xmin', 'int')] }),
+      sourceTable({ name: 'B', kind: 'external' }),
+    ];
+    assert.throws(
+      () => planTables(tables, options),
+      (error) => /vector/.test(String(error)) && /xmin/.test(String(error)) && /dbo\.B/.test(String(error)),
+    );
+  });
+
+  test('constraint names over 63 bytes get a short form that tells them apart', () => {
+    const long = (end: string) =>
+      planOne({ columns: [sourceColumn('A', 'int')], key: ['A'], keyName: `PK_${'ä'.repeat(40)}${end}` });
+    const [one, two] = [long('1'), long('2')];
+    assert.ok(Buffer.byteLength(one.primaryKeyName ?? '') <= 63);
+    assert.notEqual(one.primaryKeyName, two.primaryKeyName);
+    assert.equal(one.primaryKeyName, long('1').primaryKeyName);
+    assert.match(one.notes.join(), /is named/);
+  });
+
+  test('type labels are as DDL spells them', () => {
+    const cases: [Parameters<typeof sourceColumn>, string][] = [
+      [['a', 'decimal', { precision: 18, scale: 4 }], 'decimal(18,4)'],
+      [['a', 'nvarchar', { maxLengthBytes: -1 }], 'nvarchar(max)'],
+      [['a', 'nvarchar', { maxLengthBytes: 256, declaredType: 'sysname' }], 'sysname (nvarchar(128))'],
+      [['a', 'varbinary', { maxLengthBytes: 16 }], 'varbinary(16)'],
+      [['a', 'datetime2', { scale: 3 }], 'datetime2(3)'],
+      [['a', 'int'], 'int'],
+    ];
+    for (const [column, label] of cases) assert.equal(typeLabel(sourceColumn(...column)), label);
+  });
+});
+
+describe('names and statements', () => {
+  test('names are quoted on both sides', () => {
+    assert.equal(quote('a]b'), '[a]]b]');
+    assert.equal(quoteTable({ schema: 'x.y', name: "o'k" }), "[x.y].[o'k]");
+    const plan = planOne(
+      {
+        name: 'Or"der',
+        columns: [sourceColumn('select', 'int'), sourceColumn('b c', 'bit', { nullable: true })],
+      },
+      { unlogged: true, rowHashColumn: 'row_hash' },
+    );
+    assert.equal(
+      createTable(plan),
+      'CREATE UNLOGGED TABLE "public"."Or""der" (\n  "select" integer NOT NULL,\n  "b c" boolean,\n  "row_hash" varchar(32)\n)',
+    );
+    assert.equal(
+      copyStatement(plan),
+      'COPY "public"."Or""der" ("select", "b c", "row_hash") FROM STDIN (FORMAT binary)',
+    );
+    assert.match(copyStatement(plan, 'text'), /\(FORMAT text\)$/);
+  });
+
+  test('existing columns take exactly the planned values, or are refused', () => {
+    const cases: [string, string, boolean][] = [
+      ['varchar(50)', 'character varying(50)', true],
+      ['varchar(50)', 'character varying(49)', false],
+      ['varchar(50)', 'text', true],
+      ['varchar(50)', 'character varying', true],
+      ['text', 'character varying(9999)', false],
+      ['char(10)', 'character(10)', true],
+      ['char(1)', 'character(1)', true],
+      ['char(10)', 'character(11)', false],
+      ['char(10)', 'text', true],
+      ['text', 'character(10)', false],
+      ['integer', 'integer', true],
+      ['integer', 'bigint', false],
+      ['bigint', 'integer', false],
+      ['numeric(19,4)', 'numeric(19,4)', true],
+      ['numeric(19,4)', 'numeric', true],
+      ['numeric(19,4)', 'numeric(18,4)', false],
+      ['numeric(19,4)', 'numeric(19,2)', false],
+      ['numeric(19,4)', 'numeric(20,5)', true],
+      ['numeric(19,4)', 'numeric(19,5)', false],
+      ['timestamp', 'timestamp without time zone', true],
+      ['timestamp', 'timestamp(3) without time zone', false],
+      ['timestamp(3)', 'timestamp(3) without time zone', true],
+      ['timestamp', 'timestamp with time zone', false],
+      ['timestamptz', 'timestamp with time zone', true],
+      ['time', 'time without time zone', true],
+      ['double precision', 'real', false],
+      ['uuid', 'uuid', true],
+      ['boolean', 'boolean', true],
+      ['bytea', 'text', false],
+    ];
+    for (const [planned, existing, fits] of cases) {
+      assert.equal(incompatibility(planned, existing) === null, fits, `${planned} into ${existing}`);
+    }
+  });
+});
+
+describe('table filters', () => {
+  const tables = ['dbo.Orders', 'dbo.Order_archive', 'sales.Orders', 'dbo.we[i]rd', 'dbo..dot'].map(
+    (label) => {
+      const [schema = '', ...name] = label.split('.');
+      return { schema, name: name.join('.') };
+    },
+  );
+  const kept = (include_tables: string[], exclude_tables: string[] = []) =>
+    filterTables(tables, { include_tables, exclude_tables }).map(({ schema, name }) => `${schema}.${name}`);
+
+  test('patterns match the name and schema.name, without regard to case', () => {
+    assert.deepEqual(kept([]).length, 5);
+    assert.deepEqual(kept(['orders']), ['dbo.Orders', 'sales.Orders']);
+    assert.deepEqual(kept(['SALES.*']), ['sales.Orders']);
+    assert.deepEqual(kept(['order*'], ['*_archive']), ['dbo.Orders', 'sales.Orders']);
+    assert.deepEqual(kept(['*'], ['dbo.*']), ['sales.Orders']);
+    assert.deepEqual(kept(['we\\[i\\]rd']), ['dbo.we[i]rd']);
+    assert.deepEqual(kept(['.d*']), ['dbo..dot']);
+  });
+
+  test('an include pattern without a match, and a filter that leaves nothing, are errors', () => {
+    const config = { code: 'CONFIG_INVALID' };
+    assert.throws(() => kept(['orders', 'nothing*']), { ...config, message: /nothing\*/ });
+    assert.throws(() => kept([], ['*']), config);
+  });
+});
