@@ -18,6 +18,8 @@ export interface PlannedColumn {
   nullable: boolean;
   /** 0-based position in the identifying key, or -1. */
   keyPosition: number;
+  /** Whether the row hash covers the column: key columns are not covered, long text only where asked for. */
+  hashed: boolean;
 }
 
 export interface TablePlan {

@@ -9,6 +9,7 @@ import { identifyingKey, type SourceColumn, type SourceTable, tableLabel } from 
 import { quote } from '../source/sql.js';
 import { MAX_IDENTIFIER_BYTES } from '../target/identifiers.js';
 import { mapColumn } from '../types/index.js';
+import { isLongText } from '../types/text.js';
 import type { PlannedColumn, TablePlan } from './model.js';
 
 export interface PlanOptions {
@@ -16,6 +17,8 @@ export interface PlanOptions {
   chunkRows: number;
   /** Name of the row hash column to add, or null. */
   rowHashColumn: string | null;
+  /** Whether the row hash covers text, ntext, varchar(max), nvarchar(max) and xml, too. */
+  hashTextColumns: boolean;
   unlogged: boolean;
 }
 
@@ -61,7 +64,7 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
   const key = identifyingKey(table)?.columns ?? [];
   const columns: PlannedColumn[] = [];
   for (const column of table.columns) {
-    const planned = planColumn(label, column, key.indexOf(column.name), problems, notes);
+    const planned = planColumn(label, column, key.indexOf(column.name), options, problems, notes);
     if (planned !== null) columns.push(planned);
   }
   if (key.length === 0) notes.push('no primary key or unique key: read as one stream, in one transaction');
@@ -92,6 +95,7 @@ function planColumn(
   table: string,
   column: SourceColumn,
   keyPosition: number,
+  options: PlanOptions,
   problems: Problem[],
   notes: string[],
 ): PlannedColumn | null {
@@ -136,6 +140,7 @@ function planColumn(
     selectExpression: mapping.select(quote(column.name)),
     nullable: column.nullable,
     keyPosition,
+    hashed: keyPosition < 0 && (options.hashTextColumns || !isLongText(column)),
   };
 }
 

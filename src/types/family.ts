@@ -2,27 +2,15 @@
  * What a type family must know, and the words shared by all of them.
  *
  * A family is one file in this folder: which SQL Server types it covers, what they become in PostgreSQL,
- * how the source selects and compares them, and how a TDS value's bytes become a binary COPY field.
+ * how the source selects and compares them, and how a TDS value's bytes become a binary COPY field, twice:
+ * as generated code for the hot path and as a plain function that is the slow path and the test oracle.
  */
+import type { CopyField } from '../copy/frame.js';
+import type { NulPolicy } from '../copy/text.js';
 import type { SourceColumn } from '../source/model.js';
+import type { WireColumn } from '../tds/colmetadata.js';
 
-/** The binary COPY representations this program writes; each is what PostgreSQL's `<name>_recv` reads. */
-export type CopyField =
-  | 'bool'
-  | 'int2'
-  | 'int4'
-  | 'int8'
-  | 'float4'
-  | 'float8'
-  | 'numeric'
-  | 'date'
-  | 'time'
-  | 'timestamp'
-  | 'timestamptz'
-  | 'uuid'
-  | 'bytea'
-  | 'text'
-  | 'bpchar';
+export type { CopyField } from '../copy/frame.js';
 
 /** How key values travel: exact text out of the source, and back as a parameter of the column's own type. */
 export interface KeyText {
@@ -50,4 +38,37 @@ export interface TypeMapper {
   /** SQL Server system type names in lower case. */
   sqlTypes: readonly string[];
   map(column: SourceColumn): ColumnMapping;
+}
+
+/** Where a value goes: one field of the target tuple. */
+export interface TargetField {
+  field: CopyField;
+  /** Length of a blank-padded char(n) in characters; 0 for every other type. */
+  padCharacters: number;
+  /** What becomes of U+0000 in text. */
+  nul: NulPolicy;
+}
+
+/**
+ * The wire half of a type family.
+ *
+ * Generated code sees: `ib` the input Buffer and `iv` its DataView, `v` the value's offset and `n` its length
+ * in bytes (`src` names the Buffer it lies in), `ob` and `ov` the output, `o` the output offset, which it
+ * moves past the field it wrote, and every function of `helpers` by its name. `BAD` as a statement gives the
+ * row to the interpreter, which finds the words for what is wrong.
+ */
+export interface TypeCodec {
+  wireTypes: readonly number[];
+  targets: readonly CopyField[];
+  /**
+   * @returns the largest content in bytes, length prefix left out: a number where it does not depend on the
+   * value, else JavaScript over `n`
+   */
+  contentBytes(column: WireColumn, target: TargetField): number | string;
+  /** @returns JavaScript statements that write the whole field, length prefix included. */
+  emit(column: WireColumn, target: TargetField, src: string): string;
+  /** @returns the field's content; throws AppError VALUE_UNREPRESENTABLE without a place. */
+  encode(column: WireColumn, target: TargetField, value: Buffer): Buffer;
+  /** Functions the emitted code calls. */
+  helpers: Readonly<Record<string, unknown>>;
 }

@@ -1,0 +1,147 @@
+/**
+ * The three piscina tiers and the lanes between them. Main thread.
+ *
+ * Each lane is one reader task, one writer task a ring and, where rows are hashed, one hasher task. A task that
+ * can't run blocks its lane, so a pool is as large as the tasks given to it. The first task that fails aborts
+ * every lane: a worker that throws or dies ends the run with its error and never leaves the others waiting.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { expose } from 'comlink';
+import { Piscina } from 'piscina';
+import { AppError, type ErrorData, fromErrorData, toErrorData } from '../errors.js';
+import { controlEndpoint } from '../plan/endpoint.js';
+import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
+import type { ReaderTask } from '../read/readLane.js';
+import { abortLane, createLane, type LaneLayout } from '../ring/layout.js';
+import type { WriterTask } from '../write/writeLane.js';
+
+export interface LanesOptions {
+  lanes: number;
+  writersPerLane: number;
+  slotsPerRing: number;
+  slotBytes: number;
+  /** True where a hash thread fills in the row hashes. */
+  hashed: boolean;
+  reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy'>;
+  writer: Pick<WriterTask, 'target'>;
+  stopFlags: StopFlags;
+  signal: AbortSignal;
+}
+
+type Tier = 'reader' | 'hasher' | 'writer';
+
+/** How a reader or writer task ended, as `workers/entry.ts` reports it. */
+interface WorkerEnd {
+  error?: ErrorData | null;
+}
+
+/**
+ * Runs all lanes until the work is done.
+ *
+ * @throws the first error of any worker; AppError WORKER_DIED where a thread ended without one; CANCELLED
+ */
+export async function runLanes(
+  options: LanesOptions,
+  reader: ReaderControl,
+  writer: WriterControl,
+): Promise<void> {
+  const { lanes, writersPerLane, hashed, signal, stopFlags } = options;
+  const layouts = Array.from({ length: lanes }, () => createLane({ ...options, rings: writersPerLane }));
+  const pools: Record<Tier, Piscina | null> = {
+    reader: pool('reader', lanes),
+    hasher: hashed ? pool('hasher', lanes) : null,
+    writer: pool('writer', lanes * writersPerLane),
+  };
+  const failure = new FirstFailure(layouts);
+  const onAbort = (): void => failure.set(cancellation(signal));
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const tasks: Promise<void>[] = [];
+  const start = (
+    tier: Tier,
+    lane: LaneLayout,
+    task: object,
+    control: ReaderControl | WriterControl | null,
+  ): void => {
+    tasks.push(runTask(pools[tier]!, tier, { ...task, lane }, control).catch((error) => failure.set(error)));
+  };
+  try {
+    for (const lane of layouts) {
+      for (let ring = 0; ring < writersPerLane; ring++) {
+        start('writer', lane, { ...options.writer, ring, stopFlags: stopFlags.buffer }, writer);
+      }
+      if (hashed) start('hasher', lane, {}, null);
+      start('reader', lane, { ...options.reader, stopFlags: stopFlags.buffer }, reader);
+    }
+    await Promise.all(tasks);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    await Promise.all(Object.values(pools).map((tier) => tier?.destroy()));
+  }
+  failure.throwIfSet();
+}
+
+/** Keeps the first error; every lane is aborted by it, and the errors that follow are its echo. */
+class FirstFailure {
+  #error: unknown = null;
+
+  constructor(private readonly lanes: readonly LaneLayout[]) {}
+
+  set(error: unknown): void {
+    // The echo of an abort may arrive before what caused it.
+    if (this.#error === null || toErrorData(this.#error).code === 'CANCELLED') this.#error = error;
+    for (const lane of this.lanes) abortLane(lane);
+  }
+
+  throwIfSet(): void {
+    if (this.#error !== null) throw this.#error;
+  }
+}
+
+function cancellation(signal: AbortSignal): unknown {
+  return signal.reason instanceof AppError
+    ? signal.reason
+    : new AppError('CANCELLED', 'The run was cancelled');
+}
+
+function pool(tier: Tier, threads: number): Piscina {
+  return new Piscina({
+    filename: new URL(`../../workers/${tier}.js`, import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+    // An idle worker must not be parked in Atomics.wait: that would stall its sockets.
+    atomics: 'disabled',
+  });
+}
+
+/** Runs one task with a comlink control port of its own. */
+async function runTask(
+  tier: Piscina,
+  name: Tier,
+  task: object,
+  control: ReaderControl | WriterControl | null,
+): Promise<void> {
+  const ports: MessagePort[] = [];
+  let payload = task;
+  if (control !== null) {
+    const { port1, port2 } = new MessageChannel();
+    expose(control, controlEndpoint(port1));
+    payload = { ...task, control: port2 };
+    ports.push(port1, port2);
+  }
+  let end: WorkerEnd;
+  try {
+    end = (await tier.run(payload, { transferList: ports.slice(1) })) as WorkerEnd;
+  } catch (error) {
+    const data = toErrorData(error);
+    if (data.code !== 'INTERNAL') throw error;
+    throw new AppError('WORKER_DIED', `A ${name} thread ended: ${data.message}`, {
+      remedy:
+        'If it ran out of memory, lower migration.memory_budget_percent, chunk_size or parallel_readers.',
+      cause: error,
+    });
+  } finally {
+    ports[0]?.close();
+  }
+  if (end.error) throw fromErrorData(end.error);
+}

@@ -1,0 +1,120 @@
+/**
+ * Where rows go: slots of the lane's rings, cut into chunks. Reader thread.
+ *
+ * Nothing here waits. What can't be done because a ring is full returns false, and the caller awaits
+ * `waitForRoom()` and tries again.
+ */
+import type { ChunkBegin, ChunkEnd } from '../plan/chunk.js';
+import { SLOT_FLAG, SLOT_KIND } from '../ring/layout.js';
+import type { LaneProducer, RingProducer } from '../ring/producer.js';
+import type { SlotRoom } from './rowStream.js';
+
+export class ChunkSink {
+  /** The free part of the open slot; `position === end` where none is open. */
+  readonly room: SlotRoom;
+  readonly view: DataView;
+  /** Rows of the chunk so far. */
+  rows = 0;
+  /** COPY bytes of the chunk in slots already handed on. */
+  bytes = 0;
+  readonly #lane: LaneProducer;
+  #ring: RingProducer | null = null;
+  #slotStart = -1;
+  #slotRows = 0;
+  #startsInRow = false;
+  #firstRowOffset = -1;
+
+  constructor(lane: LaneProducer) {
+    this.#lane = lane;
+    this.room = { bytes: lane.bytes, position: 0, end: 0 };
+    this.view = new DataView(lane.layout.buffer);
+  }
+
+  get chunkOpen(): boolean {
+    return this.#ring !== null;
+  }
+
+  get slotOpen(): boolean {
+    return this.#slotStart >= 0;
+  }
+
+  /** True where the open slot holds nothing yet: a row that does not fit now never will. */
+  get slotEmpty(): boolean {
+    return this.room.position === this.#slotStart;
+  }
+
+  /** Starts a chunk in the ring with the most room; false where all are full. */
+  begin(chunk: ChunkBegin): boolean {
+    let best = this.#lane.rings[0]!;
+    for (const ring of this.#lane.rings) if (ring.freeSlots() > best.freeSlots()) best = ring;
+    if (!best.publishJson(SLOT_KIND.BEGIN, chunk)) return false;
+    this.#ring = best;
+    this.rows = 0;
+    this.bytes = 0;
+    return true;
+  }
+
+  /** Opens the next slot of the chunk; false where its ring is full. `inRow` where a row goes on in it. */
+  openSlot(inRow: boolean): boolean {
+    const offset = this.#ring!.tryReserve();
+    if (offset < 0) return false;
+    this.#slotStart = offset;
+    this.#slotRows = 0;
+    this.#startsInRow = inRow;
+    this.#firstRowOffset = inRow ? -1 : 0;
+    this.room.position = offset;
+    this.room.end = offset + this.#lane.layout.slotBytes;
+    return true;
+  }
+
+  /** Counts rows the transcoder has written; the last one ends at `room.position`. */
+  count(rows: number): void {
+    this.rows += rows;
+    this.#slotRows += rows;
+  }
+
+  /** Notes that the row that came over from the slot before has ended: the next one begins here. */
+  rowEnded(): void {
+    if (this.#firstRowOffset < 0) this.#firstRowOffset = this.room.position - this.#slotStart;
+  }
+
+  /** Hands the open slot on. `inRow` where its last row goes on in the next slot. */
+  publish(inRow: boolean): void {
+    const bytes = this.room.position - this.#slotStart;
+    const flags = (this.#startsInRow ? SLOT_FLAG.STARTS_IN_ROW : 0) | (inRow ? SLOT_FLAG.CONTINUES_ROW : 0);
+    if (bytes > 0) {
+      const first = this.#firstRowOffset < 0 ? bytes : this.#firstRowOffset;
+      this.#ring!.publish(SLOT_KIND.DATA, bytes, this.#slotRows, flags, first);
+      this.bytes += bytes;
+    }
+    this.#closeSlot();
+  }
+
+  /** Ends the chunk, every slot of it published; false where the ring is full. */
+  end(): boolean {
+    const end: ChunkEnd = { rows: this.rows, bytes: this.bytes };
+    if (!this.#ring!.publishJson(SLOT_KIND.END, end)) return false;
+    this.#ring = null;
+    return true;
+  }
+
+  /** Gives up the open chunk, if any, and what its open slot holds. */
+  async abort(reason: string): Promise<void> {
+    const ring = this.#ring;
+    this.#closeSlot();
+    this.#ring = null;
+    if (ring !== null) await ring.sendJson(SLOT_KIND.ABORT, { reason });
+  }
+
+  /** Waits until what returned false may succeed. */
+  async waitForRoom(): Promise<void> {
+    if (this.#ring !== null) await this.#ring.waitForSpace();
+    else await this.#lane.roomiest();
+  }
+
+  #closeSlot(): void {
+    this.#slotStart = -1;
+    this.room.position = 0;
+    this.room.end = 0;
+  }
+}

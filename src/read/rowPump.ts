@@ -1,0 +1,237 @@
+/**
+ * Drives one partition's response through the transcoder into chunks. Reader thread.
+ *
+ * Bytes come in by `push`; the pump works until it needs more bytes, or until a ring is full: then it
+ * returns a promise, tedious stops reading the socket, and the backpressure reaches SQL Server.
+ */
+import type { NulPolicy } from '../copy/text.js';
+import { AppError } from '../errors.js';
+import type { ChunkBegin } from '../plan/chunk.js';
+import type { TablePlan } from '../plan/model.js';
+import type { ResponseSink } from '../tds/bulkRead.js';
+import type { WireColumn } from '../tds/colmetadata.js';
+import { readToken, type ServerMessageToken } from '../tds/tokenReader.js';
+import { TOKEN } from '../tds/tokens.js';
+import type { InputWindow } from '../tds/window.js';
+import type { ChunkSink } from './chunkSink.js';
+import { type RowLayout, rowLayout } from './layout.js';
+import { type Need, RowStream } from './rowStream.js';
+import { generateTranscoder, STOP, type Transcode, type TranscodeState } from './transcoder.js';
+
+/** Buffers a reader keeps for its life. */
+export interface ReaderBuffers {
+  window: InputWindow;
+  /** As large as the window. */
+  scratch: Buffer;
+}
+
+export interface PumpOptions {
+  plan: TablePlan;
+  nul: NulPolicy;
+  /** Describes chunk `chunk` of this partition. */
+  describe(chunk: number): ChunkBegin;
+  /** True once the table has failed elsewhere and reading on is of no use. */
+  stopped(): boolean;
+}
+
+export class RowPump implements ResponseSink {
+  onMessage: ((token: ServerMessageToken) => void) | null = null;
+  /** Rows read so far. */
+  rows = 0;
+  /** Chunks begun so far. */
+  chunks = 0;
+  readonly #options: PumpOptions;
+  readonly #sink: ChunkSink;
+  readonly #window: InputWindow;
+  readonly #scratch: Buffer;
+  readonly #state: TranscodeState = { position: 0, output: 0, rows: 0 };
+  #layout: RowLayout | null = null;
+  #transcode: Transcode | null = null;
+  /** The interpreter, while it is inside a row. */
+  #stream: Generator<Need, void, void> | null = null;
+  /** The interpreter's open slot is full and was handed on; the row goes on in the next. */
+  #midRow = false;
+  #chunkFull = false;
+  #done = false;
+
+  constructor(options: PumpOptions, sink: ChunkSink, buffers: ReaderBuffers) {
+    this.#options = options;
+    this.#sink = sink;
+    this.#window = buffers.window;
+    this.#scratch = buffers.scratch;
+    this.#window.clear();
+  }
+
+  push(chunk: Buffer): Promise<void> | undefined {
+    if (this.#options.stopped()) throw new AppError('CANCELLED', 'the table was stopped');
+    let from = 0;
+    while (from < chunk.length) {
+      from = this.#window.append(chunk, from);
+      if (this.#work() === 'output') return this.#pushSlowly(chunk, from);
+    }
+    return undefined;
+  }
+
+  end(): void {
+    if (this.#window.available > 0 || this.#stream !== null || !this.#done) {
+      throw new AppError('PROTOCOL', 'The answer of SQL Server ended in the middle of a token');
+    }
+  }
+
+  /** Ends the last chunk; only after the server has said that the whole answer is good. */
+  async finish(): Promise<void> {
+    if (!this.#sink.chunkOpen) return;
+    if (this.#sink.slotOpen) this.#sink.publish(false);
+    while (!this.#sink.end()) await this.#sink.waitForRoom();
+  }
+
+  async #pushSlowly(chunk: Buffer, taken: number): Promise<void> {
+    let from = taken;
+    for (;;) {
+      await this.#sink.waitForRoom();
+      if (this.#options.stopped()) throw new AppError('CANCELLED', 'the table was stopped');
+      if (this.#work() === 'output') continue;
+      do {
+        if (from === chunk.length) return;
+        from = this.#window.append(chunk, from);
+      } while (this.#work() === 'input');
+    }
+  }
+
+  /** Works until bytes or room are wanting. */
+  #work(): Need {
+    for (;;) {
+      if (this.#stream !== null) {
+        const need = this.#resume();
+        if (need !== null) return need;
+        continue;
+      }
+      if (this.#chunkFull) {
+        if (this.#sink.slotOpen) this.#sink.publish(false);
+        if (!this.#sink.end()) return 'output';
+        this.#chunkFull = false;
+      }
+      if (this.#window.available === 0) return 'input';
+      const type = this.#window.bytes[this.#window.position];
+      if (type === TOKEN.ROW || type === TOKEN.NBCROW) {
+        if (!this.#open()) return 'output';
+        const need = this.#rows();
+        if (need !== null) return need;
+      } else if (!this.#token()) {
+        return 'input';
+      }
+    }
+  }
+
+  /** A row is next: begins a chunk if none is open and opens a slot if none is; false where a ring is full. */
+  #open(): boolean {
+    if (this.#layout === null || this.#done) {
+      throw new AppError('PROTOCOL', 'SQL Server sent a row outside of a result');
+    }
+    if (!this.#sink.chunkOpen) {
+      if (!this.#sink.begin(this.#options.describe(this.chunks))) return false;
+      this.chunks++;
+    }
+    return this.#sink.slotOpen || this.#sink.openSlot(false);
+  }
+
+  /** Transcodes rows while it can; null where something else than waiting is next. */
+  #rows(): Need | null {
+    const sink = this.#sink;
+    const window = this.#window;
+    const { room } = sink;
+    const stop = this.#transcode!(
+      window.bytes,
+      window.view,
+      window.position,
+      window.fill,
+      room.bytes,
+      sink.view,
+      room.position,
+      room.end,
+      this.#options.plan.chunkRows - sink.rows,
+      this.#scratch,
+      this.#state,
+    );
+    window.position = this.#state.position;
+    room.position = this.#state.output;
+    sink.count(this.#state.rows);
+    this.rows += this.#state.rows;
+    switch (stop) {
+      case STOP.NEED_INPUT:
+        if (window.available > 0 && window.full) this.#startStream();
+        else return 'input';
+        return null;
+      case STOP.NEED_OUTPUT:
+        if (sink.slotEmpty) this.#startStream();
+        else sink.publish(false);
+        return null;
+      case STOP.ENOUGH_ROWS:
+        this.#chunkFull = true;
+        return null;
+      case STOP.BAD_VALUE:
+        this.#startStream();
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  #startStream(): void {
+    this.#stream = new RowStream(this.#layout!, this.#window, this.#sink.room).row();
+    this.#midRow = false;
+  }
+
+  /** Lets the interpreter go on; null once its row is complete. */
+  #resume(): Need | null {
+    const sink = this.#sink;
+    if (!sink.slotOpen && !sink.openSlot(this.#midRow)) return 'output';
+    const step = this.#stream!.next();
+    if (step.done) {
+      this.#stream = null;
+      sink.rowEnded();
+      sink.count(1);
+      this.rows++;
+      if (sink.rows >= this.#options.plan.chunkRows) this.#chunkFull = true;
+      return null;
+    }
+    if (step.value === 'input') return 'input';
+    sink.publish(true);
+    this.#midRow = true;
+    return null;
+  }
+
+  /** Reads one token that is no row; false where bytes are wanting. */
+  #token(): boolean {
+    const window = this.#window;
+    const token = readToken(window.bytes, window.position, window.fill);
+    if (token === null) {
+      if (window.full)
+        throw new AppError('PROTOCOL', `SQL Server sent a token of more than ${window.fill} bytes`);
+      return false;
+    }
+    window.position = token.end;
+    switch (token.kind) {
+      case 'columns':
+        this.#startResult(token.columns);
+        break;
+      case 'error':
+      case 'info':
+        this.onMessage?.(token);
+        break;
+      case 'done':
+        this.#done = !token.more;
+        break;
+      default:
+        break;
+    }
+    return true;
+  }
+
+  #startResult(columns: WireColumn[]): void {
+    if (this.#layout !== null)
+      throw new AppError('PROTOCOL', 'SQL Server sent a second result where one was asked for');
+    this.#layout = rowLayout(this.#options.plan, columns, this.#options.nul);
+    this.#transcode = generateTranscoder(this.#layout);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The one seam with tedious: for one request, its token parser is replaced by ours. Reader thread.
+ *
+ * tedious keeps the connection, login, TLS, request timers and cancellation; the response's bytes come here.
+ * `Connection.createTokenStreamParser` is private API: no other file touches it, and a test fails if it goes.
+ */
+import { EventEmitter } from 'node:events';
+import { type Connection, Request, TYPES } from 'tedious';
+import { AppError } from '../errors.js';
+import type { ServerMessageToken } from './tokenReader.js';
+
+/** What takes a response's bytes. */
+export interface ResponseSink {
+  /** Takes one chunk; returns a promise when the chunk can't be taken at once. The chunk may be reused afterwards. */
+  push(chunk: Buffer): Promise<void> | undefined;
+  /** The response is complete; throws AppError PROTOCOL where it broke off inside a token. */
+  end(): void;
+  /** Set by the seam: tells tedious's request of an ERROR or INFO token. */
+  onMessage: ((token: ServerMessageToken) => void) | null;
+}
+
+interface TokenHandler {
+  onErrorMessage(token: ServerMessageToken): void;
+  onInfoMessage(token: ServerMessageToken): void;
+}
+
+type CreateParser = (message: AsyncIterable<Buffer>, handler: TokenHandler) => EventEmitter;
+
+/** The part of tedious's Connection that is not in its types. */
+interface ParserSeam {
+  createTokenStreamParser?: CreateParser;
+}
+
+/** Stands where tedious expects its own parser: emits `end`, can be paused and resumed. */
+class SinkParser extends EventEmitter {
+  #paused: Promise<void> | null = null;
+  #resume: (() => void) | null = null;
+
+  constructor(
+    message: AsyncIterable<Buffer>,
+    handler: TokenHandler,
+    sink: ResponseSink,
+    fail: (error: Error) => void,
+  ) {
+    super();
+    sink.onMessage = (token) => {
+      if (token.kind === 'error') handler.onErrorMessage(token);
+      else handler.onInfoMessage(token);
+    };
+    this.#run(message, sink).catch(fail);
+  }
+
+  async #run(message: AsyncIterable<Buffer>, sink: ResponseSink): Promise<void> {
+    for await (const chunk of message) {
+      if (this.#paused !== null) await this.#paused;
+      const wait = sink.push(chunk);
+      if (wait !== undefined) await wait;
+    }
+    sink.end();
+    this.emit('end');
+  }
+
+  pause(): void {
+    this.#paused ??= new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+
+  resume(): void {
+    this.#resume?.();
+    this.#paused = null;
+    this.#resume = null;
+  }
+}
+
+/**
+ * Runs a query through sp_executesql, its response going to `sink` instead of becoming row events.
+ *
+ * Where the sink itself fails the connection is closed: its response is half read and of no more use.
+ *
+ * @param parameters nvarchar parameters by name
+ * @returns resolves when the whole response was taken and the server reported no error
+ * @throws what the sink threw, or tedious's own RequestError
+ * @throws AppError INTERNAL where tedious no longer has the seam
+ */
+export function bulkRead(
+  connection: Connection,
+  sql: string,
+  parameters: readonly { name: string; value: string }[],
+  sink: ResponseSink,
+): Promise<void> {
+  const seam = connection as unknown as ParserSeam;
+  if (typeof seam.createTokenStreamParser !== 'function') {
+    throw new AppError('INTERNAL', 'tedious has no createTokenStreamParser: bulk reading needs tedious 19.2');
+  }
+  return new Promise<void>((resolve, reject) => {
+    const request = new Request(sql, (error) => (error ? reject(error) : resolve()));
+    for (const { name, value } of parameters) request.addParameter(name, TYPES.NVarChar, value);
+    seam.createTokenStreamParser = (message, handler) => {
+      // One response only: an attention's answer, or the next request, is tedious's again.
+      delete seam.createTokenStreamParser;
+      return new SinkParser(message, handler, sink, (error) => {
+        reject(error);
+        connection.close();
+      });
+    };
+    connection.execSql(request);
+  });
+}

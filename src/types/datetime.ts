@@ -1,0 +1,163 @@
+/**
+ * The date and time types. PostgreSQL counts microseconds: the seventh fractional digit is floored.
+ *
+ * Mapping on the main thread, codec on reader threads.
+ * [MS-TDS] DATETIMETYPE, DATETIM4TYPE, DATENTYPE, TIMENTYPE, DATETIME2NTYPE, DATETIMEOFFSETNTYPE.
+ */
+import {
+  DAYS_0001_TO_2000,
+  DAYS_1900_TO_2000,
+  datetimeTicksToMicros,
+  timestampMicros,
+  writeDate,
+  writeTime,
+  writeTimestamp,
+} from '../copy/datetime.js';
+import type { CopyField } from '../copy/frame.js';
+import { AppError } from '../errors.js';
+import type { SourceColumn } from '../source/model.js';
+import { timeBytes, type WireColumn } from '../tds/colmetadata.js';
+import { TYPE } from '../tds/tokens.js';
+import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
+
+const MAPPED: Record<string, { pgType: string; field: CopyField; style: number }> = {
+  date: { pgType: 'date', field: 'date', style: 23 },
+  time: { pgType: 'time', field: 'time', style: 121 },
+  datetime: { pgType: 'timestamp', field: 'timestamp', style: 121 },
+  smalldatetime: { pgType: 'timestamp', field: 'timestamp', style: 121 },
+  datetime2: { pgType: 'timestamp', field: 'timestamp', style: 121 },
+  datetimeoffset: { pgType: 'timestamptz', field: 'timestamptz', style: 121 },
+};
+
+const SCALED = new Set(['time', 'datetime2', 'datetimeoffset']);
+
+export const datetimeMapper: TypeMapper = {
+  sqlTypes: Object.keys(MAPPED),
+  map(column: SourceColumn): ColumnMapping {
+    const { pgType, field, style } = MAPPED[column.type]!;
+    const sqlType = SCALED.has(column.type) ? `${column.type}(${column.scale})` : column.type;
+    const losses: string[] = [];
+    if (column.type === 'datetimeoffset') losses.push('time zone offset (the instant is kept)');
+    if (SCALED.has(column.type) && column.scale === 7) losses.push('7th fractional digit (floored)');
+    return {
+      pgType,
+      field,
+      select: (expression) => expression,
+      keyText: {
+        toText: (expression) => `CONVERT(nvarchar(40), ${expression}, ${style})`,
+        fromText: (parameter) => `CONVERT(${sqlType}, ${parameter}, ${style})`,
+      },
+      loses: losses.length > 0 ? losses.join(', ') : null,
+    };
+  },
+};
+
+const LAST_DAY = 3_652_058; // 9999-12-31, days since 0001-01-01
+const FIRST_DAY_1900 = -53_690; // 1753-01-01, days since 1900-01-01
+const LAST_DAY_1900 = 2_958_463; // 9999-12-31
+const TICKS_A_DAY = 25_920_000;
+const MINUTES_A_DAY = 1440;
+
+/** JavaScript that reads `bytes` little-endian bytes at `at` as an exact unsigned number. */
+function readUnsigned(at: string, bytes: number): string {
+  if (bytes === 3) return `iv.getUint16(${at}, true) + ib[${at} + 2] * 65536`;
+  if (bytes === 4) return `iv.getUint32(${at}, true)`;
+  return `iv.getUint32(${at}, true) + ib[${at} + 4] * 4294967296`;
+}
+
+/** JavaScript turning `t`, in units of 10^-scale seconds, into microseconds of the day in `u`. */
+function toMicros(scale: number): string {
+  const range = `if (t >= ${86_400 * 10 ** scale}) BAD;`;
+  return `${range} u = ${scale === 7 ? 'Math.floor(t / 10)' : `t * ${10 ** (6 - scale)}`};`;
+}
+
+export const datetimeCodec: TypeCodec = {
+  wireTypes: [
+    TYPE.DATEN,
+    TYPE.TIMEN,
+    TYPE.DATETIME,
+    TYPE.DATETIM4,
+    TYPE.DATETIMN,
+    TYPE.DATETIME2N,
+    TYPE.DATETIMEOFFSETN,
+  ],
+  targets: ['date', 'time', 'timestamp', 'timestamptz'],
+  helpers: { writeDate, writeTime, writeTimestamp, datetimeTicksToMicros },
+
+  contentBytes() {
+    return 8;
+  },
+
+  emit(column) {
+    const { type, scale, maxBytes } = column;
+    if (type === TYPE.DATEN) {
+      return `d = ${readUnsigned('v', 3)}; if (d > ${LAST_DAY}) BAD;
+        o = writeDate(d - ${DAYS_0001_TO_2000}, ob, ov, o);`;
+    }
+    if (type === TYPE.TIMEN) {
+      return `t = ${readUnsigned('v', timeBytes(scale))}; ${toMicros(scale)} o = writeTime(u, ob, ov, o);`;
+    }
+    if (type === TYPE.DATETIME2N || type === TYPE.DATETIMEOFFSETN) {
+      const bytes = timeBytes(scale);
+      // datetimeoffset keeps its instant in UTC and the offset beside it: the instant is what timestamptz is.
+      return `t = ${readUnsigned('v', bytes)}; d = ${readUnsigned(`(v + ${bytes})`, 3)};
+        if (d > ${LAST_DAY}) BAD; ${toMicros(scale)}
+        o = writeTimestamp(d - ${DAYS_0001_TO_2000}, u, ob, ov, o);`;
+    }
+    if (maxBytes === 4) {
+      return `d = iv.getUint16(v, true); t = iv.getUint16(v + 2, true); if (t >= ${MINUTES_A_DAY}) BAD;
+        o = writeTimestamp(d - ${DAYS_1900_TO_2000}, t * 60000000, ob, ov, o);`;
+    }
+    return `d = iv.getInt32(v, true); t = iv.getUint32(v + 4, true);
+      if (t >= ${TICKS_A_DAY} || d < ${FIRST_DAY_1900} || d > ${LAST_DAY_1900}) BAD;
+      o = writeTimestamp(d - ${DAYS_1900_TO_2000}, datetimeTicksToMicros(t), ob, ov, o);`;
+  },
+
+  encode(column, _target, value) {
+    const content = Buffer.alloc(column.type === TYPE.DATEN ? 4 : 8);
+    if (column.type === TYPE.DATEN) {
+      content.writeInt32BE(dayNumber(value, 0) - DAYS_0001_TO_2000);
+    } else if (column.type === TYPE.TIMEN) {
+      content.writeBigInt64BE(BigInt(timeMicros(column, value)));
+    } else {
+      content.writeBigInt64BE(plainTimestamp(column, value));
+    }
+    return content;
+  },
+};
+
+function outOfRange(what: string): AppError {
+  return new AppError('VALUE_UNREPRESENTABLE', `The value's ${what} is outside what SQL Server can store`, {
+    remedy:
+      'The row is damaged in the source: correct it there (DBCC CHECKTABLE ... WITH DATA_PURITY finds such rows).',
+  });
+}
+
+function dayNumber(value: Buffer, at: number): number {
+  const days = value.readUIntLE(at, 3);
+  if (days > LAST_DAY) throw outOfRange(`day number ${days}`);
+  return days;
+}
+
+function timeMicros(column: WireColumn, value: Buffer): number {
+  const units = value.readUIntLE(0, timeBytes(column.scale));
+  if (units >= 86_400 * 10 ** column.scale) throw outOfRange(`time of day ${units}`);
+  return Math.floor((units * 10 ** (7 - column.scale)) / 10);
+}
+
+function plainTimestamp(column: WireColumn, value: Buffer): bigint {
+  if (column.type === TYPE.DATETIME2N || column.type === TYPE.DATETIMEOFFSETN) {
+    const days = dayNumber(value, timeBytes(column.scale));
+    return timestampMicros(days - DAYS_0001_TO_2000, timeMicros(column, value));
+  }
+  if (value.length === 4) {
+    const minutes = value.readUInt16LE(2);
+    if (minutes >= MINUTES_A_DAY) throw outOfRange(`minute ${minutes}`);
+    return timestampMicros(value.readUInt16LE(0) - DAYS_1900_TO_2000, minutes * 60_000_000);
+  }
+  const days = value.readInt32LE(0);
+  const ticks = value.readUInt32LE(4);
+  if (days < FIRST_DAY_1900 || days > LAST_DAY_1900) throw outOfRange(`day number ${days}`);
+  if (ticks >= TICKS_A_DAY) throw outOfRange(`time of day ${ticks}`);
+  return timestampMicros(days - DAYS_1900_TO_2000, Math.round((ticks * 10) / 3) * 1000);
+}

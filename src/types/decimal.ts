@@ -1,0 +1,74 @@
+/**
+ * decimal, numeric, money and smallmoney: exact numbers, exact to the last digit.
+ *
+ * Mapping on the main thread, codec on reader threads. [MS-TDS] DECIMALN, NUMERICN, MONEY, MONEY4, MONEYN.
+ */
+import {
+  NUMERIC_MAX_BYTES,
+  numericField,
+  writeDecimal,
+  writeMoney,
+  writeSmallMoney,
+} from '../copy/numeric.js';
+import type { SourceColumn } from '../source/model.js';
+import { TYPE } from '../tds/tokens.js';
+import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
+
+const MONEY_SCALE = 4;
+
+export const decimalMapper: TypeMapper = {
+  sqlTypes: ['decimal', 'numeric', 'money', 'smallmoney'],
+  map(column: SourceColumn): ColumnMapping {
+    const isMoney = column.type === 'money' || column.type === 'smallmoney';
+    const precision = column.type === 'money' ? 19 : column.type === 'smallmoney' ? 10 : column.precision;
+    const scale = isMoney ? MONEY_SCALE : column.scale;
+    return {
+      pgType: `numeric(${precision},${scale})`,
+      field: 'numeric',
+      select: (expression) => expression,
+      keyText: {
+        // Style 2 is money with all four decimals; the default keeps two.
+        toText: (expression) => `CONVERT(nvarchar(50), ${expression}${isMoney ? ', 2' : ''})`,
+        fromText: (parameter) =>
+          `CONVERT(${isMoney ? column.type : `decimal(${precision},${scale})`}, ${parameter})`,
+      },
+      loses: null,
+    };
+  },
+};
+
+export const decimalCodec: TypeCodec = {
+  wireTypes: [TYPE.DECIMALN, TYPE.NUMERICN, TYPE.MONEY, TYPE.MONEY4, TYPE.MONEYN],
+  targets: ['numeric'],
+  helpers: { writeDecimal, writeMoney, writeSmallMoney },
+
+  contentBytes() {
+    return NUMERIC_MAX_BYTES;
+  },
+
+  emit(column) {
+    if (column.type === TYPE.DECIMALN || column.type === TYPE.NUMERICN) {
+      return `if (n !== 5 && n !== 9 && n !== 13 && n !== 17) BAD;
+        o = writeDecimal(ib, v + 1, n - 1, ib[v] === 0, ${column.scale}, ob, ov, o);`;
+    }
+    if (column.maxBytes === 4) return 'o = writeSmallMoney(iv.getInt32(v, true), ob, ov, o);';
+    return 'o = writeMoney(iv.getInt32(v, true), iv.getUint32(v + 4, true), ob, ov, o);';
+  },
+
+  encode(column, _target, value) {
+    let unscaled: bigint;
+    if (column.type === TYPE.DECIMALN || column.type === TYPE.NUMERICN) {
+      unscaled = 0n;
+      for (let i = value.length - 1; i >= 1; i--) unscaled = (unscaled << 8n) | BigInt(value[i]!);
+      if (value[0] === 0) unscaled = -unscaled;
+      return withoutLength(numericField(unscaled, column.scale));
+    }
+    if (value.length === 4) unscaled = BigInt(value.readInt32LE(0));
+    else unscaled = (BigInt(value.readInt32LE(0)) << 32n) | BigInt(value.readUInt32LE(4));
+    return withoutLength(numericField(unscaled, MONEY_SCALE));
+  },
+};
+
+function withoutLength(field: Buffer): Buffer {
+  return field.subarray(4);
+}

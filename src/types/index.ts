@@ -1,0 +1,77 @@
+/**
+ * The registry of type families: the one place that knows them all.
+ *
+ * A new type is one file beside this one and one line in each list.
+ */
+import { AppError } from '../errors.js';
+import type { SourceColumn } from '../source/model.js';
+import type { WireColumn } from '../tds/colmetadata.js';
+import { binaryCodec, binaryMapper } from './binary.js';
+import { convertedMapper } from './converted.js';
+import { datetimeCodec, datetimeMapper } from './datetime.js';
+import { decimalCodec, decimalMapper } from './decimal.js';
+import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
+import { floatCodec, floatMapper } from './float.js';
+import { integerCodec, integerMapper } from './integer.js';
+import { textCodec, textMapper } from './text.js';
+import { uuidCodec, uuidMapper } from './uuid.js';
+import { variantCodec, variantMapper } from './variant.js';
+
+const MAPPERS: readonly TypeMapper[] = [
+  integerMapper,
+  decimalMapper,
+  floatMapper,
+  datetimeMapper,
+  textMapper,
+  binaryMapper,
+  uuidMapper,
+  convertedMapper,
+  variantMapper,
+];
+
+const CODECS: readonly TypeCodec[] = [
+  integerCodec,
+  decimalCodec,
+  floatCodec,
+  datetimeCodec,
+  textCodec,
+  binaryCodec,
+  uuidCodec,
+  variantCodec,
+];
+
+const mapperOf = new Map(MAPPERS.flatMap((mapper) => mapper.sqlTypes.map((type) => [type, mapper] as const)));
+const codecOf = new Map(CODECS.flatMap((codec) => codec.wireTypes.map((type) => [type, codec] as const)));
+
+/**
+ * @returns what the column becomes in PostgreSQL
+ * @throws AppError TYPE_UNSUPPORTED naming the column and its type
+ */
+export function mapColumn(column: SourceColumn): ColumnMapping {
+  const mapper = mapperOf.get(column.type);
+  if (mapper === undefined) {
+    throw new AppError(
+      'TYPE_UNSUPPORTED',
+      `Column ${column.name} has type ${column.declaredType}, which has no mapping`,
+      {
+        column: column.name,
+        remedy: 'Exclude the table with exclude_tables.',
+      },
+    );
+  }
+  return mapper.map(column);
+}
+
+/**
+ * @returns the codec that turns this wire type into this field
+ * @throws AppError SCHEMA_CONFLICT where the result set is not what the plan expected
+ */
+export function codecFor(column: WireColumn, target: TargetField): TypeCodec {
+  const codec = codecOf.get(column.type);
+  if (codec?.targets.includes(target.field)) return codec;
+  throw new AppError(
+    'SCHEMA_CONFLICT',
+    `The source sends TDS type 0x${column.type.toString(16)} where the plan expects ${target.field}`,
+    { column: column.name, remedy: 'The column was changed while the run was planned; start the run again.' },
+  );
+}

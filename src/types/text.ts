@@ -1,0 +1,126 @@
+/**
+ * The character types and xml. varchar bytes arrive in the column's own code page and leave as UTF-8.
+ *
+ * Mapping on the main thread, codec on reader threads.
+ * [MS-TDS] BIGCHARTYPE, BIGVARCHARTYPE, NCHARTYPE, NVARCHARTYPE, TEXTTYPE, NTEXTTYPE, XMLTYPE.
+ */
+import { codePage, isDoubleByte, type TextEncoding } from '../copy/codepages.js';
+import type { CopyField } from '../copy/frame.js';
+import {
+  applyNul,
+  convertWithNul,
+  decodeText,
+  padBlank,
+  TEXT_HAS_NUL,
+  writeDoubleByte,
+  writeSingleByte,
+  writeUtf8,
+  writeUtf16le,
+} from '../copy/text.js';
+import { AppError } from '../errors.js';
+import type { SourceColumn } from '../source/model.js';
+import type { WireColumn } from '../tds/colmetadata.js';
+import { TYPE } from '../tds/tokens.js';
+import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
+
+export const textMapper: TypeMapper = {
+  sqlTypes: ['char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml'],
+  map(column: SourceColumn): ColumnMapping {
+    const { type, maxLengthBytes } = column;
+    const national = type.startsWith('n');
+    const isLong = isLongText(column);
+    const characters = national ? maxLengthBytes / 2 : maxLengthBytes;
+    const base = national ? type.slice(1) : type;
+    const field: CopyField = !isLong && base === 'char' ? 'bpchar' : 'text';
+    return {
+      pgType: isLong ? 'text' : `${base}(${characters})`,
+      field,
+      select: (expression) => expression,
+      keyText: isLong ? null : rangeText(column, characters),
+      loses: null,
+    };
+  },
+};
+
+/** @returns whether the column is text without a length limit: text, ntext, xml, varchar(max), nvarchar(max). */
+export function isLongText({ type, maxLengthBytes }: SourceColumn): boolean {
+  if (type === 'text' || type === 'ntext' || type === 'xml') return true;
+  return maxLengthBytes === -1 && (type === 'varchar' || type === 'nvarchar');
+}
+
+function rangeText(column: SourceColumn, characters: number): ColumnMapping['keyText'] {
+  const sqlType = `${column.type}(${characters})`;
+  // Collation names are identifiers of the server's own; anything else must not reach the SQL text.
+  const collation = column.collation !== null && /^\w+$/.test(column.collation) ? column.collation : null;
+  return {
+    toText: (expression) => `CONVERT(nvarchar(max), ${expression})`,
+    // The parameter takes the column's collation first, or a varchar would pass through the database's code page.
+    fromText: (parameter) =>
+      collation === null
+        ? `CONVERT(${sqlType}, ${parameter})`
+        : `CONVERT(${sqlType}, ${parameter} COLLATE ${collation})`,
+  };
+}
+
+function encodingOf(column: WireColumn): TextEncoding {
+  if (column.encoding === null) {
+    throw new AppError(
+      'TYPE_UNSUPPORTED',
+      'The column has a collation whose code page this program does not know',
+      {
+        column: column.name,
+        remedy: 'Exclude the table, or read it through a view that casts the column to nvarchar.',
+      },
+    );
+  }
+  return column.encoding;
+}
+
+/** The conversion call; the generator declares the code page's tables under these names. */
+function convert(encoding: TextEncoding, src: string): string {
+  if (encoding === 'utf16le') return `writeUtf16le(${src}, v, n, ob, o + 4)`;
+  if (encoding === 'utf8') return `writeUtf8(${src}, v, n, ob, o + 4)`;
+  return isDoubleByte(encoding)
+    ? `writeDoubleByte(${src}, v, n, ${encoding}Table, ${encoding}Lead, ob, o + 4)`
+    : `writeSingleByte(${src}, v, n, ${encoding}Table, ob, o + 4)`;
+}
+
+export const textCodec: TypeCodec = {
+  wireTypes: [TYPE.BIGCHAR, TYPE.BIGVARCHAR, TYPE.NCHAR, TYPE.NVARCHAR, TYPE.TEXT, TYPE.NTEXT, TYPE.XML],
+  targets: ['text', 'bpchar'],
+  helpers: { writeUtf16le, writeUtf8, writeDoubleByte, writeSingleByte, convertWithNul, padBlank, codePage },
+
+  contentBytes(column) {
+    const encoding = encodingOf(column);
+    if (encoding === 'utf16le') return '((n >> 1) * 3)';
+    return encoding === 'utf8' ? 'n' : '(n * 3)';
+  },
+
+  emit(column, target, src) {
+    const encoding = encodingOf(column);
+    const isXml = column.type === TYPE.XML;
+    return `${isXml ? `if (n >= 2 && ${src}[v] === 0xff && ${src}[v + 1] === 0xfe) { v += 2; n -= 2; }` : ''}
+      ${encoding === 'utf16le' ? 'if ((n & 1) !== 0) BAD;' : ''}
+      r = ${convert(encoding, src)};
+      ${
+        target.nul === 'error'
+          ? ''
+          : `if (r === ${TEXT_HAS_NUL}) r = convertWithNul(${src}, v, n, '${encoding}', '${target.nul}', ob, o + 4);`
+      }
+      if (r < 0) BAD;
+      ${target.padCharacters > 0 ? `r = padBlank(ob, o + 4, r, ${target.padCharacters});` : ''}
+      ov.setInt32(o, r - o - 4); o = r;`;
+  },
+
+  encode(column, target, value) {
+    const encoding = encodingOf(column);
+    const hasMark = column.type === TYPE.XML && value.length >= 2 && value.readUInt16LE(0) === 0xfeff;
+    const text = applyNul(decodeText(hasMark ? value.subarray(2) : value, encoding), target.nul);
+    return Buffer.from(padded(text, target));
+  },
+};
+
+function padded(text: string, target: TargetField): string {
+  const missing = target.padCharacters - [...text].length;
+  return missing > 0 ? text + ' '.repeat(missing) : text;
+}

@@ -1,0 +1,124 @@
+/**
+ * One chunk as one COPY in one transaction, over pg and pg-copy-streams. Writer thread.
+ *
+ * A slot's memory may be overwritten as soon as it is released, and pg-copy-streams reports a write as done
+ * when the socket has taken it, not when it has left: `write` resolves only once the socket holds nothing.
+ */
+import type { Socket } from 'node:net';
+import type pg from 'pg';
+import { type CopyStreamQuery, from as copyFrom } from 'pg-copy-streams';
+import { COPY_HEADER, COPY_TRAILER } from '../copy/frame.js';
+import { TextRows } from '../copy/textRows.js';
+import { AppError } from '../errors.js';
+import type { ChunkBegin } from '../plan/chunk.js';
+
+const NOTHING = Buffer.alloc(0);
+
+export class CopyChunk {
+  readonly #client: pg.Client;
+  readonly #begin: ChunkBegin;
+  readonly #text: TextRows | null;
+  #stream: CopyStreamQuery | null = null;
+  /** Rejects with what ends the COPY early; every wait races it. */
+  #failed: Promise<never> | null = null;
+  #onEnd: () => void = () => {};
+  /** The server has ended the COPY by an error: there is nothing left to cancel. */
+  #refused = false;
+  #inTransaction = false;
+
+  constructor(client: pg.Client, begin: ChunkBegin) {
+    this.#client = client;
+    this.#begin = begin;
+    this.#text = begin.text === null ? null : new TextRows(begin.text);
+  }
+
+  /** Opens the transaction and the COPY. */
+  async begin(): Promise<void> {
+    await this.#client.query('BEGIN');
+    this.#inTransaction = true;
+    const stream = this.#client.query(copyFrom(this.#begin.copy));
+    this.#stream = stream;
+    this.#failed = new Promise<never>((_resolve, reject) => {
+      stream.once('error', (error) => {
+        this.#refused = true;
+        reject(error);
+      });
+      this.#onEnd = () => reject(new Error('Connection terminated unexpectedly'));
+      this.#client.once('end', this.#onEnd);
+    });
+    // Looked at wherever something is awaited; until then it is nobody's unhandled rejection.
+    this.#failed.catch(() => {});
+    if (this.#text === null) await this.#send(COPY_HEADER);
+  }
+
+  /** Sends a slot's tuples; resolves when its memory may be used again. */
+  async write(slots: Buffer, offset: number, bytes: number): Promise<void> {
+    const tuples = slots.subarray(offset, offset + bytes);
+    await this.#send(this.#text === null ? tuples : this.#text.push(tuples));
+  }
+
+  /**
+   * Ends the COPY and commits.
+   *
+   * @throws AppError INTERNAL where PostgreSQL counted other rows than were sent; nothing is committed then
+   */
+  async commit(rows: number): Promise<void> {
+    const stream = this.#stream!;
+    this.#text?.end();
+    if (this.#text === null) await this.#send(COPY_TRAILER);
+    await this.#race(new Promise<void>((resolve) => stream.end(resolve)));
+    this.#closeStream();
+    if (stream.rowCount !== rows) {
+      const text = `${this.#begin.label}: PostgreSQL counted ${stream.rowCount} rows in a chunk of ${rows}`;
+      throw new AppError('INTERNAL', text, {
+        remedy: 'Nothing of the chunk was committed. Report this as a bug.',
+      });
+    }
+    await this.#client.query('COMMIT');
+    this.#inTransaction = false;
+  }
+
+  /** Rolls back whatever was begun. */
+  async abort(reason: string): Promise<void> {
+    const stream = this.#stream;
+    this.#closeStream();
+    if (stream !== null && !this.#refused) {
+      // destroy() sends CopyFail and ends when the server has answered it.
+      stream.on('error', () => {});
+      await new Promise<void>((resolve) => {
+        stream.once('close', resolve);
+        this.#client.once('end', resolve);
+        stream.destroy(new Error(reason.slice(0, 200)));
+      });
+    }
+    if (!this.#inTransaction) return;
+    this.#inTransaction = false;
+    await this.#client.query('ROLLBACK');
+  }
+
+  #closeStream(): void {
+    this.#stream = null;
+    this.#client.removeListener('end', this.#onEnd);
+  }
+
+  async #send(bytes: Buffer): Promise<void> {
+    if (bytes.length === 0) return;
+    const stream = this.#stream!;
+    const socket = this.#client.connection.stream as Socket;
+    // Corked, the frame's header and its bytes leave in one system call.
+    socket.cork();
+    const taken = new Promise<void>((resolve, reject) => {
+      stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+    socket.uncork();
+    await this.#race(taken);
+    if (socket.writableLength > 0) {
+      // Writes complete in order: when this empty one has, all before it have left.
+      await this.#race(new Promise<void>((resolve) => socket.write(NOTHING, () => resolve())));
+    }
+  }
+
+  #race<T>(step: Promise<T>): Promise<T> {
+    return Promise.race([step, this.#failed!]);
+  }
+}
