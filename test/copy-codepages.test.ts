@@ -51,7 +51,7 @@ describe('code pages', () => {
       }
       // Behind an ASCII run and long enough for the engine's ASCII check too.
       const tail = encoding === 'cp437' ? '\u2592' : iconv.decode(Buffer.from([0xc0]), encoding);
-      for (const length of [3, 4, 5, 8, 199, 200, 201, 1000]) {
+      for (const length of [3, 4, 5, 8, 9, 398, 399, 400, 401, 1000]) {
         const run = Buffer.alloc(length, 'abc');
         assert.equal(convert(run, encoding), run.toString('latin1'));
         const high = Buffer.from([encoding === 'cp437' ? 0xb1 : 0xc0]);

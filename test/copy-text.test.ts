@@ -94,7 +94,7 @@ describe('UTF-16 to UTF-8', () => {
   });
 
   it('is the same on both sides of the length where the engine takes over', () => {
-    for (const units of [...range(56, 74), ...range(120, 136)]) {
+    for (const units of [...range(56, 74), ...range(248, 264)]) {
       for (const filler of ['a', 'é', '漢', '\ufffd']) {
         for (const special of ['', '😀', '\0', '\ud83d', '\ude00', '\ude00\ud83d']) {
           for (const at of [0, Math.floor(units / 2), units - special.length]) {

@@ -8,7 +8,10 @@ import type { CopyField } from './fields.js';
 import { float4ToText, float8ToText } from './floatText.js';
 import { numericToText } from './numericPlain.js';
 
-const MICROS_PER_DAY = 86_400_000_000n;
+const MICROS_PER_DAY = 86_400_000_000;
+const TWO_32 = 0x100000000;
+/** The high half of 2^53. */
+const EXACT_HIGH = 0x200000;
 const INT64_MAX = 0x7fffffffffffffffn;
 const INT64_MIN = -0x8000000000000000n;
 const INT32_MAX = 0x7fffffff;
@@ -65,9 +68,9 @@ export function fieldToText(field: CopyField, buf: Buffer, p: number, len: numbe
     case 'time':
       return timeText(Number(buf.readBigInt64BE(p)));
     case 'timestamp':
-      return timestampText(buf.readBigInt64BE(p), '');
+      return timestampText(buf.readInt32BE(p), buf.readUInt32BE(p + 4), '');
     case 'timestamptz':
-      return timestampText(buf.readBigInt64BE(p), '+00');
+      return timestampText(buf.readInt32BE(p), buf.readUInt32BE(p + 4), '+00');
     case 'uuid':
       return uuidText(buf.toString('hex', p, p + 16));
     case 'bytea':
@@ -85,17 +88,24 @@ function dateText(days: number): string {
   return text + era;
 }
 
-function timestampText(micros: bigint, zone: string): string {
+function timestampText(high: number, low: number, zone: string): string {
+  // Exact doubles: all of the years 1715 to 2285, by far the most there are.
+  if (high >= -EXACT_HIGH && high < EXACT_HIGH) {
+    const micros = high * TWO_32 + low;
+    const days = Math.floor(micros / MICROS_PER_DAY);
+    return dayAndTime(days, micros - days * MICROS_PER_DAY, zone);
+  }
+  const micros = (BigInt(high) << 32n) | BigInt(low);
   if (micros === INT64_MAX) return 'infinity';
   if (micros === INT64_MIN) return '-infinity';
-  let days = micros / MICROS_PER_DAY;
-  let ofDay = micros % MICROS_PER_DAY;
-  if (ofDay < 0n) {
-    ofDay += MICROS_PER_DAY;
-    days -= 1n;
-  }
-  const { text, era } = calendar(Number(days));
-  return `${text} ${timeText(Number(ofDay))}${zone}${era}`;
+  const perDay = BigInt(MICROS_PER_DAY);
+  const ofDay = ((micros % perDay) + perDay) % perDay;
+  return dayAndTime(Number((micros - ofDay) / perDay), Number(ofDay), zone);
+}
+
+function dayAndTime(days: number, microsOfDay: number, zone: string): string {
+  const { text, era } = calendar(days);
+  return `${text} ${timeText(microsOfDay)}${zone}${era}`;
 }
 
 /** Proleptic Gregorian; the year before 1 is 1 BC. */

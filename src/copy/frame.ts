@@ -22,9 +22,6 @@ export const TUPLE_HEADER_BYTES = 2;
 /** Bytes of the length before each field's bytes. */
 export const FIELD_HEADER_BYTES = 4;
 
-/** Most columns a PostgreSQL table has (`MaxHeapAttributeNumber`). */
-export const MAX_TUPLE_FIELDS = 1600;
-
 /**
  * Most bytes one field may have. PostgreSQL allocates at most 1 GiB - 1 byte for one value (`MaxAllocSize`), and
  * keeps a text or bytea together with its four byte varlena header, so the value itself may have that much less.
