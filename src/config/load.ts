@@ -57,7 +57,7 @@ export function readConfig(
   }
   const locateInFile = (path: readonly string[]) => locate(document, lines, path);
   const { value, expanded } = expandVariables(
-    document.toJS(),
+    toTree(document, file),
     options.environment ?? process.env,
     file,
     locateInFile,
@@ -71,6 +71,21 @@ export function readConfig(
       return option === undefined ? locateInFile(path) : { option };
     },
   });
+}
+
+function toTree(document: Document, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new AppError(
+      'CONFIG_SYNTAX',
+      `${file}: an alias (*name) has no anchor (&name) before it, or too many uses`,
+      {
+        remedy: 'put a value that begins with * in quotes',
+        cause: error,
+      },
+    );
+  }
 }
 
 /** Parser messages quote the text at fault, which may be a password. */

@@ -1,0 +1,100 @@
+/**
+ * How a dry run's findings are shown.
+ *
+ * Pure; runs on the main thread.
+ */
+import type { DryRun } from '../engine/events.js';
+import { count, textTable } from '../observe/format.js';
+import type { Partition, TablePlan } from '../plan/model.js';
+
+/** The plan as JSON: everything of it but the statements. */
+export function dryRunJson({ tables, sizes }: DryRun): object {
+  return {
+    tables: tables.map(({ plan, partitions, actions }) => ({
+      table: sourceName(plan),
+      target: targetName(plan),
+      approximate_rows: plan.approximateRows,
+      key_columns: plan.keyColumns,
+      primary_key: plan.primaryKey,
+      chunk_rows: plan.chunkRows,
+      row_hash_column: plan.rowHashColumn,
+      unlogged: plan.unlogged,
+      columns: plan.columns.map((column) => ({
+        source: column.sourceName,
+        target: column.targetName,
+        source_type: column.sourceType,
+        target_type: column.pgType,
+        nullable: column.nullable,
+      })),
+      partitions: partitions.map(({ partition, lower, upper }) => ({ partition, lower, upper })),
+      actions,
+      notes: plan.notes,
+    })),
+    sizes,
+  };
+}
+
+export function dryRunReport({ tables, sizes }: DryRun, notes: readonly string[]): string {
+  const lines: string[] = ['Dry run: nothing was changed.', ''];
+  for (const { plan, partitions, actions } of tables) {
+    lines.push(
+      `${sourceName(plan)} -> ${targetName(plan)}, about ${count(plan.approximateRows)} rows, ${ranges(plan, partitions)}`,
+      ...actions.map((action) => `  would: ${action}`),
+      ...indent(
+        textTable(
+          [
+            { title: 'column' },
+            { title: 'SQL Server' },
+            { title: 'PostgreSQL' },
+            { title: 'as' },
+            { title: '' },
+          ],
+          plan.columns.map((column) => [
+            column.sourceName,
+            column.sourceType,
+            column.pgType,
+            column.targetName === column.sourceName ? '' : column.targetName,
+            marks(plan, column),
+          ]),
+        ),
+      ),
+      ...plan.notes.map((note) => `  note: ${note}`),
+      '',
+    );
+  }
+  lines.push(
+    'Sizes',
+    ...indent(
+      textTable(
+        [{ title: 'size' }, { title: 'value', align: 'right' }, { title: 'unit' }, { title: 'why' }],
+        sizes.map((size) => [size.name, count(size.value), size.unit, size.reason]),
+      ),
+    ),
+  );
+  if (notes.length > 0) lines.push('', 'Notes', ...notes.map((note) => `  ${note}`));
+  return lines.join('\n');
+}
+
+function sourceName(plan: TablePlan): string {
+  return `${plan.source.schema}.${plan.source.name}`;
+}
+
+function targetName(plan: TablePlan): string {
+  return `${plan.target.schema}.${plan.target.name}`;
+}
+
+function ranges(plan: TablePlan, partitions: readonly Partition[]): string {
+  if (partitions.length <= 1) return 'read as one stream';
+  return `read in ${partitions.length} ranges of ${plan.keyColumns.join(', ')}`;
+}
+
+function marks(plan: TablePlan, column: TablePlan['columns'][number]): string {
+  const words: string[] = [];
+  if (plan.primaryKey.includes(column.targetName)) words.push('primary key');
+  else if (!column.nullable) words.push('not null');
+  return words.join(', ');
+}
+
+function indent(text: string): string[] {
+  return text.split('\n').map((line) => `  ${line}`);
+}

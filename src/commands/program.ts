@@ -1,0 +1,99 @@
+/**
+ * The commands and the options every command has.
+ *
+ * Runs on the main thread. A new command is one file here and one line below.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import type { LogLevel } from '../engine/events.js';
+import type { LogFormat } from '../observe/log.js';
+import { addConfigSchema, configSchemaCommand } from './config-schema.js';
+import type { CommandResult, Context, GlobalOptions } from './context.js';
+import { addHealthCheck, healthCheck } from './health-check.js';
+import { addMissing, refuseMissingOptions } from './missing.js';
+import { wholeNumber } from './options.js';
+import { addRun, run } from './run.js';
+import { addValidate, validate } from './validate.js';
+
+/** Called with the chosen command and what it does. */
+export type Runner = (command: Command, run: (context: Context) => Promise<CommandResult>) => Promise<void>;
+
+export function buildProgram(runner: Runner): Command {
+  const program = new Command('mssql-pg-migrate')
+    .description('Moves Microsoft SQL Server databases into PostgreSQL.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .option('-c, --config <path>', 'configuration file, YAML or JSON', 'config.yaml')
+    .option('--output-json', 'print the result as one JSON line on stdout, on failure too')
+    .addOption(
+      new Option(
+        '--log-format <format>',
+        'log lines on stderr (default: text, with --progress json)',
+      ).choices(['text', 'json']),
+    )
+    .addOption(
+      new Option('--verbosity <level>', 'least important log lines to print')
+        .choices(['debug', 'info', 'warn', 'error'])
+        .default('info'),
+    )
+    .option(
+      '--shutdown-timeout <seconds>',
+      'time a run may take to stop after SIGINT or SIGTERM',
+      wholeNumber(0, 3600),
+      60,
+    )
+    .option('--progress', 'print progress as JSON lines on stderr')
+    .showSuggestionAfterError(true)
+    .addHelpText('after', EXAMPLES);
+
+  addRun(program).action((flags, command) => runner(command, (context) => run(context, flags)));
+  addValidate(program).action((_flags, command) => runner(command, validate));
+  addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
+  addConfigSchema(program).action((_flags, command) => runner(command, configSchemaCommand));
+  addMissing(program);
+  return program;
+}
+
+/** @throws AppError UNSUPPORTED for an option this version can't honour */
+export function readGlobals(command: Command): GlobalOptions {
+  const options = command.optsWithGlobals<Record<string, unknown>>();
+  refuseMissingOptions(options);
+  const progress = options.progress === true;
+  return {
+    config: String(options.config),
+    outputJson: options.outputJson === true,
+    // Whoever reads stderr line by line as JSON should not stumble over log lines.
+    logFormat: (options.logFormat as LogFormat | undefined) ?? (progress ? 'json' : 'text'),
+    verbosity: options.verbosity as LogLevel,
+    shutdownTimeoutSeconds: Number(options.shutdownTimeout),
+    progress,
+  };
+}
+
+const EXAMPLES = `
+Options may stand before or after the command.
+
+Examples:
+  mssql-pg-migrate -c config.yaml health-check
+  mssql-pg-migrate -c config.yaml run --dry-run
+  mssql-pg-migrate -c config.yaml run
+  mssql-pg-migrate -c config.yaml validate
+
+Exit codes: 0 done, 1 configuration or usage, 2 connection, 3 transfer, 4 counts differ,
+            5 cancelled, 6 state, 7 input or output.`;
+
+/** package.json is the nearest one above this file, built or not. */
+function version(): string {
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const { version } = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')) as {
+        version: string;
+      };
+      if (version !== undefined) return version;
+    } catch {
+      // Not there: one folder further up.
+    }
+  }
+  return 'unknown';
+}

@@ -1,0 +1,64 @@
+/**
+ * `run`: migrates, or with `--dry-run` says what it would do.
+ *
+ * Runs on the main thread; the engine does the work.
+ */
+import type { Command } from 'commander';
+import { loadConfig, type Overrides } from '../config/load.js';
+import type { RunOutcome } from '../engine/events.js';
+import { Progress } from '../observe/progress.js';
+import { runReport, runResult } from '../observe/result.js';
+import type { CommandResult, Context } from './context.js';
+import { dryRunJson, dryRunReport } from './dry-run.js';
+import { wholeNumber } from './options.js';
+
+interface RunFlags extends Overrides {
+  dryRun?: boolean;
+}
+
+export function addRun(program: Command): Command {
+  return program
+    .command('run')
+    .description('migrate the tables the configuration selects')
+    .option('--dry-run', 'show the plan: tables, types, partitions, what would be dropped; touch nothing')
+    .option('--source-schema <name>', 'read this schema instead of source.schema')
+    .option('--target-schema <name>', 'write to this schema instead of target.schema')
+    .option('--workers <n>', 'tables at the same time, instead of migration.workers', wholeNumber(1, 256))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  mssql-pg-migrate -c config.yaml run --dry-run     see first what would happen
+  mssql-pg-migrate -c config.yaml run               migrate
+  mssql-pg-migrate --output-json run > result.json  one JSON line for a scheduler
+  mssql-pg-migrate run --source-schema sales --target-schema sales --workers 4`,
+    );
+}
+
+export async function run(context: Context, flags: RunFlags): Promise<CommandResult> {
+  const config = await loadConfig(context.globals.config, {
+    environment: context.environment,
+    overrides: flags,
+  });
+  context.log.hide([config.source.password, config.target.password]);
+  const dryRun = flags.dryRun === true;
+  // Loaded only now: --help and a wrong configuration should not wait for the drivers.
+  const { runMigration } = await import('../engine/run.js');
+  const progress = new Progress(context.screen, context.log, dryRun ? 'none' : context.progressStyle);
+  progress.start();
+  let outcome: RunOutcome;
+  try {
+    outcome = await runMigration(config, { signal: context.signal, onEvent: progress.consume, dryRun });
+  } finally {
+    progress.stop();
+  }
+  const result = runResult(context.command, context.span(), outcome);
+  if (outcome.dryRun !== undefined) {
+    return {
+      json: { ...result, dry_run: dryRunJson(outcome.dryRun) },
+      text: dryRunReport(outcome.dryRun, outcome.notes),
+      error: outcome.error,
+    };
+  }
+  return { json: result, text: runReport(result), error: outcome.error };
+}

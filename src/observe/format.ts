@@ -1,0 +1,79 @@
+/**
+ * Numbers, sizes, durations and tables as people read them.
+ *
+ * Pure; runs on the main thread.
+ */
+
+/** `1,234,567` */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** `1.23 M`, `45.6 K`, `789`: three digits that matter. */
+export function short(value: number): string {
+  for (const [unit, size] of [
+    ['G', 1e9],
+    ['M', 1e6],
+    ['K', 1e3],
+  ] as const) {
+    if (value >= size * 0.9995) return `${digits(value / size)} ${unit}`;
+  }
+  return digits(value);
+}
+
+/** Decimal units: `12.3 MB`. */
+export function byteCount(bytes: number): string {
+  return bytes < 1000 ? `${Math.round(bytes)} B` : `${short(bytes).replace(' K', ' k')}B`;
+}
+
+/** `0.12 s`, `45.6 s`, `3:05`, `2:03:05`. */
+export function duration(ms: number): string {
+  if (ms < 59_950) return `${(ms / 1000).toFixed(ms < 9_995 ? 2 : 1)} s`;
+  const seconds = Math.round(ms / 1000);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes}:${two(seconds % 60)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`;
+}
+
+function digits(value: number): string {
+  if (value === 0 || value >= 99.95) return String(Math.round(value));
+  return value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** @returns `part` of `whole` from 0 to 1; `whole` is often an estimate, so a part may be more. */
+export function fraction(part: number, whole: number): number {
+  return whole <= 0 ? 0 : Math.min(1, part / whole);
+}
+
+export interface ColumnStyle {
+  title: string;
+  align?: 'left' | 'right';
+}
+
+/** @returns a table in plain characters, columns as wide as they need to be, without trailing blanks. */
+export function textTable(columns: readonly ColumnStyle[], rows: readonly (readonly string[])[]): string {
+  const clean = rows.map((row) => row.map(oneLine));
+  const widths = columns.map(({ title }, i) =>
+    clean.reduce((width, row) => Math.max(width, [...(row[i] ?? '')].length), title.length),
+  );
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, i) => {
+        const gap = ' '.repeat((widths[i] ?? 0) - [...cell].length);
+        return columns[i]?.align === 'right' ? gap + cell : cell + gap;
+      })
+      .join('  ')
+      .trimEnd();
+  return [
+    line(columns.map(({ title }) => title)),
+    line(widths.map((width) => '-'.repeat(width))),
+    ...clean.map(line),
+  ].join('\n');
+}
+
+/** Control characters out of names and messages, so that they can't draw on the terminal. */
+export function oneLine(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
+}

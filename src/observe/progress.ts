@@ -1,0 +1,199 @@
+/**
+ * Takes a run's events and shows them: bars at a terminal, a line now and then elsewhere, or JSON lines.
+ *
+ * Runs on the main thread. All of it goes to stderr; stdout is the result's.
+ */
+import type { RunEvent } from '../engine/events.js';
+import { byteCount, duration, short } from './format.js';
+import { LiveProgress } from './live.js';
+import type { Log } from './log.js';
+import { type Snapshot, Tally } from './tally.js';
+
+/** `json`: JSON lines (`--progress`); `live`: bars; `lines`: log lines; `none`: only the run's own log lines. */
+export type ProgressStyle = 'json' | 'live' | 'lines' | 'none';
+
+const JSON_INTERVAL_MS = 1_000;
+const LINES_INTERVAL_MS = 5_000;
+
+/** stderr, shared by logs and progress. */
+export class Screen {
+  readonly stream: NodeJS.WriteStream;
+  #live: LiveProgress | null = null;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.stream = stream;
+  }
+
+  /** Writes whole lines, above the bars while there are any. */
+  write(text: string): void {
+    if (this.#live === null) this.stream.write(text);
+    else this.#live.log(text);
+  }
+
+  startLive(snapshot: () => Snapshot): void {
+    this.#live ??= new LiveProgress(this.stream, snapshot);
+  }
+
+  stopLive(): void {
+    const live = this.#live;
+    this.#live = null;
+    live?.stop();
+  }
+}
+
+/** One JSON line of `--progress`. `table` is null on the line for the whole run. */
+export interface ProgressLine {
+  timestamp: string;
+  phase: string;
+  table: string | null;
+  rows_transferred: number;
+  tables_completed: number;
+  tables_total: number;
+  /** From the source's catalog: close, not exact. */
+  total_rows: number;
+  rows_per_second: number;
+  current_table: string | null;
+  table_status: string | null;
+}
+
+export class Progress {
+  readonly #screen: Screen;
+  readonly #log: Log;
+  readonly #style: ProgressStyle;
+  readonly #tally: Tally;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(screen: Screen, log: Log, style: ProgressStyle, tally: Tally = new Tally()) {
+    this.#screen = screen;
+    this.#log = log;
+    this.#style = style;
+    this.#tally = tally;
+  }
+
+  /** Begins to draw. `stop` must follow, whatever happens. */
+  start(): void {
+    if (this.#style === 'live') this.#screen.startLive(() => this.#tally.snapshot());
+    if (this.#style === 'json') this.#every(JSON_INTERVAL_MS, () => this.#writeJson());
+    if (this.#style === 'lines') this.#every(LINES_INTERVAL_MS, () => this.#writeLine());
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    if (this.#style === 'json') this.#writeJson();
+    this.#screen.stopLive();
+  }
+
+  readonly consume = (event: RunEvent): void => {
+    this.#tally.consume(event);
+    this.#report(event);
+    if (this.#style !== 'json') return;
+    if (event.kind === 'table-finished') this.#writeTableEnd(event.table, event.rows, 'completed');
+    if (event.kind === 'table-failed') this.#writeTableEnd(event.table, null, 'failed');
+  };
+
+  /** Puts what a person would want to look up later into the log. */
+  #report(event: RunEvent): void {
+    const log = this.#log;
+    switch (event.kind) {
+      case 'run-started':
+        log.info(`run ${event.runId}: ${event.tables.length} tables`);
+        break;
+      case 'phase':
+        log.debug(`phase ${event.phase}`);
+        break;
+      case 'table-started':
+        log.debug(`${event.table}: started`, { partitions: event.partitions });
+        break;
+      case 'table-finished':
+        log.info(
+          `${event.table}: ${short(event.rows)} rows, ${byteCount(event.bytes)} in ${duration(event.durationMs)}`,
+        );
+        break;
+      case 'table-failed':
+        log.error(`${event.table}: ${event.error.message}`, { code: event.error.code });
+        break;
+      case 'step':
+        log.info(`${event.table}: ${event.step} ${event.name} in ${duration(event.durationMs)}`);
+        break;
+      case 'note':
+        log.warn(event.table === undefined ? event.text : `${event.table}: ${event.text}`);
+        break;
+      case 'log':
+        log[event.level](event.message, event.fields);
+        break;
+      case 'rows':
+        break;
+    }
+  }
+
+  #every(intervalMs: number, write: () => void): void {
+    this.#timer = setInterval(write, intervalMs);
+    // Progress alone keeps no process alive.
+    this.#timer.unref();
+  }
+
+  #writeLine(): void {
+    const s = this.#tally.snapshot();
+    if (s.phase !== 'transfer') {
+      this.#log.info(`${s.phase}: ${duration(s.elapsedMs)} so far`);
+      return;
+    }
+    const left = s.remainingMs === null ? '' : `, about ${duration(s.remainingMs)} left`;
+    this.#log.info(
+      `${short(s.rows)} of about ${short(s.approximateRows)} rows, ` +
+        `${s.tablesCompleted} of ${s.tablesTotal} tables, ` +
+        `${short(s.rowsPerSecond)} rows/s, ${byteCount(s.bytesPerSecond)}/s${left}`,
+    );
+  }
+
+  #writeJson(): void {
+    const s = this.#tally.snapshot();
+    this.#writeLineOf(s, {
+      table: null,
+      rows_transferred: s.rows,
+      total_rows: s.approximateRows,
+      rows_per_second: s.rowsPerSecond,
+      current_table: s.running[0]?.table ?? null,
+      table_status: null,
+    });
+    for (const t of s.running) {
+      this.#writeLineOf(s, {
+        table: t.table,
+        rows_transferred: t.rows,
+        total_rows: t.approximateRows,
+        rows_per_second: t.rowsPerSecond,
+        current_table: t.table,
+        table_status: t.status,
+      });
+    }
+  }
+
+  #writeTableEnd(table: string, rows: number | null, status: 'completed' | 'failed'): void {
+    const s = this.#tally.snapshot();
+    const { rows: done, approximateRows } = this.#tally.table(table);
+    this.#writeLineOf(s, {
+      table,
+      rows_transferred: rows ?? done,
+      total_rows: rows ?? approximateRows,
+      rows_per_second: 0,
+      current_table: table,
+      table_status: status,
+    });
+  }
+
+  #writeLineOf(
+    s: Snapshot,
+    line: Omit<ProgressLine, 'timestamp' | 'phase' | 'tables_completed' | 'tables_total'>,
+  ): void {
+    const whole: ProgressLine = {
+      timestamp: new Date().toISOString(),
+      phase: s.phase,
+      tables_completed: s.tablesCompleted,
+      tables_total: s.tablesTotal,
+      ...line,
+      rows_per_second: Math.round(line.rows_per_second),
+    };
+    this.#screen.write(`${JSON.stringify(whole)}\n`);
+  }
+}

@@ -1,0 +1,424 @@
+/**
+ * Reading configuration files: syntax, variables, defaults, and what is said of every mistake.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { configHash, redact } from '../src/config/identity.js';
+import { loadConfig, readConfig } from '../src/config/load.js';
+import { AppError, type ErrorCode, exitCodeOf } from '../src/errors.js';
+
+const MINIMAL = `
+source: { host: mssql, database: Sales, user: sa, password: s3cret-source }
+target: { host: pg, database: sales, user: app, password: s3cret-target }
+`;
+
+/** The reference example: every key, explicitly. */
+const COMPLETE = `
+source:
+  type: sqlserver
+  host: mssql.example.com
+  port: 1434
+  database: SourceDB
+  user: sa
+  password: "p"
+  schema: sales
+  encrypt: false
+  trust_server_cert: true
+target:
+  type: postgresql
+  host: postgres.example.com
+  port: 5433
+  database: target_db
+  user: postgres
+  password: "p"
+  schema: public2
+  ssl_mode: verify-full
+  ssl_ca_file: /etc/ca.pem
+migration:
+  target_mode: upsert
+  workers: 4
+  chunk_size: 50000
+  parallel_readers: 8
+  write_ahead_writers: 4
+  memory_budget_percent: 60
+  read_ahead_buffers: 8
+  large_table_threshold: 4000000
+  max_partitions: 10
+  min_rows_per_partition: 100000
+  max_mssql_connections: 50
+  max_pg_connections: 40
+  use_binary_copy: false
+  use_unlogged_tables: true
+  copy_buffer_rows: 20000
+  use_hash_detection: true
+  row_hash_column: hash
+  hash_text_columns: true
+  upsert_batch_size: 1000
+  upsert_parallel_tasks: 2
+  include_tables: ["sales_*", "inventory_*"]
+  exclude_tables:
+    - "*_archive"
+  create_indexes: false
+  create_foreign_keys: false
+  create_check_constraints: false
+  batch_verify:
+    tier1_batch_size: 500000
+    tier2_batch_size: 5000
+    parallel_verify_ranges: 2
+`;
+
+function failure(text: string, environment: Record<string, string> = {}): AppError {
+  try {
+    readConfig(text, { file: 'c.yaml', environment });
+  } catch (error) {
+    assert.ok(error instanceof AppError, String(error));
+    return error;
+  }
+  assert.fail('the configuration was accepted');
+}
+
+function assertFailure(text: string, code: ErrorCode, ...patterns: RegExp[]): void {
+  const error = failure(text);
+  assert.equal(error.code, code, error.message);
+  assert.equal(exitCodeOf(error), 1);
+  for (const pattern of patterns) assert.match(error.message, pattern);
+}
+
+test('a minimal file gets every default, and leaves what the host decides open', () => {
+  const config = readConfig(MINIMAL, { environment: {} });
+  assert.deepEqual(config, {
+    source: {
+      type: 'mssql',
+      host: 'mssql',
+      port: 1433,
+      database: 'Sales',
+      user: 'sa',
+      password: 's3cret-source',
+      schema: 'dbo',
+      encrypt: true,
+      trust_server_cert: false,
+      isolation: 'read_committed',
+      connect_timeout_seconds: 15,
+      request_timeout_seconds: 0,
+      packet_size_bytes: 32767,
+    },
+    target: {
+      type: 'postgres',
+      host: 'pg',
+      port: 5432,
+      database: 'sales',
+      user: 'app',
+      password: 's3cret-target',
+      schema: 'public',
+      ssl_mode: 'require',
+      connect_timeout_seconds: 15,
+      lock_timeout_seconds: 60,
+    },
+    migration: {
+      target_mode: 'drop_recreate',
+      memory_budget_percent: 70,
+      large_table_threshold: 5_000_000,
+      max_partitions: 12,
+      min_rows_per_partition: 200_000,
+      use_binary_copy: true,
+      use_unlogged_tables: false,
+      copy_buffer_rows: 10_000,
+      use_hash_detection: false,
+      row_hash_column: 'row_hash',
+      hash_text_columns: false,
+      upsert_batch_size: 2000,
+      upsert_parallel_tasks: 4,
+      include_tables: [],
+      exclude_tables: [],
+      create_indexes: true,
+      create_foreign_keys: true,
+      create_check_constraints: true,
+      on_nul: 'error',
+      batch_verify: { tier1_batch_size: 1_000_000, tier2_batch_size: 10_000, parallel_verify_ranges: 4 },
+    },
+  });
+});
+
+test('every key of the complete example is taken as given', () => {
+  const config = readConfig(COMPLETE, { environment: {} });
+  assert.equal(config.source.schema, 'sales');
+  assert.equal(config.source.encrypt, false);
+  assert.equal(config.target.ssl_ca_file, '/etc/ca.pem');
+  assert.deepEqual(config.migration.include_tables, ['sales_*', 'inventory_*']);
+  assert.deepEqual(
+    [config.migration.workers, config.migration.chunk_size, config.migration.max_pg_connections],
+    [4, 50_000, 40],
+  );
+  assert.equal(config.migration.create_check_constraints, false);
+  assert.equal(config.migration.batch_verify.tier2_batch_size, 5000);
+});
+
+test('the hash column is kept by default for upsert only', () => {
+  const mode = (text: string) =>
+    readConfig(`${MINIMAL}migration: { ${text} }`, { environment: {} }).migration.use_hash_detection;
+  assert.equal(mode('target_mode: upsert'), true);
+  assert.equal(mode('target_mode: truncate'), false);
+  assert.equal(mode('target_mode: truncate, use_hash_detection: true'), true);
+  assert.equal(mode('target_mode: upsert, use_hash_detection: false'), false);
+});
+
+test('JSON is read as well, tabs and byte order mark included', () => {
+  const json = JSON.stringify(
+    {
+      source: { host: 'h', database: 'd', user: 'u', password: 'p', port: 1500 },
+      target: { host: 'h', database: 'd', user: 'u', password: '' },
+    },
+    null,
+    '\t',
+  );
+  assert.equal(readConfig(`\uFEFF${json}`, { environment: {} }).source.port, 1500);
+});
+
+test('keys without a value count as not given', () => {
+  const config = readConfig(`${MINIMAL}migration:\n  include_tables:\n  workers:\n  batch_verify:\n`, {
+    environment: {},
+  });
+  assert.deepEqual(config.migration.include_tables, []);
+  assert.equal(config.migration.workers, undefined);
+});
+
+test('all problems are reported at once, each with path, place, value and what would be right', () => {
+  const error = failure(`source:
+  host: h
+  port: 99999
+  database: 2024
+  user: sa
+  password: 123456
+target:
+  host: h
+  user: u
+  password: p
+  ssl_mode: Require
+migration:
+  workers: 0
+  chunk_size: 1.5
+  use_binary_copy: yes please
+  exclude_tables: temp_*
+`);
+  assert.equal(error.code, 'CONFIG_INVALID');
+  assert.match(error.message, /^c\.yaml: 9 problems\n/);
+  assert.match(error.message, /source\.port \(line 3, column 9\) 99999 .* 1 to 65535/);
+  assert.match(error.message, /source\.database \(line 4, column 13\) 2024 .*in quotes/);
+  assert.match(error.message, /target\.database .* is missing; it is required/);
+  assert.match(
+    error.message,
+    /target\.ssl_mode .*"Require".*disable, allow, prefer, require, verify-ca, verify-full/,
+  );
+  assert.match(error.message, /migration\.workers .* 0 .* 1 to 256/);
+  assert.match(error.message, /migration\.chunk_size .* 1\.5 .* whole number/);
+  assert.match(error.message, /migration\.use_binary_copy .*"yes please".* true or false/);
+  assert.match(error.message, /migration\.exclude_tables .*"temp_\*".* a list/);
+});
+
+test('unknown keys are refused with the nearest known one', () => {
+  assertFailure(
+    `${MINIMAL}migration: { chunk_sise: 5 }`,
+    'CONFIG_INVALID',
+    /migration\.chunk_sise .*did you mean migration\.chunk_size\?/,
+  );
+  assertFailure(
+    `${MINIMAL}migration: { chunkSize: 5 }`,
+    'CONFIG_INVALID',
+    /did you mean migration\.chunk_size\?/,
+  );
+  assertFailure(`${MINIMAL}workers: 5`, 'CONFIG_INVALID', /belongs at migration\.workers/);
+  assertFailure(`${MINIMAL}migation: {}`, 'CONFIG_INVALID', /did you mean migration\?/);
+  assertFailure(
+    `${MINIMAL}migration: { batch_verify: { tier3_batch_size: 1 } }`,
+    'CONFIG_INVALID',
+    /migration\.batch_verify\.tier3_batch_size .*did you mean migration\.batch_verify\.tier[12]_batch_size\?/,
+  );
+  assertFailure(`${MINIMAL}zzzzzzzzzzzz: 1`, 'CONFIG_INVALID', /known here: source, target, migration/);
+});
+
+test('settings that cancel each other out are refused', () => {
+  const with_ = (source: string, target: string, migration = '') => `
+source: { host: h, database: d, user: u, password: p, ${source} }
+target: { host: h, database: d, user: u, password: p, ${target} }
+migration: { ${migration} }`;
+  assertFailure(with_('ca_file: a.pem, encrypt: false', ''), 'CONFIG_INVALID', /source\.ca_file .*encrypt/);
+  assertFailure(with_('ca_file: a.pem, trust_server_cert: true', ''), 'CONFIG_INVALID', /trust_server_cert/);
+  assertFailure(with_('', 'ssl_mode: require, ssl_ca_file: a.pem'), 'CONFIG_INVALID', /target\.ssl_ca_file/);
+  assertFailure(
+    with_('', '', 'batch_verify: { tier1_batch_size: 10, tier2_batch_size: 20 }'),
+    'CONFIG_INVALID',
+    /tier2_batch_size/,
+  );
+  const instance = MINIMAL.replace('host: mssql', "host: 'sql\\EXPRESS'");
+  assertFailure(instance, 'CONFIG_INVALID', /source\.host .* instance/);
+});
+
+test('variables are expanded inside values, also as numbers and switches', () => {
+  const text = `
+source: { host: "\${H}", port: "\${PORT}", database: "pre_\${DB}_post", user: u, password: "\${PW}", encrypt: "\${ENC}" }
+target: { host: h, database: d, user: u, password: "$\${not_a_variable}" }
+migration: { workers: "\${W}", include_tables: ["\${T}"] }`;
+  const config = readConfig(text, {
+    environment: { H: 'h1', PORT: '1500', DB: 'x', PW: 'a: b #c\n- d "e"', ENC: 'False', W: ' 3 ', T: 't_*' },
+  });
+  assert.equal(config.source.port, 1500);
+  assert.equal(config.source.database, 'pre_x_post');
+  assert.equal(config.source.password, 'a: b #c\n- d "e"');
+  assert.equal(config.source.encrypt, false);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the text itself is meant
+  assert.equal(config.target.password, '${not_a_variable}');
+  assert.equal(config.migration.workers, 3);
+  assert.deepEqual(config.migration.include_tables, ['t_*']);
+});
+
+test('a password from a variable stays text, whatever it looks like', () => {
+  const text = MINIMAL.replace('s3cret-source', '"$' + '{PW}"');
+  for (const password of ['12345', 'true', 'null', '', '~']) {
+    assert.equal(readConfig(text, { environment: { PW: password } }).source.password, password);
+  }
+});
+
+test('a number given as quoted text, without a variable, is not taken for a number', () => {
+  assertFailure(
+    MINIMAL.replace('host: mssql', 'host: mssql, port: "1433"'),
+    'CONFIG_INVALID',
+    /source\.port/,
+  );
+});
+
+test('unset variables are all named, with where they are used', () => {
+  const error = failure(`
+source: { host: "\${A_HOST}", database: d, user: u, password: "\${A_PASSWORD}" }
+target: { host: h, database: d, user: u, password: p }`);
+  assert.equal(error.code, 'CONFIG_VARIABLE_UNSET');
+  assert.match(error.message, /A_HOST \(used by source\.host, line 2\)/);
+  assert.match(error.message, /A_PASSWORD \(used by source\.password, line 2\)/);
+});
+
+test('an opened but unfinished variable is refused without repeating the text', () => {
+  for (const password of ['hunter2$' + '{x', 'hunter2$' + '{not a name}', 'hunter2$' + '{}']) {
+    const error = failure(MINIMAL.replace('s3cret-source', JSON.stringify(password)));
+    assert.equal(error.code, 'CONFIG_INVALID');
+    assert.match(error.message, /source\.password/);
+    assert.doesNotMatch(error.message, /hunter2/);
+  }
+});
+
+test('no variable value can add keys or change others', () => {
+  const text = MINIMAL.replace('s3cret-source', '"$' + '{PW}"');
+  const plain = readConfig(text, { environment: { PW: 'x' } });
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (password) => {
+      const config = readConfig(text, { environment: { PW: password } });
+      assert.equal(config.source.password, password);
+      assert.deepEqual({ ...config.source, password: 'x' }, plain.source);
+      assert.deepEqual(config.target, plain.target);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('faulty syntax is named with its place and without the text around it', () => {
+  const error = failure('source:\n  password: "abc" "hunter2"\n');
+  assert.equal(error.code, 'CONFIG_SYNTAX');
+  assert.match(error.message, /line 2, column 19/);
+  assert.doesNotMatch(error.message, /hunter2/);
+  assertFailure('source: {}\nsource: {}\n', 'CONFIG_SYNTAX', /line 2/);
+  assertFailure('a: !vault x', 'CONFIG_SYNTAX');
+  assertFailure('', 'CONFIG_INVALID', /not a mapping/);
+  assertFailure('- a\n- b', 'CONFIG_INVALID', /not a mapping/);
+});
+
+test('secrets appear in no message, whatever is wrong with the file', () => {
+  const secret = 'correct-horse-battery';
+  const files = [
+    `source: { password: ${secret}, port: 0 }`,
+    `source: { password: [${secret}] }`,
+    `source: { password: { ${secret}: 1 } }`,
+    `source:\n  password: ${secret}: x\n`,
+    `source:\n  password: "${secret}\n`,
+    `source:\n  password: *${secret}\n`,
+    `source:\n  password: "a" ${secret}\n`,
+    `source:\n\tpassword: ${secret}\n`,
+  ];
+  for (const file of files) {
+    const error = failure(file);
+    assert.ok(!`${error.message} ${error.remedy}`.includes(secret), `${file}: ${error.message}`);
+  }
+});
+
+test('only typed errors escape, whatever the file holds', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string({ unit: 'grapheme' }),
+        fc.json(),
+        fc.json().map((j) => `source: ${j}\ntarget: ${j}`),
+      ),
+      (text) => {
+        try {
+          readConfig(text, { environment: {} });
+        } catch (error) {
+          assert.ok(error instanceof AppError, String(error));
+          assert.equal(exitCodeOf(error), 1);
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test('command line values take the place of the file, and are named when wrong', () => {
+  const overrides = { sourceSchema: 'hr', targetSchema: 'hr2', workers: 2 };
+  const config = readConfig(MINIMAL, { environment: {}, overrides });
+  assert.deepEqual([config.source.schema, config.target.schema, config.migration.workers], ['hr', 'hr2', 2]);
+  assert.throws(
+    () => readConfig(MINIMAL, { environment: {}, overrides: { sourceSchema: '' } }),
+    /source\.schema \(from --source-schema\)/,
+  );
+});
+
+test('files: missing, a folder, readable', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'config-'));
+  try {
+    await assert.rejects(loadConfig(join(folder, 'none.yaml')), { code: 'CONFIG_NOT_FOUND' });
+    await assert.rejects(loadConfig(folder), { code: 'IO' });
+    const file = join(folder, 'config.json');
+    await writeFile(
+      file,
+      JSON.stringify({
+        source: { host: 'h', database: 'd', user: 'u', password: 'p' },
+        target: { host: 'h', database: 'd', user: 'u', password: 'p' },
+      }),
+    );
+    assert.equal((await loadConfig(file, { environment: {} })).source.host, 'h');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('the hash of a configuration ignores passwords, tuning and the order of keys, and nothing else', () => {
+  const hash = (text: string) => configHash(readConfig(text, { environment: {} }));
+  const base = hash(MINIMAL);
+  assert.match(base, /^sha256:[0-9a-f]{64}$/);
+  assert.equal(hash(MINIMAL.replace('s3cret-source', 'other')), base);
+  assert.equal(
+    hash(`${MINIMAL}migration: { workers: 3, chunk_size: 77, batch_verify: { tier2_batch_size: 5 } }`),
+    base,
+  );
+  assert.equal(hash(MINIMAL.replace('host: mssql, database: Sales', 'database: Sales, host: mssql')), base);
+  assert.notEqual(hash(MINIMAL.replace('Sales', 'Sales2')), base);
+  assert.notEqual(hash(`${MINIMAL}migration: { target_mode: truncate }`), base);
+  assert.notEqual(hash(`${MINIMAL}migration: { exclude_tables: [a] }`), base);
+  assert.notEqual(hash(`${MINIMAL}migration: { max_partitions: 3 }`), base);
+});
+
+test('a redacted configuration holds no password, and the original is left alone', () => {
+  const config = readConfig(MINIMAL, { environment: {} });
+  assert.doesNotMatch(JSON.stringify(redact(config)), /s3cret/);
+  assert.equal(config.source.password, 's3cret-source');
+});
