@@ -1,28 +1,35 @@
 /** The hash tier on a lane: the worker's own entry on a real thread, between a producer and consumers. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { Worker } from 'node:worker_threads';
+import { after, before, test } from 'node:test';
+import { Piscina } from 'piscina';
+import { fromErrorData } from '../src/errors.js';
 import type { HashLaneResult } from '../src/hash/hashLane.js';
 import { RingConsumer } from '../src/ring/consumer.js';
-import { abortLane, createLane, MIN_SLOT_BYTES, SLOT_FLAG, SLOT_KIND } from '../src/ring/layout.js';
+import { readProgress } from '../src/ring/counters.js';
+import {
+  abortLane,
+  createLane,
+  type LaneLayout,
+  MIN_SLOT_BYTES,
+  SLOT_FLAG,
+  SLOT_KIND,
+} from '../src/ring/layout.js';
 import { LaneProducer } from '../src/ring/producer.js';
+import type { HasherEnd, HasherTask } from '../workers/hasher.js';
 import { expectedStream, mixed, mixedRows, tuple } from './support/hashOracle.js';
 
-/** A hash thread as piscina would run it: the worker's default export with one task. */
-function startHasher(lane: ReturnType<typeof createLane>): Promise<HashLaneResult> {
-  const url = JSON.stringify(new URL('../workers/hasher.js', import.meta.url).href);
-  const source = `import(${url}).then((m) => m.default(require('node:worker_threads').workerData)).then(
-    (result) => require('node:worker_threads').parentPort.postMessage({ result }),
-    (error) => require('node:worker_threads').parentPort.postMessage({ code: error.code, message: error.message }));`;
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(source, { eval: true, workerData: { lane } });
-    worker.once('error', reject);
-    worker.once('message', (message: { result?: HashLaneResult; code?: string; message?: string }) => {
-      if (message.result === undefined)
-        reject(Object.assign(new Error(message.message), { code: message.code }));
-      else resolve(message.result);
-    });
-  });
+let pool: Piscina<HasherTask, HasherEnd>;
+before(() => {
+  const filename = new URL('../workers/hasher.js', import.meta.url).href;
+  pool = new Piscina({ filename, minThreads: 1, maxThreads: 2, atomics: 'disabled' });
+});
+after(() => pool.destroy());
+
+/** Runs the hash tier on a lane. @returns what it did; rejects with its error. */
+async function startHasher(lane: LaneLayout): Promise<HashLaneResult> {
+  const { error, done } = await pool.run({ lane });
+  if (error !== null) throw fromErrorData(error);
+  return done!;
 }
 
 test('the hash worker serves the rings of a lane, hashed and unhashed chunks alike', async () => {
@@ -99,4 +106,14 @@ test('the hash worker refuses slots that do not hold what they say', async () =>
   const waiting = assert.rejects(startHasher(layout), { code: 'CANCELLED' });
   setTimeout(() => abortLane(layout), 50);
   await waiting;
+});
+
+test('a hash worker blocked on a silent lane can be ended with its pool', async () => {
+  const filename = new URL('../workers/hasher.js', import.meta.url).href;
+  const own = new Piscina<HasherTask, HasherEnd>({ filename, maxThreads: 1, atomics: 'disabled' });
+  const lane = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashed: true });
+  const ended = assert.rejects(own.run({ lane }));
+  while (readProgress(lane).hasherWaits === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await own.destroy();
+  await ended;
 });
