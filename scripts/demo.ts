@@ -5,15 +5,16 @@
  * gone when it ends, however it ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { stringify } from 'yaml';
 import { everyTypeScript, everyTypeTables } from '../test/fixtures/everyType.js';
 import { typeCaseScript, typeCases, typeCaseTable } from '../test/fixtures/typeCases.js';
 import { cliFile } from '../test/support/cli.js';
+import { writeConfig } from '../test/support/config.js';
 import { type PostgresConnection, startPostgres, type TestPostgres } from '../test/support/postgres.js';
+import { compareRows } from '../test/support/rowCounts.js';
 import {
   runTsql,
   type SqlServerConnection,
@@ -22,7 +23,7 @@ import {
 } from '../test/support/sqlserver.js';
 import { stackOverflowScripts } from '../test/support/stackOverflow.js';
 import { checkTypeCases } from '../test/support/typeCheck.js';
-import { compareRows, type ExpectedTable, howToConnect, printSummary } from './demoReport.js';
+import { type ExpectedTable, howToConnect, printSummary } from './demoReport.js';
 
 const { values: options } = parseArgs({
   options: { keep: { type: 'boolean', default: false }, rows: { type: 'string', default: '1000000' } },
@@ -60,7 +61,7 @@ async function demo(): Promise<number> {
   const target = await phase('Starting PostgreSQL and the stand-in SQL Server', startServers);
   const source = await phase('Filling the source database', fillSource);
   const expected = expectedTables();
-  const config = writeConfig(source, target);
+  const config = writeConfig(directory, { source, target });
 
   // One run moves one schema; the second schema of the source is a second run of the same configuration.
   const second = ['--source-schema', 'sales', '--target-schema', 'sales'];
@@ -143,27 +144,6 @@ function expectedTables(): ExpectedTable[] {
       rows,
     })),
   ];
-}
-
-function writeConfig(source: SqlServerConnection, target: PostgresConnection): string {
-  const file = join(directory, 'config.yaml');
-  const { host, port, user, password, database } = target;
-  const config = {
-    source: {
-      type: 'mssql',
-      host: source.host,
-      port: source.port,
-      database: source.database,
-      user: source.user,
-      password: source.password,
-      schema: 'dbo',
-      encrypt: source.encrypt,
-    },
-    target: { type: 'postgres', host, port, database, user, password, schema: 'public', ssl_mode: 'disable' },
-    migration: { target_mode: 'drop_recreate' },
-  };
-  writeFileSync(file, stringify(config), { mode: 0o600 });
-  return file;
 }
 
 /** Runs the tool with this terminal as its own. @returns its exit code. */

@@ -1,18 +1,14 @@
 /**
  * What the demonstration prints at its end, for a person to judge; main thread of `scripts/demo`.
  */
-import pg from 'pg';
 import type { PostgresConnection } from '../test/support/postgres.js';
 import { postgresUrl } from '../test/support/postgres.js';
+import type { ExpectedRows } from '../test/support/rowCounts.js';
 import type { SqlServerConnection } from '../test/support/sqlserver.js';
 import type { TypeCheck } from '../test/support/typeCheck.js';
 
-export interface ExpectedTable {
+export interface ExpectedTable extends ExpectedRows {
   group: 'Stack Overflow 2010' | 'every type at its limits' | 'keys, names, second schema';
-  schema: string;
-  name: string;
-  /** Rows that were put into the source. */
-  rows: number;
 }
 
 export interface ComparedTable extends ExpectedTable {
@@ -26,27 +22,6 @@ export interface Summary {
   phases: { name: string; seconds: number }[];
   /** Seconds of the tool's runs that moved rows, its start included. */
   migrationSeconds: number;
-}
-
-/** Counts the rows of every expected table in PostgreSQL itself; names are found whatever their case. */
-export async function compareRows(client: pg.Client, expected: ExpectedTable[]): Promise<ComparedTable[]> {
-  const { rows: present } = await client.query<{ schema: string; name: string }>(
-    `SELECT schemaname AS schema, tablename AS name FROM pg_tables`,
-  );
-  const compared: ComparedTable[] = [];
-  for (const table of expected) {
-    const match = present.find(
-      ({ schema, name }) => schema === table.schema && name.toLowerCase() === table.name.toLowerCase(),
-    );
-    if (!match) {
-      compared.push({ ...table, found: null });
-      continue;
-    }
-    const quoted = [match.schema, match.name].map(pg.escapeIdentifier).join('.');
-    const { rows } = await client.query<{ count: string }>(`SELECT count(*) AS count FROM ${quoted}`);
-    compared.push({ ...table, found: Number(rows[0]?.count) });
-  }
-  return compared;
 }
 
 const count = (value: number) => value.toLocaleString('en');
