@@ -13,10 +13,15 @@ interface Digits {
   exponent: number;
 }
 
+const LEAST_NORMAL4 = 2 ** -126;
+
 const bits = new DataView(new ArrayBuffer(8));
 
 /** @returns the text of a float8: exponent form below 1e-4 and from 1e15 on */
 export function float8ToText(value: number): string {
+  // Here JavaScript prints the same, and without detour.
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e-4 && magnitude < 1e15) return String(value);
   return special(value) ?? format(value < 0, shortest8(Math.abs(value)), 15);
 }
 
@@ -86,7 +91,8 @@ function shortest4(value: number): Digits {
   // Halfway points of float4 are exact in float8. Over the largest float4 the gap stays what it was below it.
   const least = (value + below) / 2;
   const most = Number.isFinite(above) ? (value + above) / 2 : value + (value - below) / 2;
-  for (let precision = 1; precision < 9; precision += 1) {
+  // Six digits always survive a normal float4, so no two such decimals share one: shorter ones are found there too.
+  for (let precision = value >= LEAST_NORMAL4 ? 6 : 1; precision < 9; precision += 1) {
     const nearest = nearestEven(value, precision);
     if (Number(nearest) > least && Number(nearest) < most) return digitsOf(nearest);
     // At a power of two the gap below is half the gap above: the nearest decimal below may be out, the next above in.
@@ -99,6 +105,8 @@ function shortest4(value: number): Digits {
 /** The nearest decimal of so many digits; of two equally near the even one, where JavaScript takes the larger. */
 function nearestEven(value: number, precision: number): string {
   const nearest = value.toExponential(precision - 1);
+  // A tie shows as a five in the next place, mostly ruling it out at once.
+  if (!/5e/.test(value.toExponential(precision))) return nearest;
   const [mantissa = '', exponent = '0'] = value.toExponential(60).split('e');
   const digits = mantissa.replace('.', '');
   if (digits[precision] !== '5' || !/^0*$/.test(digits.slice(precision + 1))) return nearest;
