@@ -57,7 +57,7 @@ export async function runCli(args: string[], options: CliOptions = {}): Promise<
   const sample = () => {
     peakRssKb = Math.max(peakRssKb, readPeakRssKb(child.pid));
   };
-  const sampling = setInterval(sample, 50);
+  const sampling = setInterval(sample, 25);
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;

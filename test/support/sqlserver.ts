@@ -13,7 +13,7 @@ import { type Certificates, makeCertificates } from './certificates.js';
 import { sharedPostgres } from './postgres.js';
 import { runTsql, type SqlServerConnection } from './tsql.js';
 
-export { queryTsql, runTsql, type SqlServerConnection, splitBatches } from './tsql.js';
+export { queryTsql, runTsql, type SqlServerConnection } from './tsql.js';
 
 export interface StartSqlServerOptions {
   /** Gives the stand-in a fresh certificate for localhost and 127.0.0.1 whose CA is `caFile`. */
