@@ -48,16 +48,16 @@ export async function startSqlServer(options: StartSqlServerOptions = {}): Promi
   if (outside) return outsideServer(outside);
 
   const password = options.password ?? `Sa-${randomBytes(9).toString('base64url')}`;
-  const directory = mkdtempSync(join(tmpdir(), 'mpm-sqlserver-'));
+  const directory = options.tls ? mkdtempSync(join(tmpdir(), 'mpm-sqlserver-')) : null;
   const store = options.pgUrl === undefined ? await sharedPostgres() : null;
   let child: ChildProcess | null = null;
   const stop = async () => {
     if (child) await stopChild(child);
     await store?.stop();
-    rmSync(directory, { recursive: true, force: true });
+    if (directory) rmSync(directory, { recursive: true, force: true });
   };
   try {
-    const certificates = options.tls ? await makeCertificates(directory) : null;
+    const certificates = directory ? await makeCertificates(directory) : null;
     const standIn = spawnStandIn(store?.url ?? (options.pgUrl as string), password, certificates, options);
     child = standIn.child;
     const port = await standIn.port;
