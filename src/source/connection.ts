@@ -9,6 +9,7 @@ import { isIP } from 'node:net';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from 'tedious';
 import { AppError } from '../errors.js';
 import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
+import { socketConnector } from './socket.js';
 
 export { sourceError } from './errors.js';
 
@@ -64,17 +65,21 @@ const ISOLATION = {
  * SOURCE_QUERY where SNAPSHOT is asked for and the database does not allow it.
  */
 export async function connectSource(options: SourceOptions): Promise<SourceConnection> {
-  const connection = new Connection(configuration(options));
   const numbers: number[] = [];
+  let plain = false;
   let encrypted = false;
+  const onPlain = (): void => {
+    plain = true;
+  };
+  const connection = new Connection(configuration(options, onPlain));
   const onErrorMessage = (token: { number: number }): void => {
     numbers.push(token.number);
   };
-  const onDebug = (line: string): void => {
-    if (line.startsWith('TLS negotiated')) encrypted = true;
+  const onSecure = (): void => {
+    encrypted = true;
   };
   connection.on('errorMessage', onErrorMessage);
-  connection.on('debug', onDebug);
+  connection.on('secure', onSecure);
   try {
     await new Promise<void>((resolve, reject) => {
       connection.once('error', reject);
@@ -83,19 +88,14 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
   } catch (error) {
     connection.on('error', () => {});
     connection.close();
-    throw connectError(error, options, numbers);
+    throw plain ? noEncryption(options, error) : connectError(error, options, numbers);
   } finally {
     connection.removeListener('errorMessage', onErrorMessage);
-    connection.removeListener('debug', onDebug);
+    connection.removeListener('secure', onSecure);
   }
   const source = new OpenConnection(connection);
   try {
-    if (options.encrypt && !encrypted) {
-      // tedious goes on in the clear when a server says that it can't encrypt.
-      throw new AppError('SOURCE_TLS', `SQL Server at ${options.host}:${options.port} offers no encryption`, {
-        remedy: 'Give the server a certificate, or, on a network you trust, set source.encrypt: false.',
-      });
-    }
+    if (options.encrypt && !encrypted) throw noEncryption(options);
     if (options.isolation === 'snapshot') await requireSnapshot(source, options.database);
   } catch (error) {
     await source.close();
@@ -104,12 +104,25 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
   return source;
 }
 
-function configuration(options: SourceOptions): ConnectionConfiguration {
+function noEncryption(options: SourceOptions, cause?: unknown): AppError {
+  return new AppError('SOURCE_TLS', `SQL Server at ${options.host}:${options.port} offers no encryption`, {
+    remedy: 'Give the server a certificate, or, on a network you trust, set source.encrypt: false.',
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+function configuration(options: SourceOptions, onPlain: () => void): ConnectionConfiguration {
   return {
     server: options.host,
     authentication: { type: 'default', options: { userName: options.user, password: options.password } },
     options: {
       port: options.port,
+      connector: socketConnector({
+        host: options.host,
+        port: options.port,
+        encrypt: options.encrypt,
+        onPlain,
+      }),
       database: options.database,
       appName: 'mssql-pg-migrate',
       encrypt: options.encrypt,
