@@ -142,9 +142,17 @@ describe('drop_recreate', () => {
       /visits_who of other\.visits \(to app\.Users\)/,
     );
     await target.query('DROP TABLE other.visits; CREATE VIEW other.names AS SELECT * FROM app."Users"');
-    const error = await refused(mode.prepare(target, plansFor()), 'SCHEMA_CONFLICT', /other\.names/);
-    assert.equal(error.serverCode, '2BP01');
+    await refused(mode.check(target, plansFor()), 'SCHEMA_CONFLICT', /Views .*: other\.names$/);
     assert.equal(await count('other.names'), '1');
+    await target.query(`DROP VIEW other.names;
+      CREATE FUNCTION other.name_of(app."Users") RETURNS int LANGUAGE sql AS 'SELECT 1'`);
+    const error = await refused(
+      mode.prepare(target, plansFor()),
+      'SCHEMA_CONFLICT',
+      /function other\.name_of/,
+    );
+    assert.equal(error.serverCode, '2BP01');
+    assert.equal(await count('app."Users"'), '1');
     assert.deepEqual(await target.query(`SELECT to_regclass('app."Orders"') AS t`), [{ t: null }]);
   });
 

@@ -5,7 +5,7 @@
  */
 import { AppError } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { existingRelations, foreignKeysAt } from '../../target/catalog.js';
+import { dependentViews, existingRelations, foreignKeysAt } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { createTable } from '../../target/ddl.js';
 import { qualified } from '../../target/identifiers.js';
@@ -22,6 +22,9 @@ import {
 
 /** Tables in one DROP or in one round of CREATE: keeps statements readable in the server's log. */
 const STATEMENTS_AT_ONCE = 100;
+
+const DEPENDENTS_REMEDY =
+  'Drop these objects first and create them again after the run, or use target_mode: truncate.';
 
 export const dropRecreate: TransferMode = {
   name: 'drop_recreate',
@@ -77,6 +80,12 @@ async function check(target: TargetConnection, plans: readonly TablePlan[]): Pro
       },
     );
   }
+  const views = await dependentViews(target, names);
+  if (views.length > 0) {
+    throw new AppError('SCHEMA_CONFLICT', `Views stand on target tables to be dropped: ${views.join(', ')}`, {
+      remedy: DEPENDENTS_REMEDY,
+    });
+  }
   const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
   return plans.map((plan) => {
     const relation = existing.get(tableLabel(plan.target));
@@ -84,12 +93,12 @@ async function check(target: TargetConnection, plans: readonly TablePlan[]): Pro
   });
 }
 
-/** PostgreSQL names the views and other objects that stand on a table; that list is what a person needs. */
+/** PostgreSQL names whatever else stands on a table (functions, children); that list is what a person needs. */
 function dependents(error: unknown): unknown {
   if (!(error instanceof AppError) || error.serverCode !== '2BP01') return error;
   return new AppError('SCHEMA_CONFLICT', `Target tables can't be dropped: ${error.message}`, {
     ...error.place,
-    remedy: 'Drop these objects first and create them again after the run, or use target_mode: truncate.',
+    remedy: DEPENDENTS_REMEDY,
     serverCode: error.serverCode,
     cause: error,
   });
