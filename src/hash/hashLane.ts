@@ -3,15 +3,15 @@
  * them, and passes the slot on to its writer. Runs on a hash thread, which it blocks until the lane is closed.
  */
 import { AppError } from '../errors.js';
+import type { ChunkHash } from '../plan/chunk.js';
 import { HashConsumer, type HashSlot } from '../ring/hashConsumer.js';
 import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
-import type { HashSpec } from './rowFormat.js';
 import { createRowHasher, type RowHasher } from './rowHasher.js';
 
 /** What the hash thread reads of the JSON in a BEGIN slot. */
 export interface HashedChunk {
   /** How the chunk's rows are hashed; null: they carry no row hash and pass through. */
-  hash: HashSpec | null;
+  hash: ChunkHash | null;
 }
 
 export interface HashLaneResult {
@@ -67,7 +67,7 @@ function hashData(hasher: RowHasher, view: DataView, slot: HashSlot): number {
 }
 
 /** @returns the hash description in a BEGIN slot. */
-function readSpec(buffer: Buffer, slot: HashSlot): HashSpec | null {
+function readSpec(buffer: Buffer, slot: HashSlot): ChunkHash | null {
   const chunk = JSON.parse(
     buffer.toString('utf8', slot.offset, slot.offset + slot.bytes),
   ) as Partial<HashedChunk>;

@@ -3,23 +3,9 @@
  * that the bytes are tuples of those columns. Runs on the hash thread; the descriptions also on the main thread.
  */
 import { AppError } from '../errors.js';
-import type { CopyField } from '../types/family.js';
+import type { HashField } from '../plan/chunk.js';
 import { MD5_HEX_BYTES, type Md5 } from './md5.js';
 import { numericTextBytes, writeNumericText } from './numericText.js';
-
-/** A column of the tuple, in COPY order. */
-export interface HashField {
-  field: CopyField;
-  /** False for key columns and for those left out of the hash. */
-  hashed: boolean;
-  /** Decimals of a hashed numeric column. */
-  scale?: number;
-}
-
-/** What the hash thread must know of a chunk's rows; `row_hash` itself follows the fields and is not listed. */
-export interface HashSpec {
-  fields: HashField[];
-}
 
 /** A field's treatment, as a number for the row loop: skipped, hashed as it is, or `NUMERIC + scale`. */
 export const TREATMENT = { SKIP: -2, BYTES: -1, NUMERIC: 0 } as const;

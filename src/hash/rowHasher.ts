@@ -8,12 +8,12 @@
  * Two walkers, one meaning: rows that lie wholly in a slot take the quick one; a row cut by the slot's end goes
  * through `CutRow`, field by field, and resumes in the next slot.
  */
+import type { HashField } from '../plan/chunk.js';
 import { CutRow } from './cutRow.js';
 import { MD5_HEX_BYTES, Md5 } from './md5.js';
 import {
   checkFieldCount,
   checkHashLength,
-  type HashField,
   NumericRun,
   refuseLength,
   TREATMENT,

@@ -4,10 +4,18 @@
  */
 import type { CopyField } from '../copy/frame.js';
 
-/** How the hash thread treats a chunk's rows. */
+/** A column of the tuple, in COPY order, as the hash thread treats it. */
+export interface HashField {
+  field: CopyField;
+  /** False for key columns and for those left out of the hash. */
+  hashed: boolean;
+  /** Decimals of a hashed numeric column. */
+  scale?: number;
+}
+
+/** How the hash thread treats a chunk's rows; the row hash itself follows the fields and is not listed. */
 export interface ChunkHash {
-  /** One entry per field of the tuple, the row hash left out. */
-  fields: { field: CopyField; hashed: boolean; scale?: number }[];
+  fields: HashField[];
 }
 
 /** A chunk starts: one COPY in one transaction. */

@@ -90,10 +90,10 @@ export const textCodec: TypeCodec = {
   targets: ['text', 'bpchar'],
   helpers: { writeUtf16le, writeUtf8, writeDoubleByte, writeSingleByte, convertWithNul, padBlank, codePage },
 
-  contentBytes(column) {
+  contentBytes(column, target) {
+    // A UTF-16 unit or a code page byte takes three bytes at most, as does the U+FFFD a NUL may become.
     const encoding = encodingOf(column);
-    if (encoding === 'utf16le') return '((n >> 1) * 3)';
-    return encoding === 'utf8' ? 'n' : '(n * 3)';
+    return `(${encoding === 'utf16le' ? '(n >> 1)' : 'n'} * 3 + ${target.padCharacters})`;
   },
 
   emit(column, target, src) {

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import type { HashField } from '../../src/hash/rowFormat.js';
 import { createRowHasher } from '../../src/hash/rowHasher.js';
+import type { HashField } from '../../src/plan/chunk.js';
 
 export const int16 = (value: number) => Buffer.from([(value >> 8) & 255, value & 255]);
 export const int32 = (value: number) => {

@@ -1,15 +1,16 @@
 /**
  * Runs recorded or made-up response bytes through the real pump into a real ring, in one thread.
  */
-import type { TablePlan } from '../../src/plan/model.js';
+
 import type { NulPolicy } from '../../src/copy/text.js';
+import type { TablePlan } from '../../src/plan/model.js';
 import { ChunkSink } from '../../src/read/chunkSink.js';
 import { RowPump } from '../../src/read/rowPump.js';
 import { RingConsumer } from '../../src/ring/consumer.js';
 import { createLane, SLOT_KIND } from '../../src/ring/layout.js';
 import { LaneProducer } from '../../src/ring/producer.js';
-import type { CopyField } from '../../src/types/family.js';
 import { InputWindow } from '../../src/tds/window.js';
+import type { CopyField } from '../../src/types/family.js';
 
 export interface PlanColumn {
   name: string;
@@ -96,7 +97,12 @@ export async function transcode(
   pieces: Iterable<Buffer>,
   options: { slotBytes?: number; windowBytes?: number; nul?: NulPolicy } = {},
 ): Promise<Transcoded> {
-  const layout = createLane({ rings: 1, slotsPerRing: 8, slotBytes: options.slotBytes ?? 65_536, hashed: false });
+  const layout = createLane({
+    rings: 1,
+    slotsPerRing: 8,
+    slotBytes: options.slotBytes ?? 65_536,
+    hashed: false,
+  });
   const sink = new ChunkSink(new LaneProducer(layout));
   const ring = new RingConsumer(layout, 0);
   const windowBytes = options.windowBytes ?? 1 << 20;
@@ -104,7 +110,15 @@ export async function transcode(
     {
       plan,
       nul: options.nul ?? 'error',
-      describe: (chunk) => ({ table: 0, label: 'dbo.t', partition: 0, chunk, copy: '', text: null, hash: null }),
+      describe: (chunk) => ({
+        table: 0,
+        label: 'dbo.t',
+        partition: 0,
+        chunk,
+        copy: '',
+        text: null,
+        hash: null,
+      }),
       stopped: () => false,
     },
     sink,
