@@ -26,7 +26,11 @@ export interface LanesOptions {
   writer: Pick<WriterTask, 'target'>;
   stopFlags: StopFlags;
   signal: AbortSignal;
+  /** Folder of the worker files; tests put one there that dies. */
+  workerFolder?: URL;
 }
+
+const WORKERS = new URL('../../workers/', import.meta.url);
 
 type Tier = 'reader' | 'hasher' | 'writer';
 
@@ -45,12 +49,12 @@ export async function runLanes(
   reader: ReaderControl,
   writer: WriterControl,
 ): Promise<void> {
-  const { lanes, writersPerLane, hashed, signal, stopFlags } = options;
+  const { lanes, writersPerLane, hashed, signal, stopFlags, workerFolder = WORKERS } = options;
   const layouts = Array.from({ length: lanes }, () => createLane({ ...options, rings: writersPerLane }));
   const pools: Record<Tier, Piscina | null> = {
-    reader: pool('reader', lanes),
-    hasher: hashed ? pool('hasher', lanes) : null,
-    writer: pool('writer', lanes * writersPerLane),
+    reader: pool(workerFolder, 'reader', lanes),
+    hasher: hashed ? pool(workerFolder, 'hasher', lanes) : null,
+    writer: pool(workerFolder, 'writer', lanes * writersPerLane),
   };
   const failure = new FirstFailure(layouts);
   const onAbort = (): void => failure.set(cancellation(signal));
@@ -104,9 +108,9 @@ function cancellation(signal: AbortSignal): unknown {
     : new AppError('CANCELLED', 'The run was cancelled');
 }
 
-function pool(tier: Tier, threads: number): Piscina {
+function pool(folder: URL, tier: Tier, threads: number): Piscina {
   return new Piscina({
-    filename: new URL(`../../workers/${tier}.js`, import.meta.url).href,
+    filename: new URL(`${tier}.js`, folder).href,
     minThreads: threads,
     maxThreads: threads,
     // An idle worker must not be parked in Atomics.wait: that would stall its sockets.

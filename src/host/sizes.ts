@@ -136,7 +136,7 @@ export function chooseSizes(host: Host, config: Config, facts: WorkFacts = {}): 
   }
   set(
     'writersPerLane',
-    Math.max(1, Math.round(writers / chosen.lanes)),
+    Math.max(1, Math.floor(writers / chosen.lanes)),
     `${writers} writers over ${chosen.lanes} lanes`,
   );
   const slots = 2 ** Math.floor(Math.log2(Math.max(2, buffers)));

@@ -68,7 +68,7 @@ export function planOf(columns: readonly PlanColumn[], chunkRows = 1_000_000, ro
       selectExpression: column.name,
       nullable: true,
       keyPosition: keys.indexOf(column),
-      hashed: true,
+      hashed: column.key !== true,
     })),
     keyColumns: keys.map(({ name }) => name),
     primaryKey: [],

@@ -1,0 +1,2 @@
+/** The real writer worker, beside a reader that dies. */
+export { default } from '../../workers/writer.js';
