@@ -2,15 +2,15 @@
  * The JSON Schema for editors, and the README, name what the program knows.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { configJsonSchema } from '../src/config/json-schema.js';
 import { allPaths } from '../src/config/tidy.js';
+import { repositoryRoot } from './support/repository.js';
 
-/** A file at the project's root, from wherever the tests were built to. */
 function projectFile(name: string): string {
-  const built = new URL(`../../${name}`, import.meta.url);
-  return readFileSync(existsSync(built) ? built : name, 'utf8');
+  return readFileSync(join(repositoryRoot, name), 'utf8');
 }
 
 interface Node {
@@ -43,6 +43,8 @@ test('the JSON Schema has every key, described, and refuses others', () => {
 test('the README names every key', () => {
   const readme = projectFile('README.md');
   for (const path of allPaths()) {
-    assert.ok(readme.includes(`\`${path.at(-1)}\``), `README.md does not name ${path.join('.')}`);
+    const name = path.join('.');
+    const named = readme.includes(`\n| \`${path.at(-1)}\` |`) || readme.includes(`\n### ${name}\n`);
+    assert.ok(named, `README.md does not name ${name}`);
   }
 });

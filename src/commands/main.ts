@@ -109,11 +109,8 @@ class CommandLine implements Session {
     });
     if (this.#finished) return;
     this.#finished = true;
-    if (this.#json) this.#world.stdout.write(`${JSON.stringify(result.json)}\n`);
-    else {
-      this.#world.stdout.write(`${result.text}\n`);
-      if (result.error !== undefined) this.#explain(result.error);
-    }
+    this.#world.stdout.write(this.#json ? `${JSON.stringify(result.json)}\n` : `${result.text}\n`);
+    if (result.error !== undefined) this.#explain(result.error);
     this.#onExit(result.error === undefined ? EXIT.ok : exitCodeOf(fromErrorData(result.error)));
   }
 

@@ -4,7 +4,9 @@
  * Runs on the main thread; the engine does the work.
  */
 import type { Command } from 'commander';
+import { MIGRATION_DEFAULTS } from '../config/defaults.js';
 import { loadConfig, type Overrides } from '../config/load.js';
+import type { Config } from '../config/schema.js';
 import type { RunOutcome } from '../engine/events.js';
 import { Progress } from '../observe/progress.js';
 import { runReport, runResult } from '../observe/result.js';
@@ -41,6 +43,8 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     overrides: flags,
   });
   context.log.hide([config.source.password, config.target.password]);
+  const unused = unusedSettings(config);
+  for (const text of unused) context.log.warn(text);
   const dryRun = flags.dryRun === true;
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runMigration } = await import('../engine/run.js');
@@ -52,6 +56,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
   } finally {
     progress.stop();
   }
+  outcome.notes.push(...unused);
   const result = runResult(context.command, context.span(), outcome);
   if (outcome.dryRun !== undefined) {
     return {
@@ -61,4 +66,11 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     };
   }
   return { json: result, text: runReport(result), error: outcome.error };
+}
+
+/** Settings that were changed from their default and have nothing to act on here: said, not passed over. */
+function unusedSettings({ migration }: Config): string[] {
+  return migration.copy_buffer_rows === MIGRATION_DEFAULTS.copy_buffer_rows.value
+    ? []
+    : ['migration.copy_buffer_rows has no effect: COPY data is sent on as soon as a slot is full'];
 }

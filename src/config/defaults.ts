@@ -63,7 +63,11 @@ export const MIGRATION_DEFAULTS = {
   min_rows_per_partition: setting(200_000, 'rows', 'a range should outlast the query that opens it'),
   use_binary_copy: setting(true, '', 'PostgreSQL takes in binary COPY about twice as fast as text'),
   use_unlogged_tables: setting(false, '', 'a crash of the server would empty an unlogged table'),
-  copy_buffer_rows: setting(10_000, 'rows', 'rows handed to COPY between two flushes, at most'),
+  copy_buffer_rows: setting(
+    10_000,
+    'rows',
+    'the value such files usually hold; changing it has no effect and is reported',
+  ),
   row_hash_column: setting('row_hash', '', 'the name other tools of this kind use'),
   hash_text_columns: setting(
     false,

@@ -174,7 +174,13 @@ export const migrationSchema = v.strictObject({
     M.use_unlogged_tables.value,
   ),
   copy_buffer_rows: v.optional(
-    whole(1, 10_000_000, 'COPY is flushed after this much at the latest', 'rows', M.copy_buffer_rows.why),
+    whole(
+      1,
+      10_000_000,
+      'Kept for files of other tools: COPY data is sent on as soon as a buffer is full',
+      'rows',
+      M.copy_buffer_rows.why,
+    ),
     M.copy_buffer_rows.value,
   ),
 

@@ -16,9 +16,9 @@ export function short(value: number): string {
     ['M', 1e6],
     ['K', 1e3],
   ] as const) {
-    if (value >= size * 0.9995) return `${digits(value / size)} ${unit}`;
+    if (value >= size * 0.9995) return `${threeDigits(value / size)} ${unit}`;
   }
-  return digits(value);
+  return Number.isInteger(value) ? String(value) : threeDigits(value);
 }
 
 /** Decimal units: `12.3 MB`. */
@@ -37,8 +37,8 @@ export function duration(ms: number): string {
     : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`;
 }
 
-function digits(value: number): string {
-  if (value === 0 || value >= 99.95) return String(Math.round(value));
+function threeDigits(value: number): string {
+  if (value >= 99.95) return String(Math.round(value));
   return value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }
 

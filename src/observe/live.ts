@@ -10,7 +10,7 @@ import type { Snapshot, TableSnapshot } from './tally.js';
 
 const MAX_TABLE_LINES = 8;
 const REDRAWS_PER_SECOND = 8;
-const BAR_WIDTH = 24;
+const BAR_WIDTH = 16;
 
 export class LiveProgress {
   readonly #snapshot: () => Snapshot;

@@ -1,0 +1,240 @@
+/**
+ * The command line without any server: usage, configuration errors, unreachable hosts, signals.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type CliResult, runCli } from './support/cli.js';
+
+let folder: string;
+/** Takes connections and never says a word. */
+let silent: Server;
+let silentPort: number;
+let closedPort: number;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-usage-'));
+  silent = createServer();
+  silentPort = await listen(silent);
+  const closed = createServer();
+  closedPort = await listen(closed);
+  await new Promise((resolve) => closed.close(resolve));
+});
+
+after(async () => {
+  silent.close();
+  await rm(folder, { recursive: true });
+});
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      assert.ok(typeof address === 'object' && address !== null);
+      resolve(address.port);
+    });
+  });
+}
+
+async function configFor(port: number, name: string): Promise<string> {
+  const file = join(folder, name);
+  await writeFile(
+    file,
+    `source: { host: 127.0.0.1, port: ${port}, database: d, user: u, password: hunter2secret, encrypt: false }
+target: { host: 127.0.0.1, port: ${port}, database: d, user: u, password: hunter3secret, ssl_mode: disable }
+`,
+  );
+  return file;
+}
+
+interface JsonLine {
+  command: string | null;
+  status: string;
+  error: { code: string; message: string; remedy: string; exit_code: number; recoverable: boolean };
+}
+
+/** The one line on stdout, checked against the process's exit code. */
+function onlyLine({ stdout, code }: CliResult): JsonLine {
+  assert.match(stdout, /^[^\n]+\n$/, 'stdout is not exactly one line');
+  const line = JSON.parse(stdout) as JsonLine;
+  assert.equal(line.error.exit_code, code);
+  return line;
+}
+
+test('--version and --help go to stdout and succeed', async () => {
+  const version = await runCli(['--version']);
+  assert.equal(version.code, 0);
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+  const help = await runCli(['--help']);
+  assert.equal(help.code, 0);
+  for (const word of [
+    '--config',
+    '--output-json',
+    '--log-format',
+    '--verbosity',
+    '--shutdown-timeout',
+    '--progress',
+    'run',
+    'validate',
+    'health-check',
+    'Examples',
+    'Exit codes',
+  ]) {
+    assert.ok(help.stdout.includes(word), word);
+  }
+  for (const command of ['run', 'validate', 'health-check', 'config-schema']) {
+    const { code, stdout, stderr } = await runCli([command, '--help']);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /Examples?:/);
+  }
+});
+
+test('mistyped commands and options are refused with a suggestion', async () => {
+  for (const [args, pattern] of [
+    [['runn'], /unknown command 'runn' \(Did you mean run\?\)/],
+    [['run', '--wokers', '3'], /--wokers.*Did you mean --workers/],
+    [['--output-jsn', 'run'], /--output-jsn.*Did you mean --output-json/],
+    [['run', '--workers', 'many'], /--workers.*whole number from 1 to 256/],
+    [['run', '--workers'], /--workers.*argument missing/],
+    [['run', 'more'], /too many arguments/],
+    [['run', '--verbosity', 'loud'], /--verbosity.*debug, info, warn, error/],
+    [['run', '--shutdown-timeout', '-1'], /--shutdown-timeout.*whole number/],
+    [[], /no command was given/],
+  ] as [string[], RegExp][]) {
+    const { code, stdout, stderr } = await runCli(args);
+    assert.equal(code, 1, args.join(' '));
+    assert.equal(stdout, '');
+    assert.match(stderr, pattern);
+    const json = onlyLine(await runCli([...args, '--output-json']));
+    assert.equal(json.error.code, 'USAGE');
+    assert.match(json.error.message, pattern);
+  }
+});
+
+test('what is known and not there yet is refused, not ignored', async () => {
+  for (const args of [
+    ['resume'],
+    ['verify', '--tier1-size', '5'],
+    ['init', '-o', 'x.yaml'],
+    ['tui'],
+    ['--state-file', 'x', 'run'],
+    ['run', '--state-file=x'],
+  ]) {
+    const json = onlyLine(await runCli([...args, '--output-json']));
+    assert.deepEqual([json.error.code, json.error.exit_code], ['UNSUPPORTED', 1], args.join(' '));
+  }
+});
+
+test('a missing, faulty or incomplete configuration is exit code 1 with one JSON line and no secrets', async () => {
+  const missing = onlyLine(await runCli(['-c', join(folder, 'none.yaml'), 'run', '--output-json']));
+  assert.deepEqual(
+    [missing.command, missing.status, missing.error.code],
+    ['run', 'failed', 'CONFIG_NOT_FOUND'],
+  );
+
+  const file = join(folder, 'faulty.yaml');
+  await writeFile(file, 'source: { port: 0, password: hunter2secret }\n');
+  const faulty = await runCli(['run', '-c', file, '--output-json']);
+  const line = onlyLine(faulty);
+  assert.equal(line.error.code, 'CONFIG_INVALID');
+  assert.match(line.error.message, /source\.port/);
+  assert.doesNotMatch(faulty.stdout + faulty.stderr, /hunter2/);
+
+  await writeFile(file, 'source: { password: "$' + '{CLI_TEST_UNSET}" }\n');
+  const unset = onlyLine(
+    await runCli(['validate', '-c', file, '--output-json'], { env: { CLI_TEST_UNSET: undefined } }),
+  );
+  assert.equal(unset.error.code, 'CONFIG_VARIABLE_UNSET');
+  assert.match(unset.error.message, /CLI_TEST_UNSET/);
+});
+
+test('options are taken before and after the command; config.yaml is the default', async () => {
+  await configFor(closedPort, 'config.yaml');
+  for (const args of [
+    ['--output-json', '--log-format', 'json', 'health-check'],
+    ['health-check', '--output-json', '--log-format', 'json'],
+    ['--output-json', 'health-check', '--log-format=json'],
+  ]) {
+    const result = await runCli(args, { cwd: folder });
+    assert.equal(onlyLine(result).command, 'health-check');
+    for (const line of result.stderr.trim().split('\n'))
+      assert.equal(typeof JSON.parse(line).message, 'string');
+  }
+});
+
+test('unreachable hosts are exit code 2; health-check reports both', async () => {
+  const file = await configFor(closedPort, 'closed.yaml');
+  const result = await runCli(['-c', file, 'health-check', '--output-json']);
+  const json = onlyLine(result) as JsonLine &
+    Record<'source' | 'target', { ok: boolean; error: { code: string } }>;
+  assert.equal(result.code, 2);
+  assert.deepEqual([json.source.ok, json.source.error.code], [false, 'SOURCE_UNREACHABLE']);
+  assert.deepEqual([json.target.ok, json.target.error.code], [false, 'TARGET_UNREACHABLE']);
+  assert.equal(json.error.recoverable, true);
+  assert.doesNotMatch(result.stdout + result.stderr, /hunter/);
+
+  const people = await runCli(['-c', file, 'health-check']);
+  assert.equal(people.code, 2);
+  assert.match(people.stdout, /Source \(SQL Server\): FAILED/);
+  assert.match(people.stdout, /Target \(PostgreSQL\): FAILED/);
+
+  for (const command of ['run', 'validate']) {
+    assert.equal(
+      onlyLine(await runCli(['-c', file, command, '--output-json'])).error.code,
+      'SOURCE_UNREACHABLE',
+    );
+  }
+});
+
+test('logs and progress go to stderr, also as JSON lines only', async () => {
+  const file = await configFor(closedPort, 'progress.yaml');
+  const result = await runCli(['-c', file, 'run', '--progress', '--output-json']);
+  onlyLine(result);
+  const lines = result.stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.ok(lines.some((line) => line.phase === 'connect' && line.rows_transferred === 0));
+  assert.ok(lines.some((line) => line.level === 'error' && line.code === 'SOURCE_UNREACHABLE'));
+});
+
+test('a signal ends a command that waits: exit code 5, one JSON line', async () => {
+  const file = await configFor(silentPort, 'silent.yaml');
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const startedMs = performance.now();
+    const result = await runCli(['-c', file, 'health-check', '--output-json'], {
+      onStart: (child) => setTimeout(() => child.kill(signal), 1000),
+    });
+    const json = onlyLine(result);
+    assert.deepEqual([result.code, json.status, json.error.code], [5, 'cancelled', 'CANCELLED']);
+    assert.match(json.error.message, new RegExp(signal));
+    assert.ok(performance.now() - startedMs < 8000);
+  }
+});
+
+test('a run that does not stop is ended after --shutdown-timeout, or by a second signal', async () => {
+  const file = await configFor(silentPort, 'silent2.yaml');
+  const slow = await runCli(['-c', file, 'run', '--output-json', '--shutdown-timeout', '1'], {
+    onStart: (child) => setTimeout(() => child.kill('SIGTERM'), 1000),
+  });
+  assert.deepEqual([slow.code, onlyLine(slow).error.code], [5, 'CANCELLED']);
+
+  const startedMs = performance.now();
+  const twice = await runCli(['-c', file, 'run', '--output-json', '--shutdown-timeout', '60'], {
+    onStart: (child) => {
+      setTimeout(() => child.kill('SIGINT'), 1000);
+      setTimeout(() => child.kill('SIGINT'), 1500);
+    },
+  });
+  assert.deepEqual([twice.code, onlyLine(twice).error.code], [5, 'CANCELLED']);
+  assert.ok(performance.now() - startedMs < 8000);
+});
+
+test('config-schema prints a JSON Schema', async () => {
+  const { code, stdout } = await runCli(['config-schema']);
+  assert.equal(code, 0);
+  assert.match(JSON.parse(stdout).$schema, /json-schema\.org/);
+});
