@@ -43,6 +43,7 @@ export interface TargetConnection {
     sql: string,
     values?: readonly unknown[],
   ): Promise<Row[]>;
+  /** Idempotent; cuts off a statement that is still running. */
   close(): Promise<void>;
 }
 
@@ -147,6 +148,7 @@ class OpenConnection implements TargetConnection {
   readonly client: pg.Client;
   readonly encrypted: boolean;
   readonly serverVersion: number;
+  #closing: Promise<void> | null = null;
 
   constructor(client: pg.Client, encrypted: boolean, serverVersion: number) {
     this.client = client;
@@ -169,7 +171,8 @@ class OpenConnection implements TargetConnection {
   }
 
   close(): Promise<void> {
-    return this.client.end();
+    this.#closing ??= this.client.end();
+    return this.#closing;
   }
 }
 

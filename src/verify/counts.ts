@@ -3,6 +3,7 @@
  *
  * Runs on the main thread. Counts are bigint: COUNT_BIG leaves the range of a JavaScript number.
  */
+import { AppError } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { sourceError } from '../source/errors.js';
@@ -29,6 +30,8 @@ export interface CountOptions {
   /** Adds NOLOCK where the run reads so. */
   isolation: 'read_committed' | 'snapshot' | 'read_uncommitted';
   onTable?: (count: TableCount) => void;
+  /** Ends the counting: statements still running are cut off with their connections. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -37,6 +40,7 @@ export interface CountOptions {
  * @param source makes a source connection; called once a worker.
  * @param target makes a target connection; called once a worker.
  * @returns the counts in plan order.
+ * @throws AppError of the first failure, without waiting for the other side; CANCELLED after `signal`.
  */
 export async function countRows(
   source: () => Promise<SourceConnection>,
@@ -46,15 +50,24 @@ export async function countRows(
 ): Promise<TableCount[]> {
   const counts: TableCount[] = new Array(plans.length);
   const waiting = plans.map((plan, position) => ({ plan, position }));
+  const failed = new AbortController();
+  const stop = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   const work = async (): Promise<void> => {
-    const sides = await Promise.allSettled([source(), target()]);
-    const [from, to] = sides;
+    const [from, to] = await Promise.allSettled([source(), target()]);
+    const close = async (): Promise<void> => {
+      if (from.status === 'fulfilled') await from.value.close();
+      if (to.status === 'fulfilled') await to.value.close();
+    };
+    const cut = (): void => void close().catch(() => {});
+    stop.addEventListener('abort', cut, { once: true });
     try {
       if (from.status === 'rejected') throw from.reason;
       if (to.status === 'rejected') throw to.reason;
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      while (!stop.aborted) {
+        const next = waiting.shift();
+        if (next === undefined) break;
         const { plan, position } = next;
-        const both = await Promise.allSettled([
+        const [sourceRows, targetRows] = await Promise.all([
           countSource(from.value, plan, options.isolation),
           countTarget(to.value, plan),
         ]);
@@ -62,28 +75,24 @@ export async function countRows(
           index: plan.index,
           table: tableLabel(plan.source),
           target: tableLabel(plan.target),
-          sourceRows: value(both[0]),
-          targetRows: value(both[1]),
+          sourceRows,
+          targetRows,
         };
         counts[position] = count;
         options.onTable?.(count);
       }
+    } catch (error) {
+      // The first failure ends them all; what the others then say is only its echo.
+      if (!stop.aborted) failed.abort(error);
     } finally {
-      // One failure ends them all: nothing is left for the others to start on.
-      if (from.status === 'fulfilled') await from.value.close();
-      if (to.status === 'fulfilled') await to.value.close();
+      stop.removeEventListener('abort', cut);
+      await close().catch(() => {});
     }
   };
   const workers = Math.max(1, Math.min(options.parallel, plans.length));
-  const ended = await Promise.allSettled(
-    Array.from({ length: workers }, () =>
-      work().catch((error: unknown) => {
-        waiting.length = 0;
-        throw error;
-      }),
-    ),
-  );
-  for (const end of ended) if (end.status === 'rejected') throw end.reason;
+  await Promise.all(Array.from({ length: workers }, work));
+  if (options.signal?.aborted) throw new AppError('CANCELLED', 'Counting rows was cancelled');
+  if (failed.signal.aborted) throw failed.signal.reason;
   return counts;
 }
 
@@ -114,9 +123,4 @@ async function countTarget(target: TargetConnection, plan: TablePlan): Promise<b
     if (named.serverCode === '42P01' || named.serverCode === '3F000') return null;
     throw named;
   }
-}
-
-function value<T>(result: PromiseSettledResult<T>): T {
-  if (result.status === 'rejected') throw result.reason;
-  return result.value;
 }
