@@ -14,6 +14,9 @@ export interface ClientMessage {
   payload: Buffer;
 }
 
+const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(PACKET));
+/** What LOGIN7 can ask for; nothing larger is a packet. */
+export const MAX_PACKET_BYTES = 32767;
 /** A request larger than this is refused rather than gathered in memory. */
 const MAX_MESSAGE_BYTES = 1 << 30;
 /** Token bytes gathered before whole packets go to the socket. */
@@ -37,7 +40,9 @@ export class PacketReader {
     let data = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
     while (data.length >= HEADER_BYTES) {
       const packetBytes = data.readUInt16BE(2);
-      if (packetBytes < HEADER_BYTES) throw new ProtocolViolation(`packet of ${packetBytes} bytes`);
+      if (packetBytes < HEADER_BYTES || packetBytes > MAX_PACKET_BYTES || !KNOWN_TYPES.has(data[0]!)) {
+        throw new ProtocolViolation(`packet of type ${data[0]} and ${packetBytes} bytes`);
+      }
       if (data.length < packetBytes) break;
       const packet = data.subarray(0, packetBytes);
       data = data.subarray(packetBytes);
