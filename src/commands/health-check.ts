@@ -154,11 +154,9 @@ async function checkTarget(options: TargetConfig) {
         `${options.user} may not create tables in schema ${options.schema}: GRANT CREATE ON SCHEMA`,
       );
     }
-    if (!row.may_create_schema && !row.schema_exists) {
-      warnings.push(`schema ${options.schema} does not exist and ${options.user} may not create it`);
-    } else if (!row.may_create_schema) {
+    if (!row.schema_exists && !row.may_create_schema) {
       warnings.push(
-        `${options.user} may not create schemas, and the ledger needs its own: GRANT CREATE ON DATABASE`,
+        `schema ${options.schema} does not exist and ${options.user} may not create it: GRANT CREATE ON DATABASE`,
       );
     }
     return {

@@ -117,7 +117,7 @@ export class Progress {
         log.info(`${event.table}: ${event.step} ${event.name} in ${duration(event.durationMs)}`);
         break;
       case 'note':
-        log.warn(event.table === undefined ? event.text : `${event.table}: ${event.text}`);
+        log.info(event.table === undefined ? event.text : `${event.table}: ${event.text}`);
         break;
       case 'log':
         log[event.level](event.message, event.fields);

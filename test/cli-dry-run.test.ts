@@ -1,0 +1,96 @@
+/**
+ * How a dry run is shown, for people and as JSON.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dryRunJson, dryRunReport } from '../src/commands/dry-run.js';
+import type { DryRun } from '../src/engine/events.js';
+import type { PlannedColumn, TablePlan } from '../src/plan/model.js';
+import { sourceColumn } from './support/sourceTables.js';
+
+function column(parts: Partial<PlannedColumn>): PlannedColumn {
+  return {
+    source: sourceColumn('id', 'int'),
+    sourceName: 'id',
+    targetName: 'id',
+    sourceType: 'int',
+    pgType: 'integer',
+    field: 'int4',
+    selectExpression: '[id]',
+    nullable: false,
+    keyPosition: -1,
+    hashed: true,
+    ...parts,
+  };
+}
+
+const plan: TablePlan = {
+  index: 0,
+  source: { schema: 'dbo', name: 'Votes' },
+  target: { schema: 'public', name: 'Votes' },
+  columns: [
+    column({ keyPosition: 0 }),
+    column({
+      sourceName: 'At',
+      targetName: 'At',
+      sourceType: 'datetimeoffset(7)',
+      pgType: 'timestamptz',
+      nullable: true,
+    }),
+    column({ sourceName: 'xmin', targetName: 'xmin_', sourceType: 'bigint', pgType: 'bigint' }),
+  ],
+  keyColumns: ['id'],
+  primaryKey: ['id'],
+  primaryKeyName: 'PK_Votes',
+  approximateRows: 10_143_364,
+  chunkRows: 100_000,
+  rowHashColumn: null,
+  unlogged: false,
+  notes: ['At: loses the time zone offset'],
+};
+
+const dryRun: DryRun = {
+  tables: [
+    {
+      plan,
+      partitions: [
+        { table: 0, partition: 0, lower: null, upper: ['5000'] },
+        { table: 0, partition: 1, lower: ['5000'], upper: null },
+      ],
+      actions: ['drops public.Votes'],
+    },
+  ],
+  sizes: [{ name: 'lanes', value: 4, unit: 'lanes', reason: 'two for each of the 2 cores' }],
+};
+
+test('the report names tables, columns, ranges, actions, notes and sizes', () => {
+  const report = dryRunReport(dryRun, ['source: SQL Server 16']);
+  assert.match(report, /^Dry run: nothing was changed\.\n/);
+  assert.match(report, /dbo\.Votes -> public\.Votes, about 10,143,364 rows, read in 2 ranges of id/);
+  assert.match(report, /would: drops public\.Votes/);
+  assert.match(report, / {2}id +int +integer +primary key\n/);
+  assert.match(report, / {2}At +datetimeoffset\(7\) +timestamptz\n/);
+  assert.match(report, / {2}xmin +bigint +bigint +xmin_ +not null\n/);
+  assert.match(report, /note: At: loses the time zone offset/);
+  assert.match(report, /lanes +4 +lanes +two for each of the 2 cores/);
+  assert.match(report, /Notes\n {2}source: SQL Server 16$/);
+  assert.doesNotMatch(report, /[ \t]\n/);
+});
+
+test('the JSON has the plan without its statements', () => {
+  const json = JSON.parse(JSON.stringify(dryRunJson(dryRun)));
+  assert.deepEqual(json.tables[0].partitions, [
+    { partition: 0, lower: null, upper: ['5000'] },
+    { partition: 1, lower: ['5000'], upper: null },
+  ]);
+  assert.deepEqual(json.tables[0].columns[2], {
+    source: 'xmin',
+    target: 'xmin_',
+    source_type: 'bigint',
+    target_type: 'bigint',
+    nullable: false,
+  });
+  assert.deepEqual(json.tables[0].actions, ['drops public.Votes']);
+  assert.equal(json.sizes[0].reason, 'two for each of the 2 cores');
+  assert.equal(JSON.stringify(json).includes('[id]'), false);
+});
