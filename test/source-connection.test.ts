@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { AppError, type ErrorCode } from '../src/errors.js';
 import { connectSource, type SourceOptions, sourceError } from '../src/source/connection.js';
+import { encryptionOf, socketConnector } from '../src/source/socket.js';
 import { type Engine, type EngineSession, SqlError } from './sqlserver/contract.js';
 import { startSqlServer } from './sqlserver/server.js';
 import { type Certificates, makeCertificates } from './support/certificates.js';
@@ -145,6 +146,40 @@ describe('encryption', () => {
 
   test('a CA file that is not there is an error of IO', async () => {
     await fails({ ca_file: join(directory, 'none.pem') }, 'IO', /none\.pem/);
+  });
+});
+
+describe('the socket', () => {
+  test('goes where the server sends the client on to, and gives up when told', async () => {
+    let plain = false;
+    const connector = socketConnector({
+      host: '127.0.0.1',
+      port: 1,
+      encrypt: false,
+      onPlain: () => {
+        plain = true;
+      },
+    });
+    const socket = await connector({ host: '127.0.0.1', port: plainServer.port }, null, undefined);
+    assert.equal(socket.remotePort, plainServer.port);
+    socket.destroy();
+    assert.equal(plain, false);
+    await assert.rejects(connector(), { code: 'ECONNREFUSED' });
+    const gone = new AbortController();
+    const reason = new Error('too late');
+    const connecting = connector({ host: '192.0.2.1', port: 1433 }, null, gone.signal);
+    gone.abort(reason);
+    await assert.rejects(connecting, reason);
+  });
+
+  test('the Encryption option is found wherever it stands in PRELOGIN', () => {
+    const version = [0, 0, 11, 0, 2];
+    const encryption = [1, 0, 13, 0, 1];
+    const payload = (...parts: number[][]) => Buffer.from([...parts.flat(), 0xff, 15, 0, 3, 9]);
+    assert.equal(encryptionOf(payload(version, encryption)), 3);
+    assert.equal(encryptionOf(payload(encryption, version)), 3);
+    assert.equal(encryptionOf(Buffer.from([0, 0, 6, 0, 2, 0xff, 15, 0])), -1);
+    assert.equal(encryptionOf(Buffer.from([1, 0])), -1);
   });
 });
 

@@ -126,8 +126,11 @@ function planColumn(
     });
     return null;
   }
-  if (mapping.loses !== null)
+  if (mapping.loses !== null) {
     notes.push(`column ${column.name} (${column.declaredType}) loses ${mapping.loses}`);
+    if (keyPosition >= 0)
+      notes.push(`key column ${column.name}: keys that differ only in what is lost will collide`);
+  }
   if (column.computed !== null)
     notes.push(`column ${column.name} is computed in the source; its values are copied`);
   return {
