@@ -35,7 +35,7 @@ export interface TablePlan {
   /** The primary key's constraint name in the target, or null where there is no primary key. */
   primaryKeyName: string | null;
   approximateRows: number;
-  /** Rows per chunk: one COPY in one transaction. */
+  /** Rows per chunk: one COPY in one transaction. A table without a key is one chunk. */
   chunkRows: number;
   /** Name of the row hash column to add and fill, or null. */
   rowHashColumn: string | null;

@@ -84,7 +84,8 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
     primaryKey,
     primaryKeyName,
     approximateRows: table.approximateRows,
-    chunkRows: options.chunkRows,
+    // Without a key a second try could not tell which rows are there already: all or nothing.
+    chunkRows: key.length === 0 ? Number.MAX_SAFE_INTEGER : options.chunkRows,
     rowHashColumn: options.rowHashColumn,
     unlogged: options.unlogged,
     notes,

@@ -2,10 +2,10 @@
  * What a result set's rows become: the wire columns beside the fields of the target tuple. Reader thread.
  */
 import type { NulPolicy } from '../copy/text.js';
-import { AppError } from '../errors.js';
-import type { TablePlan } from '../plan/model.js';
+import { AppError, toErrorData } from '../errors.js';
+import type { PlannedColumn, TablePlan } from '../plan/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
-import type { TargetField, TypeCodec } from '../types/family.js';
+import { notAsPlanned, type TargetField, type TypeCodec } from '../types/family.js';
 import { codecFor } from '../types/index.js';
 
 export interface RowLayout {
@@ -19,6 +19,9 @@ export interface RowLayout {
   /** True where a last field of 32 bytes is kept free for the row hash. */
   rowHash: boolean;
 }
+
+/** Decimals of money and smallmoney, which the wire does not tell. */
+const MONEY_SCALE = 4;
 
 /** Length of the row hash field: MD5 as hexadecimal digits. */
 export const ROW_HASH_BYTES = 32;
@@ -46,7 +49,7 @@ export function rowLayout(plan: TablePlan, columns: readonly WireColumn[], nul: 
     table,
     columns,
     targets,
-    codecs: columns.map((column, i) => codecFor(column, targets[i]!)),
+    codecs: columns.map((column, i) => checkedCodec(table, column, targets[i]!, plan.columns[i]!)),
     keyOrdinals: plan.columns
       .map(({ keyPosition }, ordinal) => ({ keyPosition, ordinal }))
       .filter(({ keyPosition }) => keyPosition >= 0)
@@ -54,6 +57,37 @@ export function rowLayout(plan: TablePlan, columns: readonly WireColumn[], nul: 
       .map(({ ordinal }) => ordinal),
     rowHash: plan.rowHashColumn !== null,
   };
+}
+
+function checkedCodec(
+  table: string,
+  column: WireColumn,
+  target: TargetField,
+  planned: PlannedColumn,
+): TypeCodec {
+  try {
+    const codec = codecFor(column, target);
+    if (!fits(column, planned.pgType)) throw notAsPlanned(column, target);
+    return codec;
+  } catch (error) {
+    const { code, message, remedy } = toErrorData(error);
+    const name = planned.sourceName;
+    throw new AppError(code, `Table ${table}, column ${name}: ${message} (${planned.pgType})`, {
+      table,
+      column: name,
+      ...(remedy !== undefined && { remedy }),
+      cause: error,
+    });
+  }
+}
+
+/** False where PostgreSQL would round a number, or cut blanks off a text, that grew since the plan was made. */
+function fits(column: WireColumn, pgType: string): boolean {
+  const [, type, first, second] = /^(numeric|varchar|char)\((\d+)(?:,(\d+))?\)$/.exec(pgType) ?? [];
+  if (type === undefined) return true;
+  if (type === 'numeric') return (column.precision > 0 ? column.scale : MONEY_SCALE) <= Number(second ?? 0);
+  if (column.framing !== 'ushort') return false;
+  return column.maxBytes / (column.encoding === 'utf16le' ? 2 : 1) <= Number(first);
 }
 
 function padOf(field: string, pgType: string): number {

@@ -56,11 +56,19 @@ export async function readLane(
     scratch: Buffer.allocUnsafe(WINDOW_BYTES),
   };
   let source: SourceConnection | null = null;
+  let onAbort: () => void = () => {};
+  const aborted = new Promise<null>((resolve) => {
+    onAbort = () => resolve(null);
+  });
   const abortCheck = setInterval(() => {
-    if (isLaneAborted(task.lane)) source?.connection.close();
+    if (!isLaneAborted(task.lane)) return;
+    source?.connection.close();
+    onAbort();
   }, ABORT_CHECK_MS);
+  /** The orchestrator may hold work back until another lane is through: an abort ends that wait, too. */
+  const next = (): Promise<ReadWork | null> => Promise.race([control.next(), aborted]);
   try {
-    for (let work = await control.next(); work !== null; work = await control.next()) {
+    for (let work = await next(); work !== null; work = await next()) {
       source ??= await connectSource({ ...task.source, request_timeout_seconds: 0 });
       const outcome = await readPartition(work, task, source, sink, buffers, stopFlags);
       if (outcome.error === null) {

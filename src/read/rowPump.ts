@@ -53,6 +53,8 @@ export class RowPump implements ResponseSink {
   #midRow = false;
   #chunkFull = false;
   #done = false;
+  /** The server has sent an ERROR: the request ends with it. */
+  #failed = false;
 
   constructor(options: PumpOptions, sink: ChunkSink, buffers: ReaderBuffers) {
     this.#options = options;
@@ -217,9 +219,13 @@ export class RowPump implements ResponseSink {
         break;
       case 'error':
       case 'info':
+        this.#failed ||= token.kind === 'error';
         this.onMessage?.(token);
         break;
       case 'done':
+        if (token.failed && !this.#failed) {
+          throw new AppError('SOURCE_QUERY', 'SQL Server ended the query as failed without saying why');
+        }
         this.#done = !token.more;
         break;
       default:

@@ -108,7 +108,7 @@ export class RowStream {
         yield* this.#need(8);
         const length = this.#take(8).readBigUInt64LE();
         if (length === NULL_LENGTH) return yield* this.#putLength(-1);
-        return yield* this.#large(i, length, this.#chunks());
+        return yield* this.#large(i, length, this.#chunks(column, length));
       }
     }
   }
@@ -154,19 +154,15 @@ export class RowStream {
     const spool = new Spool();
     try {
       const text = column.encoding === null ? null : new TextStream(column.encoding, nul);
-      let first = true;
-      for (const piece of pieces) {
+      for (const piece of column.type === TYPE.XML ? withoutMark(pieces) : pieces) {
         if (typeof piece === 'string') {
           yield piece;
           continue;
         }
         if (this.#failure !== null) continue;
-        const hasMark =
-          first && column.type === TYPE.XML && piece.length >= 2 && piece.readUInt16LE() === 0xfeff;
-        first = false;
         this.#attempt(column, () => {
           // The window's bytes move on: what the spool keeps must be its own.
-          spool.push(text === null ? Buffer.from(piece) : text.push(hasMark ? piece.subarray(2) : piece));
+          spool.push(text === null ? Buffer.from(piece) : text.push(piece));
           checkSize(spool.size);
         });
       }
@@ -187,18 +183,9 @@ export class RowStream {
   ): Generator<Need, void, void> {
     this.#attempt(column, () => checkSize(length));
     yield* this.#putLength(length);
-    let seen = 0;
     for (const piece of pieces) {
       if (typeof piece === 'string') yield piece;
-      else {
-        seen += piece.length;
-        yield* this.#put(piece);
-      }
-    }
-    if (seen !== length) {
-      throw new AppError('PROTOCOL', `The source announced ${length} bytes and sent ${seen}`, {
-        column: column.name,
-      });
+      else yield* this.#put(piece);
     }
   }
 
@@ -213,16 +200,32 @@ export class RowStream {
   }
 
   /** The pieces of a PLP value: chunks, until one of length 0. */
-  *#chunks(): Generator<Need | Buffer, void, void> {
+  *#chunks(column: WireColumn, announced: bigint): Generator<Need | Buffer, void, void> {
+    let seen = 0;
     for (;;) {
       while (this.#input.available < 4) yield 'input';
       const length = this.#take(4).readUInt32LE();
-      if (length === 0) return;
+      if (length === 0) break;
+      seen += length;
       yield* this.#plain(length);
+    }
+    if (announced !== UNKNOWN_LENGTH && announced !== BigInt(seen)) {
+      throw new AppError(
+        'PROTOCOL',
+        `Table ${this.#layout.table}, column ${column.name}: SQL Server announced a value of ${announced} bytes and sent ${seen}`,
+        { table: this.#layout.table, column: column.name },
+      );
     }
   }
 
   *#need(bytes: number): Generator<Need, void, void> {
+    if (bytes > this.#input.bytes.length) {
+      throw new AppError(
+        'PROTOCOL',
+        `Table ${this.#layout.table}: SQL Server sent a value of ${bytes} bytes of a type that has none so large`,
+        { table: this.#layout.table },
+      );
+    }
     while (this.#input.available < bytes) yield 'input';
   }
 
@@ -233,6 +236,7 @@ export class RowStream {
   }
 
   *#putLength(length: number): Generator<Need, void, void> {
+    if (this.#failure !== null) return;
     this.#header.writeInt32BE(length);
     yield* this.#put(this.#header);
   }
@@ -286,6 +290,22 @@ export class RowStream {
       ...(failure.remedy !== undefined && { remedy: failure.remedy }),
     });
   }
+}
+
+/** Drops a leading byte order mark, wherever the value is cut into pieces. */
+function* withoutMark(pieces: Iterable<Need | Buffer>): Generator<Need | Buffer, void, void> {
+  let head: Buffer | null = Buffer.alloc(0);
+  for (const piece of pieces) {
+    if (head === null || typeof piece === 'string') {
+      yield piece;
+      continue;
+    }
+    head = Buffer.concat([head, piece]);
+    if (head.length < 2) continue;
+    yield head.readUInt16LE() === 0xfeff ? head.subarray(2) : head;
+    head = null;
+  }
+  if (head !== null) yield head;
 }
 
 /** A type of one size must come in that size; character, binary and decimal values may be shorter. */

@@ -169,7 +169,8 @@ function framed(column: WireColumn, write: string): string {
     case 'plp':
       // The usual value is one chunk and read where it lies; several chunks are put together first.
       return `if (p + 8 > end) NEED;
-        if (iv.getUint32(p + 4, true) === 0xffffffff && iv.getUint32(p, true) === 0xffffffff) { p += 8; ${NULL_FIELD} }
+        t = iv.getUint32(p, true); u = iv.getUint32(p + 4, true);
+        if (u === 0xffffffff && t === 0xffffffff) { p += 8; ${NULL_FIELD} }
         else {
           p += 8; if (p + 4 > end) NEED; n = iv.getUint32(p, true); p += 4; b = ib; v = p;
           if (n !== 0) {
@@ -177,6 +178,7 @@ function framed(column: WireColumn, write: string): string {
             if (iv.getUint32(p + n, true) === 0) p += n + 4;
             else { n = gatherPlp(ib, iv, p - 4, end, scratch, state); if (n < 0) NEED; p = state.position; b = scratch; v = 0; }
           }
+          if (u === 0xffffffff ? t !== 0xfffffffe : u !== 0 || t !== n) BAD;
           ${write}
         }`;
   }
