@@ -167,11 +167,14 @@ export class Connection {
   }
 
   private attention(): void {
-    if (this.running !== undefined) {
+    if (this.phase !== 'ready' || this.session === undefined)
+      throw new ProtocolViolation('attention before login');
+    if (this.running === undefined) this.acknowledgeAttention();
+    else {
+      // The response in progress ends first; the acknowledgement is a message of its own behind it.
       this.attentions += 1;
       this.running.abort();
-    } else if (!this.working) this.acknowledgeAttention();
-    else this.attentions += 1;
+    }
   }
 
   private acknowledgeAttention(): void {

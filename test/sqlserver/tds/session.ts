@@ -7,7 +7,7 @@ import { BulkLoad, bulkTarget } from './bulk.js';
 import { readAllHeaders, readTransactionRequest } from './headers.js';
 import type { Login } from './login.js';
 import type { ClientMessage, PacketWriter } from './packets.js';
-import { type ConnectionState, Response, serverMessage } from './response.js';
+import { type ConnectionState, Response } from './response.js';
 import type { RowOptions } from './rows.js';
 import { bindParameters, type RpcParameter, type RpcRequest, readRpc, type Statement } from './rpc.js';
 import { writeDone, writeResetAck, writeReturnInt, writeReturnStatus } from './tokens.js';
@@ -15,6 +15,8 @@ import { DONE, PACKET, ProtocolViolation, STATUS, TOKEN } from './wire.js';
 
 /** The first error class after which SQL Server closes the connection. */
 const FATAL_CLASS = 20;
+/** CurCmd of a DONEPROC. */
+const COMMAND_EXECUTE = 0xe0;
 
 let lastDescriptor = 0x35_0000_0000n;
 
@@ -83,11 +85,11 @@ export class Session implements ConnectionState {
     if (!procedure) response.finish();
     else if (response.error !== undefined) {
       writeReturnStatus(out, response.error.number);
-      writeDone(out, TOKEN.doneProc, response.flags(DONE.error), 0, 0);
+      writeDone(out, TOKEN.doneProc, response.flags(DONE.error), 0, COMMAND_EXECUTE);
     } else {
       response.flushPending(true);
       writeReturnStatus(out, 0);
-      writeDone(out, TOKEN.doneProc, response.flags(DONE.final), 0, 0);
+      writeDone(out, TOKEN.doneProc, response.flags(DONE.final), 0, COMMAND_EXECUTE);
     }
     return response.error === undefined || response.error.class < FATAL_CLASS;
   }
@@ -237,5 +239,3 @@ function textArgument(parameter: RpcParameter | undefined, name: string): string
   }
   return parameter.text;
 }
-
-export { serverMessage };
