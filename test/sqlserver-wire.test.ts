@@ -9,6 +9,7 @@ import { createConnection, type Socket } from 'node:net';
 import { Duplex, PassThrough } from 'node:stream';
 import { after, describe, it } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import fc from 'fast-check';
 import type { EngineEvent } from './sqlserver/contract.js';
 import { result } from './sqlserver/tds/fake-engine.js';
 import { type ClientMessage, PacketReader, PacketWriter } from './sqlserver/tds/packets.js';
@@ -152,6 +153,10 @@ class RawClient {
     this.socket = tls;
   }
 
+  async closed(): Promise<void> {
+    if (!this.plain.destroyed) await once(this.plain, 'close');
+  }
+
   stopTls(): void {
     this.socket = this.plain;
   }
@@ -269,6 +274,33 @@ describe('what tedious does not send', () => {
     assert.equal(answer[0], TOKEN.error);
     assert.equal(answer.readInt32LE(3), 3989);
     assert.equal(lastDone(answer), DONE.error);
+  });
+
+  it('survives requests of random bytes, of every kind, and serves the next client', async () => {
+    const kinds = fc.constantFrom(PACKET.sqlBatch, PACKET.rpc, PACKET.bulkLoad, PACKET.transactionManager);
+    const server = await serve({ encryption: 'off' });
+    await fc.assert(
+      fc.asyncProperty(
+        kinds,
+        fc.uint8Array({ maxLength: 200 }),
+        fc.boolean(),
+        async (kind, noise, headed) => {
+          const raw = await rawClient(server.port);
+          raw.send(PACKET.prelogin, prelogin(2));
+          await raw.receive();
+          raw.send(PACKET.login7, login7('Right-1!'));
+          await raw.receive();
+          raw.send(kind, headed ? Buffer.concat([batch(''), noise]) : Buffer.from(noise));
+          // Either an answer or a closed connection, never silence.
+          await Promise.race([raw.receive(), raw.closed()]);
+          raw.destroy();
+        },
+      ),
+      { numRuns: 200 },
+    );
+    const connection = await connect(server);
+    assert.equal((await query(connection, 'RAW')).rows.length, 1);
+    await close(connection);
   });
 
   it('takes packets cut anywhere', async () => {

@@ -9,7 +9,7 @@ import type { PacketWriter } from './packets.js';
 import { TOKEN, TYPE, USHORT_PLP } from './wire.js';
 
 /** How a value's length stands before its bytes. */
-export type Prefix = 'none' | 'byte' | 'ushort' | 'plp' | 'textPointer' | 'variant';
+type Prefix = 'none' | 'byte' | 'ushort' | 'plp' | 'textPointer' | 'variant';
 
 export interface WireType {
   token: number;

@@ -8,7 +8,7 @@ import { type SecureContext, TLSSocket } from 'node:tls';
 import type { Engine } from '../contract.js';
 import { collationOf, DEFAULT_COLLATION } from './collations.js';
 import { type Login, readLogin } from './login.js';
-import { type ClientMessage, PacketReader, PacketWriter } from './packets.js';
+import { type ClientMessage, MAX_PACKET_BYTES, PacketReader, PacketWriter } from './packets.js';
 import { answerPrelogin, type EncryptionMode, type TlsScope } from './prelogin.js';
 import { serverMessage } from './response.js';
 import { Session } from './session.js';
@@ -35,6 +35,7 @@ export interface ConnectionOptions {
 }
 
 const DEFAULT_PACKET_BYTES = 4096;
+const MIN_PACKET_BYTES = 512;
 const TLS_RECORD_HANDSHAKE = 0x16;
 
 export class Connection {
@@ -69,6 +70,7 @@ export class Connection {
     if (this.closed) return;
     this.closed = true;
     this.running?.abort();
+    this.out.destroyStream();
     this.bridge?.destroy();
     this.socket.destroy();
     // A running request's session is closed by `work` when the engine has let go of it.
@@ -162,7 +164,7 @@ export class Connection {
     this.tlsScope = answer.tls;
     this.out.bytes(answer.payload);
     this.out.end();
-    if (answer.tls === 'refused') this.socket.end();
+    if (answer.tls === 'refused') this.endSocket();
     else if (answer.tls !== 'none') this.startTls();
   }
 
@@ -209,10 +211,7 @@ export class Connection {
   /** Closes after what was sent has left. */
   private endSocket(): void {
     this.queue.length = 0;
-    if (this.bridge !== undefined) {
-      // The TLS layer still holds the last bytes: give it this turn's writes before the socket ends.
-      setImmediate(() => setImmediate(() => this.socket.end()));
-    } else this.socket.end();
+    this.out.endStream();
   }
 
   private async request(message: ClientMessage): Promise<boolean> {
@@ -249,7 +248,7 @@ export class Connection {
   private welcome(login: Login, database: string): void {
     const { out } = this;
     const wished = login.packetSize === 0 ? DEFAULT_PACKET_BYTES : login.packetSize;
-    const packetSize = Math.min(Math.max(wished, 512), 32767);
+    const packetSize = Math.min(Math.max(wished, MIN_PACKET_BYTES), MAX_PACKET_BYTES);
     writeEnvText(out, ENV.database, database, 'master');
     writeMessage(out, info(5701, 2, `Changed database context to '${database}'.`));
     writeEnvBytes(out, ENV.collation, collationOf(DEFAULT_COLLATION).bytes, Buffer.alloc(0));

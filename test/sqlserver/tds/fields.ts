@@ -35,12 +35,15 @@ export interface FieldEncoder {
 interface Body {
   maxBytes(length: number): number;
   write(source: Buffer, start: number, length: number, out: PacketWriter): void;
+  /** How many bytes `write` makes, for a value that is announced before it is written. */
+  byteLength(source: Buffer, start: number, length: number): number;
   /** The same bytes in pieces. */
   slices(source: Buffer, start: number, length: number): Generator<Buffer>;
 }
 
 const BINARY: Body = {
   maxBytes: (length) => length,
+  byteLength: (_source, _start, length) => length,
   write(source, start, length, out) {
     source.copy(out.buffer, out.position, start, start + length);
     out.position += length;
@@ -52,20 +55,30 @@ const BINARY: Body = {
   },
 };
 
+/** Cuts UTF-8 into texts of about a piece, never inside a character. */
+function* textPieces(source: Buffer, start: number, length: number): Generator<string> {
+  const end = start + length;
+  let from = start;
+  while (from < end) {
+    let to = Math.min(end, from + PIECE_BYTES);
+    // Step back over UTF-8 continuation bytes.
+    while (to < end && (source[to]! & 0xc0) === 0x80) to--;
+    yield readText(source, from, to);
+    from = to;
+  }
+}
+
 function textBody(encoding: TextEncoding): Body {
   return {
     maxBytes: encoding.maxBytes,
     write: encoding.write,
+    byteLength(source, start, length) {
+      let total = 0;
+      for (const text of textPieces(source, start, length)) total += encoding.byteLength(text);
+      return total;
+    },
     *slices(source, start, length) {
-      const end = start + length;
-      let from = start;
-      while (from < end) {
-        let to = Math.min(end, from + PIECE_BYTES);
-        // Never cut a character: step back over UTF-8 continuation bytes.
-        while (to < end && (source[to]! & 0xc0) === 0x80) to--;
-        yield encoding.encode(readText(source, from, to));
-        from = to;
-      }
+      for (const text of textPieces(source, start, length)) yield encoding.encode(text);
     },
   };
 }
@@ -161,9 +174,7 @@ function plpField(body: Body, options: PlpOptions): FieldEncoder {
     }
   };
   function* pieces(source: Buffer, start: number, length: number, out: PacketWriter): Generator<void> {
-    let total = 0;
-    if (!unknownLength) for (const slice of body.slices(source, start, length)) total += slice.length;
-    announce(total, out);
+    announce(unknownLength ? 0 : body.byteLength(source, start, length), out);
     for (const slice of body.slices(source, start, length)) {
       chunks(slice, out);
       yield;
@@ -205,10 +216,8 @@ const TEXT_POINTER = Buffer.concat([
 
 function textPointerField(body: Body): FieldEncoder {
   function* pieces(source: Buffer, start: number, length: number, out: PacketWriter): Generator<void> {
-    let total = 0;
-    for (const slice of body.slices(source, start, length)) total += slice.length;
     out.bytes(TEXT_POINTER);
-    out.u32(total);
+    out.u32(body.byteLength(source, start, length));
     for (const slice of body.slices(source, start, length)) {
       out.bytes(slice);
       yield;

@@ -216,6 +216,16 @@ export class PacketWriter {
     this.blocked = false;
   }
 
+  /** Ends the stream once everything sent has left. */
+  endStream(): void {
+    this.stream.end();
+  }
+
+  /** Drops the stream; whoever waits in `drained` is told. */
+  destroyStream(): void {
+    this.stream.destroy();
+  }
+
   private send(bytes: Buffer): void {
     if (this.stream.destroyed) return;
     this.blocked = !this.stream.write(bytes);

@@ -172,7 +172,7 @@ const ONE =
   /^\s*(@[\p{L}\p{N}_@#$]+)\s+(?:as\s+)?\[?([a-z_]\w*)\]?\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*(output|out)?\s*$/iu;
 
 /** Parses the declaration text of sp_executesql. */
-export function parseDeclaration(declaration: string): Declared[] {
+function parseDeclaration(declaration: string): Declared[] {
   if (declaration.trim() === '') return [];
   // A comma inside parentheses belongs to decimal(p, s).
   return declaration.split(/,(?![^(]*\))/).map((part) => {

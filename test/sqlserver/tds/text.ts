@@ -45,6 +45,8 @@ export interface TextEncoding {
   write(source: Buffer, start: number, length: number, out: PacketWriter): void;
   /** The bytes of a text, for values that are sent piecewise. */
   encode(text: string): Buffer;
+  /** How many bytes `encode` makes. */
+  byteLength(text: string): number;
 }
 
 const SHORT_BYTES = 48;
@@ -72,6 +74,7 @@ export const UTF16: TextEncoding = {
     out.position = at + buffer.write(readText(source, start, end), at, 'utf16le');
   },
   encode: (text) => Buffer.from(text, 'utf16le'),
+  byteLength: (text) => text.length * 2,
 };
 
 const UTF8: TextEncoding = {
@@ -80,6 +83,7 @@ const UTF8: TextEncoding = {
     out.position += out.buffer.write(readText(source, start, start + length), out.position, 'utf8');
   },
   encode: (text) => Buffer.from(text, 'utf8'),
+  byteLength: (text) => Buffer.byteLength(text, 'utf8'),
 };
 
 /** The code points 80 to 9F that a Windows code page leaves undefined: Windows maps them to themselves. */
@@ -95,18 +99,29 @@ const UNDEFINED_C1: Readonly<Record<string, readonly number[]>> = {
 };
 const MULTI_BYTE = new Set(['cp932', 'cp936', 'cp949', 'cp950']);
 
-function codePageEncoding(codePage: string): TextEncoding {
-  const multiByte = MULTI_BYTE.has(codePage);
-  const self = new Set(UNDEFINED_C1[codePage] ?? []);
-  const encode = (text: string): Buffer => {
-    const bytes = iconv.encode(text, codePage);
-    if (multiByte || self.size === 0 || bytes.length !== text.length) return bytes;
-    for (let index = 0; index < text.length; index++) {
-      const code = text.charCodeAt(index);
-      if (self.has(code)) bytes[index] = code;
-    }
+/** Every UTF-16 code unit's byte in a code page of one byte a character; what it lacks is `?`. */
+function singleByteTable(codePage: string): Uint8Array {
+  const table = new Uint8Array(0x1_0000).fill(0x3f);
+  const characters = decodeCodePage(Buffer.from(Array.from({ length: 256 }, (_one, byte) => byte)), codePage);
+  for (let byte = 255; byte >= 0; byte--) {
+    const code = characters.charCodeAt(byte);
+    if (code !== 0xfffd) table[code] = byte;
+  }
+  return table;
+}
+
+function singleByteEncode(codePage: string): (text: string) => Buffer {
+  const table = singleByteTable(codePage);
+  return (text) => {
+    const bytes = Buffer.allocUnsafe(text.length);
+    for (let index = 0; index < text.length; index++) bytes[index] = table[text.charCodeAt(index)]!;
     return bytes;
   };
+}
+
+function codePageEncoding(codePage: string): TextEncoding {
+  const multiByte = MULTI_BYTE.has(codePage);
+  const encode = multiByte ? (text: string) => iconv.encode(text, codePage) : singleByteEncode(codePage);
   return {
     // Every character of these code pages takes as many bytes or more in UTF-8 (GB and Shift_JIS: 2 of 2 or 3),
     // but a character that is replaced by '?' may be the contract's 4-byte escape.
@@ -130,6 +145,7 @@ function codePageEncoding(codePage: string): TextEncoding {
       out.position = at + bytes.length;
     },
     encode,
+    byteLength: multiByte ? (text) => encode(text).length : (text) => text.length,
   };
 }
 

@@ -59,6 +59,11 @@ export class HandshakeBridge extends Duplex {
     else this.waitForDrain(done);
   }
 
+  override _final(done: () => void): void {
+    this.socket.end();
+    done();
+  }
+
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     for (const waiting of this.outputDone.splice(0)) waiting();
     done(error);

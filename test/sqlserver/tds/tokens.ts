@@ -6,7 +6,7 @@ import type { ServerMessage } from '../contract.js';
 import type { PacketWriter } from './packets.js';
 import { ENV, TOKEN, TYPE } from './wire.js';
 
-export const SERVER_NAME = 'STANDIN';
+const SERVER_NAME = 'STANDIN';
 /** SQL Server 2022's major, minor and build. */
 export const SERVER_VERSION = { major: 16, minor: 0, build: 1000 } as const;
 

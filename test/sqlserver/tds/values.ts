@@ -177,7 +177,7 @@ function readBytes(reader: ByteReader, wire: WireValueType): Buffer | null {
 }
 
 /** Reads a PLP value of known or unknown length, in any number of chunks. */
-export function readPlp(reader: ByteReader): Buffer | null {
+function readPlp(reader: ByteReader): Buffer | null {
   if (reader.u64() === PLP_NULL) return null;
   const chunks: Buffer[] = [];
   for (let bytes = reader.u32(); bytes !== 0; bytes = reader.u32()) chunks.push(reader.bytes(bytes));
