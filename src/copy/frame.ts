@@ -5,7 +5,7 @@
  * are big-endian. Used by reader and writer workers.
  */
 
-export { COPY_FIELDS, type CopyField } from './fields.js';
+export type { CopyField } from './fields.js';
 
 /** Signature, flags 0 (no OIDs), header extension length 0: what comes before the first tuple. */
 export const COPY_HEADER: Buffer = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');

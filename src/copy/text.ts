@@ -8,8 +8,6 @@ export {
   decodeText,
   findTextFault,
   type NulPolicy,
-  type TextFault,
-  textFaultError,
 } from './textFaults.js';
 export { TextStream } from './textStream.js';
 export {

@@ -4,7 +4,7 @@
  * Nothing here waits. What can't be done because a ring is full returns false, and the caller awaits
  * `waitForRoom()` and tries again.
  */
-import type { ChunkBegin, ChunkEnd } from '../plan/chunk.js';
+import type { ChunkAbort, ChunkBegin, ChunkEnd } from '../plan/chunk.js';
 import { SLOT_FLAG, SLOT_KIND } from '../ring/layout.js';
 import type { LaneProducer, RingProducer } from '../ring/producer.js';
 import type { SlotRoom } from './rowStream.js';
@@ -103,7 +103,8 @@ export class ChunkSink {
     const ring = this.#ring;
     this.#closeSlot();
     this.#ring = null;
-    if (ring !== null) await ring.sendJson(SLOT_KIND.ABORT, { reason });
+    const abort: ChunkAbort = { reason };
+    if (ring !== null) await ring.sendJson(SLOT_KIND.ABORT, abort);
   }
 
   /** Waits until what returned false may succeed. */
