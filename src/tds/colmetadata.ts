@@ -72,6 +72,30 @@ class Cursor {
 const NO_METADATA = 0xffff;
 const MAX_LENGTH = 0xffff;
 const SCALE_BYTES = [3, 3, 3, 4, 4, 5, 5, 5];
+const MAX_PRECISION = 38;
+
+/** The sizes a nullable type of several sizes may have. [MS-TDS] BYTELEN_TYPE. */
+const SIZES: ReadonlyMap<number, readonly number[]> = new Map([
+  [TYPE.INTN, [1, 2, 4, 8]],
+  [TYPE.BITN, [1]],
+  [TYPE.FLTN, [4, 8]],
+  [TYPE.MONEYN, [4, 8]],
+  [TYPE.DATETIMN, [4, 8]],
+  [TYPE.GUID, [16]],
+  [TYPE.DECIMALN, [5, 9, 13, 17]],
+  [TYPE.NUMERICN, [5, 9, 13, 17]],
+]);
+
+function readSize(cursor: Cursor, type: number): number {
+  const bytes = cursor.u8();
+  if (!cursor.overrun && !SIZES.get(type)!.includes(bytes)) {
+    throw new AppError(
+      'PROTOCOL',
+      `The server sent a column of data type 0x${type.toString(16)} with the impossible size ${bytes}`,
+    );
+  }
+  return bytes;
+}
 
 /** @returns bytes of a time(n) value of this scale. [MS-TDS] TIMEN. */
 export function timeBytes(scale: number): number {
@@ -124,12 +148,16 @@ function readTypeInfo(cursor: Cursor, type: number): TypeInfo {
     case TYPE.MONEYN:
     case TYPE.DATETIMN:
     case TYPE.GUID:
-      return typeInfo('byte', cursor.u8());
+      return typeInfo('byte', readSize(cursor, type));
     case TYPE.DECIMALN:
     case TYPE.NUMERICN: {
-      const maxBytes = cursor.u8();
+      const maxBytes = readSize(cursor, type);
       const precision = cursor.u8();
-      return typeInfo('byte', maxBytes, { precision, scale: cursor.u8() });
+      const scale = cursor.u8();
+      if (!cursor.overrun && (precision < 1 || precision > MAX_PRECISION || scale > precision)) {
+        throw new AppError('PROTOCOL', `The server sent a column of type decimal(${precision},${scale})`);
+      }
+      return typeInfo('byte', maxBytes, { precision, scale });
     }
     case TYPE.DATEN:
       return typeInfo('byte', 3);

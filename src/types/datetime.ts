@@ -18,7 +18,7 @@ import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import { timeBytes, type WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
-import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
+import { type ColumnMapping, notAsPlanned, type TypeCodec, type TypeMapper } from './family.js';
 
 const MAPPED: Record<string, { pgType: string; field: CopyField; style: number }> = {
   date: { pgType: 'date', field: 'date', style: 23 },
@@ -58,6 +58,17 @@ const LAST_DAY_1900 = 2_958_463; // 9999-12-31
 const TICKS_A_DAY = 25_920_000;
 const MINUTES_A_DAY = 1440;
 
+/** The one field each wire type may become. */
+const FIELD_OF: ReadonlyMap<number, CopyField> = new Map([
+  [TYPE.DATEN, 'date'],
+  [TYPE.TIMEN, 'time'],
+  [TYPE.DATETIME, 'timestamp'],
+  [TYPE.DATETIM4, 'timestamp'],
+  [TYPE.DATETIMN, 'timestamp'],
+  [TYPE.DATETIME2N, 'timestamp'],
+  [TYPE.DATETIMEOFFSETN, 'timestamptz'],
+]);
+
 /** JavaScript that reads `bytes` little-endian bytes at `at` as an exact unsigned number. */
 function readUnsigned(at: string, bytes: number): string {
   if (bytes === 3) return `iv.getUint16(${at}, true) + ib[${at} + 2] * 65536`;
@@ -83,6 +94,10 @@ export const datetimeCodec: TypeCodec = {
   ],
   targets: ['date', 'time', 'timestamp', 'timestamptz'],
   helpers: { writeDate, writeTime, writeTimestamp, datetimeTicksToMicros },
+
+  check(column, target) {
+    if (FIELD_OF.get(column.type) !== target.field) throw notAsPlanned(column, target);
+  },
 
   contentBytes() {
     return 8;

@@ -10,11 +10,14 @@ import {
   writeMoney,
   writeSmallMoney,
 } from '../copy/numeric.js';
+import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
 
 const MONEY_SCALE = 4;
+/** A sign byte and one to four words. */
+const DECIMAL_BYTES: readonly number[] = [5, 9, 13, 17];
 
 export const decimalMapper: TypeMapper = {
   sqlTypes: ['decimal', 'numeric', 'money', 'smallmoney'],
@@ -58,6 +61,9 @@ export const decimalCodec: TypeCodec = {
   encode(column, _target, value) {
     let unscaled: bigint;
     if (column.type === TYPE.DECIMALN || column.type === TYPE.NUMERICN) {
+      if (!DECIMAL_BYTES.includes(value.length)) {
+        throw new AppError('PROTOCOL', `The source sent a decimal value of ${value.length} bytes`);
+      }
       unscaled = 0n;
       for (let i = value.length - 1; i >= 1; i--) unscaled = (unscaled << 8n) | BigInt(value[i]!);
       if (value[0] === 0) unscaled = -unscaled;

@@ -7,6 +7,7 @@
  */
 import type { CopyField } from '../copy/frame.js';
 import type { NulPolicy } from '../copy/text.js';
+import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 
@@ -61,6 +62,11 @@ export interface TypeCodec {
   wireTypes: readonly number[];
   targets: readonly CopyField[];
   /**
+   * Holds a wire column against the planned field, beyond `wireTypes` and `targets`.
+   * @throws AppError SCHEMA_CONFLICT or TYPE_UNSUPPORTED without a place
+   */
+  check?(column: WireColumn, target: TargetField): void;
+  /**
    * @returns the largest content in bytes, length prefix left out: a number where it does not depend on the
    * value, else JavaScript over `n`
    */
@@ -71,4 +77,15 @@ export interface TypeCodec {
   encode(column: WireColumn, target: TargetField, value: Buffer): Buffer;
   /** Functions the emitted code calls. */
   helpers: Readonly<Record<string, unknown>>;
+}
+
+/** @returns the error for a column that changed since the run was planned. */
+export function notAsPlanned(column: WireColumn, target: TargetField): AppError {
+  const type = `0x${column.type.toString(16)}`;
+  const size = column.maxBytes > 0 ? ` of ${column.maxBytes} bytes` : '';
+  return new AppError(
+    'SCHEMA_CONFLICT',
+    `SQL Server sends TDS type ${type}${size} where the plan expects ${target.field}`,
+    { remedy: 'The column was changed since the run was planned; start the run again.' },
+  );
 }

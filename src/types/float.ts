@@ -6,7 +6,7 @@
 import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
-import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
+import { type ColumnMapping, notAsPlanned, type TypeCodec, type TypeMapper } from './family.js';
 
 export const floatMapper: TypeMapper = {
   sqlTypes: ['float', 'real'],
@@ -30,6 +30,10 @@ export const floatCodec: TypeCodec = {
   wireTypes: [TYPE.FLT4, TYPE.FLT8, TYPE.FLTN],
   targets: ['float4', 'float8'],
   helpers: {},
+
+  check(column, target) {
+    if ((column.maxBytes === 4) !== (target.field === 'float4')) throw notAsPlanned(column, target);
+  },
 
   contentBytes(column) {
     return column.maxBytes;

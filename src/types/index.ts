@@ -10,7 +10,13 @@ import { binaryCodec, binaryMapper } from './binary.js';
 import { convertedMapper } from './converted.js';
 import { datetimeCodec, datetimeMapper } from './datetime.js';
 import { decimalCodec, decimalMapper } from './decimal.js';
-import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
+import {
+  type ColumnMapping,
+  notAsPlanned,
+  type TargetField,
+  type TypeCodec,
+  type TypeMapper,
+} from './family.js';
 import { floatCodec, floatMapper } from './float.js';
 import { integerCodec, integerMapper } from './integer.js';
 import { textCodec, textMapper } from './text.js';
@@ -64,14 +70,12 @@ export function mapColumn(column: SourceColumn): ColumnMapping {
 
 /**
  * @returns the codec that turns this wire type into this field
- * @throws AppError SCHEMA_CONFLICT where the result set is not what the plan expected
+ * @throws AppError SCHEMA_CONFLICT where the result set is not what the plan expected, TYPE_UNSUPPORTED for
+ *   text of an unknown code page; neither says where
  */
 export function codecFor(column: WireColumn, target: TargetField): TypeCodec {
   const codec = codecOf.get(column.type);
-  if (codec?.targets.includes(target.field)) return codec;
-  throw new AppError(
-    'SCHEMA_CONFLICT',
-    `The source sends TDS type 0x${column.type.toString(16)} where the plan expects ${target.field}`,
-    { column: column.name, remedy: 'The column was changed while the run was planned; start the run again.' },
-  );
+  if (!codec?.targets.includes(target.field)) throw notAsPlanned(column, target);
+  codec.check?.(column, target);
+  return codec;
 }

@@ -4,11 +4,16 @@
  * Mapping on the main thread, codec on reader threads. [MS-TDS] BITTYPE, INT1TYPE to INT8TYPE, INTNTYPE, BITNTYPE.
  */
 import type { CopyField } from '../copy/frame.js';
-import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
-import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
+import {
+  type ColumnMapping,
+  notAsPlanned,
+  type TargetField,
+  type TypeCodec,
+  type TypeMapper,
+} from './family.js';
 
 const MAPPED: Record<string, { pgType: string; field: CopyField }> = {
   bit: { pgType: 'boolean', field: 'bool' },
@@ -40,14 +45,7 @@ function checkWidth(column: WireColumn, target: TargetField): void {
   const isBit = column.type === TYPE.BIT || column.type === TYPE.BITN;
   const width = target.field === 'int2' && column.maxBytes === 1 ? 1 : WIDTH[target.field];
   if (isBit !== (target.field === 'bool') || width !== column.maxBytes) {
-    throw new AppError(
-      'SCHEMA_CONFLICT',
-      `The source sends a ${column.maxBytes}-byte integer where the plan expects ${target.field}`,
-      {
-        column: column.name,
-        remedy: 'The column was changed while the run was planned; start the run again.',
-      },
-    );
+    throw notAsPlanned(column, target);
   }
 }
 
@@ -55,13 +53,13 @@ export const integerCodec: TypeCodec = {
   wireTypes: [TYPE.BIT, TYPE.BITN, TYPE.INT1, TYPE.INT2, TYPE.INT4, TYPE.INT8, TYPE.INTN],
   targets: ['bool', 'int2', 'int4', 'int8'],
   helpers: {},
+  check: checkWidth,
 
   contentBytes(_column, target) {
     return WIDTH[target.field]!;
   },
 
   emit(column, target) {
-    checkWidth(column, target);
     switch (target.field) {
       case 'bool':
         return 'ov.setInt32(o, 1); ob[o + 4] = ib[v] === 0 ? 0 : 1; o += 5;';
@@ -78,7 +76,6 @@ export const integerCodec: TypeCodec = {
   },
 
   encode(column, target, value) {
-    checkWidth(column, target);
     if (target.field === 'bool') return Buffer.from([value[0] === 0 ? 0 : 1]);
     const content = Buffer.alloc(WIDTH[target.field]!);
     if (column.maxBytes === 1) content.writeInt16BE(value.readUInt8(0));

@@ -68,7 +68,6 @@ function encodingOf(column: WireColumn): TextEncoding {
       'TYPE_UNSUPPORTED',
       'The column has a collation whose code page this program does not know',
       {
-        column: column.name,
         remedy: 'Exclude the table, or read it through a view that casts the column to nvarchar.',
       },
     );
@@ -89,6 +88,10 @@ export const textCodec: TypeCodec = {
   wireTypes: [TYPE.BIGCHAR, TYPE.BIGVARCHAR, TYPE.NCHAR, TYPE.NVARCHAR, TYPE.TEXT, TYPE.NTEXT, TYPE.XML],
   targets: ['text', 'bpchar'],
   helpers: { writeUtf16le, writeUtf8, writeDoubleByte, writeSingleByte, convertWithNul, padBlank, codePage },
+
+  check(column) {
+    encodingOf(column);
+  },
 
   contentBytes(column, target) {
     // A UTF-16 unit or a code page byte takes three bytes at most, as does the U+FFFD a NUL may become.

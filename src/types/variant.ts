@@ -10,7 +10,7 @@ import type { CopyField } from '../copy/frame.js';
 import { applyNul } from '../copy/text.js';
 import { AppError } from '../errors.js';
 import { encodingOfCollation } from '../tds/collation.js';
-import type { WireColumn } from '../tds/colmetadata.js';
+import { timeBytes, type WireColumn } from '../tds/colmetadata.js';
 import { FIXED_BYTES, TYPE } from '../tds/tokens.js';
 import { binaryCodec } from './binary.js';
 import { datetimeCodec } from './datetime.js';
@@ -62,7 +62,46 @@ const BASE: ReadonlyMap<number, { codec: TypeCodec; field: CopyField }> = new Ma
   [TYPE.NVARCHAR, { codec: textCodec, field: 'text' as const }],
 ]);
 
+const MAX_SCALE = 38;
 const SCALED: ReadonlySet<number> = new Set([TYPE.TIMEN, TYPE.DATETIME2N, TYPE.DATETIMEOFFSETN]);
+
+const CHARACTERS: ReadonlySet<number> = new Set([TYPE.BIGCHAR, TYPE.BIGVARCHAR, TYPE.NCHAR, TYPE.NVARCHAR]);
+
+/** Bytes of the properties a base type has. [MS-TDS] SSVARIANTTYPE. */
+function propertyBytes(type: number): number {
+  if (CHARACTERS.has(type)) return 7;
+  if (
+    type === TYPE.BIGBINARY ||
+    type === TYPE.BIGVARBIN ||
+    type === TYPE.DECIMALN ||
+    type === TYPE.NUMERICN
+  ) {
+    return 2;
+  }
+  return SCALED.has(type) ? 1 : 0;
+}
+
+/** The one size a value of this column has, or null where it varies. */
+function exactBytes({ type, scale }: WireColumn): number | null {
+  switch (type) {
+    case TYPE.GUID:
+      return 16;
+    case TYPE.DATEN:
+      return 3;
+    case TYPE.TIMEN:
+      return timeBytes(scale);
+    case TYPE.DATETIME2N:
+      return timeBytes(scale) + 3;
+    case TYPE.DATETIMEOFFSETN:
+      return timeBytes(scale) + 5;
+    default:
+      return FIXED_BYTES.get(type) ?? null;
+  }
+}
+
+function malformed(): AppError {
+  return new AppError('PROTOCOL', 'The source sent a sql_variant value whose parts do not fit together');
+}
 
 /** Reads the properties in front of the value into the column description its codec wants. */
 function baseColumn(value: Buffer, name: string, dataBytes: number): WireColumn {
@@ -91,6 +130,7 @@ function baseColumn(value: Buffer, name: string, dataBytes: number): WireColumn 
 }
 
 function variantText(name: string, target: TargetField, value: Buffer): string {
+  if (value.length < 2) throw malformed();
   const type = value.readUInt8(0);
   const base = BASE.get(type);
   if (base === undefined) {
@@ -102,8 +142,11 @@ function variantText(name: string, target: TargetField, value: Buffer): string {
       },
     );
   }
-  const data = value.subarray(2 + value.readUInt8(1));
+  const properties = value.readUInt8(1);
+  if (properties !== propertyBytes(type) || value.length < 2 + properties) throw malformed();
+  const data = value.subarray(2 + properties);
   const column = baseColumn(value, name, data.length);
+  if (column.scale > MAX_SCALE || (exactBytes(column) ?? data.length) !== data.length) throw malformed();
   const plain: TargetField = { field: base.field, padCharacters: 0, nul: target.nul };
   const content = base.codec.encode(column, plain, data);
   // SQL Server prints a bit as 1 or 0, PostgreSQL a boolean as t or f: a variant was never a boolean.
