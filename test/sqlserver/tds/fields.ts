@@ -86,7 +86,7 @@ function textBody(encoding: TextEncoding): Body {
 /** @returns the encoder of a column's values. */
 export function fieldEncoder(column: ResultColumn, wire: WireType, plp: PlpOptions): FieldEncoder {
   const fixed = fixedEncoder(column.type);
-  if (fixed !== undefined) return wire.prefix === 'none' ? bareField(fixed, column.name) : byteField(fixed);
+  if (fixed !== undefined) return wire.prefix === 'none' ? bareField(fixed) : byteField(fixed);
   const body = isBinary(column) ? BINARY : textBody(textOf(column, wire));
   switch (wire.prefix) {
     case 'ushort':
@@ -111,14 +111,14 @@ function textOf(column: ResultColumn, wire: WireType): TextEncoding {
   return narrow ? textEncoding(wire.collation!.codePage) : UTF16;
 }
 
-function bareField(fixed: FixedEncoder, name: string): FieldEncoder {
+function bareField(fixed: FixedEncoder): FieldEncoder {
   return {
     write(source, start, length, out) {
       out.ensure(fixed.bytes);
       fixed.write(source, start, out, length);
     },
     writeNull() {
-      throw new Error(`NULL in the NOT NULL column ${name}`);
+      throw new Error('NULL has no form in a fixed type');
     },
   };
 }

@@ -20,6 +20,7 @@ export class RowEncoder {
   /** Rows written so far. */
   rows = 0;
   private readonly fields: FieldEncoder[];
+  private readonly columns: readonly ResultColumn[];
   private readonly nbcRow: boolean;
   private readonly starts: Int32Array;
   private readonly lengths: Int32Array;
@@ -39,6 +40,7 @@ export class RowEncoder {
     out: PacketWriter,
     options: RowOptions,
   ) {
+    this.columns = columns;
     this.fields = columns.map((column, index) => fieldEncoder(column, wires[index]!, options));
     this.nbcRow = options.nbcRow && columns.some((column) => column.nullable);
     this.starts = new Int32Array(columns.length);
@@ -97,7 +99,9 @@ export class RowEncoder {
 
   /** Called when the COPY stream is over; throws if it was cut short. */
   end(): void {
-    if (this.state !== 'ended') throw new Error('COPY stream without its trailer');
+    // A result that never had rows may come without a COPY stream at all.
+    const untouched = this.state === 'header' && this.partsBytes === 0;
+    if (this.state !== 'ended' && !untouched) throw new Error('COPY stream without its trailer');
   }
 
   private keep(source: Buffer, at: number, neededBytes: number): void {
@@ -179,9 +183,20 @@ export class RowEncoder {
     }
   }
 
+  /** A NULL where none was announced would be read as something else, or crash the client. */
+  private checkNulls(): void {
+    const { columns, lengths } = this;
+    for (let index = 0; index < columns.length; index++) {
+      if (lengths[index]! < 0 && !columns[index]!.nullable) {
+        throw new Error(`NULL in the NOT NULL column ${columns[index]!.name}`);
+      }
+    }
+  }
+
   /** Writes the token byte, and the bitmap of an NBCROW; @returns whether NULLs are in the bitmap. */
   private startRow(): boolean {
     const { out, lengths } = this;
+    if (this.hasNull) this.checkNulls();
     if (!this.hasNull || !this.nbcRow) {
       out.u8(TOKEN.row);
       return false;
