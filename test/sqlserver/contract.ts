@@ -94,9 +94,3 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Rows sent by a bulk load (INSERT BULK), each value as the storage type's PostgreSQL text or null. */
-export interface BulkRows {
-  table: string;
-  columns: ResultColumn[];
-  rows: AsyncIterable<(string | null)[]>;
-}
