@@ -1,0 +1,307 @@
+/**
+ * The catalog a client can read: `sys.*` and INFORMATION_SCHEMA as queries over the stand-in's own tables.
+ *
+ * Runs in the process of the stand-in SQL Server. A view is inlined where a statement names it. Columns are
+ * those of SQL Server that make sense here, in its order and with its types; a column left out answers with
+ * error 207. A login sees the objects it has a permission on, as SQL Server's metadata visibility has it.
+ */
+import type { SqlType } from '../contract.js';
+import { resolveSystemType, SYSTEM_TYPES } from './types.js';
+
+export interface CatalogView {
+  columns: { name: string; type: SqlType; nullable: boolean }[];
+  sql: string;
+}
+
+/** What a view may need to know of the server beyond this database. */
+export interface CatalogContext {
+  /** PostgreSQL rows for sys.databases: `(id, name, collation, created, snapshot, rcsi)`. */
+  databases: string;
+  database: string;
+  collation: string;
+}
+
+const text = (value: string): string => `'${value.replaceAll("'", "''")}'`;
+
+/** `name type[!]=expression` items, comma-newline separated; `!` is NOT NULL. */
+function view(spec: string, from: string): (context: CatalogContext) => CatalogView {
+  const columns = spec
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .map((line) => {
+      const match = /^(\w+) (\w+)(?:\(([^)]*)\))?(!?)=(.+)$/.exec(line);
+      if (!match) throw new Error(`catalog: ${line}`);
+      const args = match[3] ? match[3].split(',').map((arg) => (arg === 'max' ? 'max' : Number(arg))) : [];
+      const type = resolveSystemType({ name: match[2]!, args: args as (number | 'max')[] }, 1);
+      if (!type) throw new Error(`catalog: ${line}`);
+      return { name: match[1]!, type, nullable: match[4] === '', sql: match[5]! };
+    });
+  return (context) => ({
+    columns: columns.map(({ name, type, nullable }) => ({ name, type, nullable })),
+    sql: `SELECT ${columns.map(({ name, sql }) => `${fill(sql, context)} AS "${name}"`).join(', ')} FROM ${fill(from, context)}`,
+  });
+}
+
+function fill(sql: string, context: CatalogContext): string {
+  return sql
+    .replaceAll('$databases', context.databases)
+    .replaceAll('$collation', text(context.collation))
+    .replaceAll('$database', text(context.database));
+}
+
+const OBJECT = `
+  name sysname!=o.name
+  object_id int!=o.object_id
+  principal_id int=NULL::int
+  schema_id int!=o.schema_id
+  parent_object_id int!=o.parent_object_id
+  type char(2)!=rpad(o.type, 2)
+  type_desc nvarchar(60)=CASE o.type WHEN 'U' THEN 'USER_TABLE' WHEN 'PK' THEN 'PRIMARY_KEY_CONSTRAINT' WHEN 'UQ' THEN 'UNIQUE_CONSTRAINT' WHEN 'F' THEN 'FOREIGN_KEY_CONSTRAINT' WHEN 'C' THEN 'CHECK_CONSTRAINT' WHEN 'D' THEN 'DEFAULT_CONSTRAINT' END
+  create_date datetime!=o.created
+  modify_date datetime!=o.created
+  is_ms_shipped bit!=false
+  is_published bit!=false
+  is_schema_published bit!=false`;
+const SEEN = 'tsql.sees(o.object_id, o.parent_object_id, o.schema_id)';
+const NONE = 'tsql.objects o WHERE false';
+
+const COLUMN = `
+  object_id int!=c.object_id
+  name sysname=c.name
+  column_id int!=c.column_id
+  system_type_id tinyint!=c.system_type_id::int2
+  user_type_id int!=c.user_type_id
+  max_length smallint!=c.max_length::int2
+  precision tinyint!=c.precision::int2
+  scale tinyint!=c.scale::int2
+  collation_name sysname=c.collation_name
+  is_nullable bit=c.nullable
+  is_ansi_padded bit!=c.collation_name IS NOT NULL OR c.system_type_id IN (165, 173)
+  is_rowguidcol bit!=c.rowguid
+  is_identity bit!=c.identity_seed IS NOT NULL
+  is_computed bit!=c.computed_text IS NOT NULL
+  is_filestream bit!=false
+  is_replicated bit=false
+  is_xml_document bit!=false
+  xml_collection_id int!=0
+  default_object_id int!=c.default_object_id
+  rule_object_id int!=0
+  is_sparse bit=c.sparse
+  is_column_set bit=false
+  generated_always_type tinyint=0::int2
+  generated_always_type_desc nvarchar(60)='NOT_APPLICABLE'
+  encryption_type int=NULL::int
+  is_hidden bit!=false
+  is_masked bit!=false`;
+const COLUMNS = 'tsql.columns c JOIN tsql.objects o ON o.object_id = c.object_id';
+const identityType = `jsonb_strip_nulls(jsonb_build_object('name', c.type->>'name', 'precision', c.type->'precision', 'scale', c.type->'scale'))::text`;
+
+const systemTypes = Object.entries(SYSTEM_TYPES)
+  .map(
+    ([name, t]) =>
+      `(${text(name)}, ${t.systemTypeId}, ${t.userTypeId}, 4, ${t.maxLength}, ${t.precision}, ${t.scale}, ${t.family === 'string'}, true, false)`,
+  )
+  .join(', ');
+const TYPES = `(VALUES ${systemTypes}, ('sysname', 231, 256, 4, 256, 0, 0, true, false, false)) t(name, system_type_id, user_type_id, schema_id, max_length, "precision", scale, text, nullable, alias)`;
+const ALL_TYPES = `(SELECT * FROM ${TYPES} UNION ALL SELECT u.name, b.system_type_id, u.user_type_id, u.schema_id,
+  CASE WHEN u.type->>'name' IN ('nchar', 'nvarchar') THEN CASE WHEN (u.type->>'length')::int < 0 THEN -1 ELSE (u.type->>'length')::int * 2 END ELSE coalesce((u.type->>'length')::int, b.max_length) END,
+  coalesce((u.type->>'precision')::int, b."precision"), coalesce((u.type->>'scale')::int, b.scale), b.text, u.nullable, true
+  FROM tsql.types u JOIN ${TYPES.replace(') t(', ') b(')} ON b.name = u.type->>'name') t`;
+
+const INDEX_DESC = `CASE i.kind WHEN 0 THEN 'HEAP' WHEN 1 THEN 'CLUSTERED' ELSE 'NONCLUSTERED' END`;
+const INDEXES = `tsql.indexes i JOIN tsql.objects o ON o.object_id = i.object_id WHERE ${SEEN}`;
+const FILTERED = '((i.object_id::bigint << 8) | i.index_id)';
+const action = (column: string): string =>
+  `(CASE ${column} WHEN 'NO ACTION' THEN 0 WHEN 'CASCADE' THEN 1 WHEN 'SET NULL' THEN 2 ELSE 3 END)::int2`;
+
+const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
+  'sys.schemas': view(
+    'name sysname!=s.name\nschema_id int!=s.schema_id\nprincipal_id int=s.schema_id',
+    'tsql.schemas s',
+  ),
+  'sys.objects': view(OBJECT, `tsql.objects o WHERE ${SEEN}`),
+  'sys.tables': view(
+    `${OBJECT}\nlob_data_space_id int!=0\nmax_column_id_used int!=(SELECT max(column_id) FROM tsql.columns m WHERE m.object_id = o.object_id)\ntemporal_type tinyint=0::int2\nis_memory_optimized bit=false\nis_external bit!=false\nis_node bit=false\nis_edge bit=false`,
+    `tsql.objects o WHERE o.type = 'U' AND ${SEEN}`,
+  ),
+  'sys.columns': view(COLUMN, `${COLUMNS} WHERE ${SEEN}`),
+  'sys.types': view(
+    `name sysname!=t.name
+    system_type_id tinyint!=t.system_type_id::int2
+    user_type_id int!=t.user_type_id
+    schema_id int!=t.schema_id
+    principal_id int=NULL::int
+    max_length smallint!=t.max_length::int2
+    precision tinyint!=t."precision"::int2
+    scale tinyint!=t.scale::int2
+    collation_name sysname=CASE WHEN t.text THEN $collation END
+    is_nullable bit=t.nullable
+    is_user_defined bit!=t.alias
+    is_assembly_type bit!=t.system_type_id = 240
+    default_object_id int!=0
+    rule_object_id int!=0
+    is_table_type bit!=false`,
+    ALL_TYPES,
+  ),
+  'sys.indexes': view(
+    `object_id int!=i.object_id
+    name sysname=i.name
+    index_id int!=i.index_id
+    type tinyint!=i.kind::int2
+    type_desc nvarchar(60)=${INDEX_DESC}
+    is_unique bit=i.is_unique
+    data_space_id int=1
+    ignore_dup_key bit=false
+    is_primary_key bit=i.is_primary
+    is_unique_constraint bit=i.is_constraint AND NOT i.is_primary
+    fill_factor tinyint!=0::int2
+    is_padded bit=false
+    is_disabled bit=false
+    is_hypothetical bit=false
+    allow_row_locks bit=true
+    allow_page_locks bit=true
+    has_filter bit=i.filter_text IS NOT NULL
+    filter_definition nvarchar(max)=i.filter_text`,
+    INDEXES,
+  ),
+  'sys.index_columns': view(
+    `object_id int!=ic.object_id
+    index_id int!=ic.index_id
+    index_column_id int!=ic.index_column_id
+    column_id int!=ic.column_id
+    key_ordinal tinyint!=ic.key_ordinal::int2
+    partition_ordinal tinyint!=0::int2
+    is_descending_key bit=ic.descending
+    is_included_column bit=ic.included`,
+    `tsql.index_columns ic JOIN tsql.objects o ON o.object_id = ic.object_id WHERE ${SEEN}`,
+  ),
+  'sys.key_constraints': view(
+    `${OBJECT}\nunique_index_id int=(SELECT i.index_id FROM tsql.indexes i WHERE i.constraint_id = o.object_id)\nis_system_named bit!=o.system_named`,
+    `tsql.objects o WHERE o.type IN ('PK', 'UQ') AND ${SEEN}`,
+  ),
+  'sys.identity_columns': view(
+    `${COLUMN}
+    seed_value sql_variant=tsql.variant(${identityType}, c.identity_seed::text)
+    increment_value sql_variant=tsql.variant(${identityType}, c.identity_increment::text)
+    last_value sql_variant=tsql.variant(${identityType}, tsql.identity_last(c.object_id)::text)
+    is_not_for_replication bit=false`,
+    `${COLUMNS} WHERE c.identity_seed IS NOT NULL AND ${SEEN}`,
+  ),
+  'sys.computed_columns': view(
+    `${COLUMN}\ndefinition nvarchar(max)=c.computed_text\nuses_database_collation bit=true\nis_persisted bit!=c.persisted`,
+    `${COLUMNS} WHERE c.computed_text IS NOT NULL AND ${SEEN}`,
+  ),
+  'sys.default_constraints': view(
+    `${OBJECT}\nparent_column_id int!=c.column_id\ndefinition nvarchar(max)=c.default_text\nis_system_named bit!=o.system_named`,
+    `tsql.objects o JOIN tsql.columns c ON c.default_object_id = o.object_id WHERE o.type = 'D' AND ${SEEN}`,
+  ),
+  'sys.check_constraints': view(
+    `${OBJECT}\nis_disabled bit!=k.disabled\nis_not_for_replication bit!=false\nis_not_trusted bit!=k.not_trusted\nparent_column_id int!=k.column_id\ndefinition nvarchar(max)=k.text\nis_system_named bit!=o.system_named`,
+    `tsql.objects o JOIN tsql.checks k ON k.object_id = o.object_id WHERE ${SEEN}`,
+  ),
+  'sys.foreign_keys': view(
+    `${OBJECT}
+    referenced_object_id int=k.referenced_object_id
+    key_index_id int=k.key_index_id
+    is_disabled bit!=k.disabled
+    is_not_for_replication bit!=false
+    is_not_trusted bit!=k.not_trusted
+    delete_referential_action tinyint=${action('k.on_delete')}
+    delete_referential_action_desc nvarchar(60)=replace(k.on_delete, ' ', '_')
+    update_referential_action tinyint=${action('k.on_update')}
+    update_referential_action_desc nvarchar(60)=replace(k.on_update, ' ', '_')
+    is_system_named bit!=o.system_named`,
+    `tsql.objects o JOIN tsql.foreign_keys k ON k.object_id = o.object_id WHERE ${SEEN}`,
+  ),
+  'sys.foreign_key_columns': view(
+    `constraint_object_id int!=k.object_id
+    constraint_column_id int!=f.ordinal
+    parent_object_id int!=o.parent_object_id
+    parent_column_id int!=f.column_id
+    referenced_object_id int!=k.referenced_object_id
+    referenced_column_id int!=f.referenced_column_id`,
+    `tsql.foreign_key_columns f JOIN tsql.foreign_keys k ON k.object_id = f.object_id JOIN tsql.objects o ON o.object_id = k.object_id WHERE ${SEEN}`,
+  ),
+  'sys.partitions': view(
+    `partition_id bigint!=${FILTERED}
+    object_id int!=i.object_id
+    index_id int!=i.index_id
+    partition_number int!=1
+    hobt_id bigint!=${FILTERED}
+    rows bigint=CASE WHEN i.filter_text IS NULL THEN tsql.count_rows(i.object_id) END
+    data_compression tinyint!=0::int2
+    data_compression_desc nvarchar(60)='NONE'`,
+    INDEXES,
+  ),
+  'sys.dm_db_partition_stats': view(
+    `partition_id bigint=${FILTERED}
+    object_id int!=i.object_id
+    index_id int!=i.index_id
+    partition_number int!=1
+    in_row_data_page_count bigint=tsql.used_pages(i.object_id)
+    in_row_used_page_count bigint=tsql.used_pages(i.object_id)
+    used_page_count bigint=tsql.used_pages(i.object_id)
+    reserved_page_count bigint=tsql.used_pages(i.object_id)
+    row_count bigint=tsql.count_rows(i.object_id)`,
+    INDEXES,
+  ),
+  'sys.databases': view(
+    `name sysname!=d.name
+    database_id int!=d.id
+    create_date datetime!=d.created
+    compatibility_level tinyint!=160::int2
+    collation_name sysname=d.collation
+    user_access tinyint=0::int2
+    is_read_only bit=false
+    state tinyint=0::int2
+    state_desc nvarchar(60)='ONLINE'
+    snapshot_isolation_state tinyint=d.snapshot::int::int2
+    snapshot_isolation_state_desc nvarchar(60)=CASE WHEN d.snapshot THEN 'ON' ELSE 'OFF' END
+    is_read_committed_snapshot_on bit=d.rcsi
+    recovery_model tinyint=3::int2
+    recovery_model_desc nvarchar(60)='SIMPLE'`,
+    '(VALUES $databases) d(id, name, collation, created, snapshot, rcsi)',
+  ),
+  'sys.database_principals': view(
+    `name sysname!=u.name\nprincipal_id int!=u.principal_id\ntype char(1)!='S'\ntype_desc nvarchar(60)='SQL_USER'`,
+    'tsql.users u',
+  ),
+  'sys.extended_properties': view(
+    'class tinyint!=1::int2\nclass_desc nvarchar(60)=NULL\nmajor_id int!=0\nminor_id int!=0\nname sysname!=o.name\nvalue sql_variant=NULL',
+    NONE,
+  ),
+  'sys.sequences': view(
+    `${OBJECT}\nstart_value sql_variant=NULL\nincrement sql_variant=NULL\ncurrent_value sql_variant=NULL`,
+    NONE,
+  ),
+  'sys.views': view(OBJECT, NONE),
+  'sys.procedures': view(OBJECT, NONE),
+  'sys.triggers': view(
+    'name sysname!=o.name\nobject_id int!=o.object_id\nparent_class tinyint!=1::int2\nparent_id int!=o.parent_object_id\nis_disabled bit!=false\nis_instead_of_trigger bit!=false',
+    NONE,
+  ),
+  'INFORMATION_SCHEMA.TABLES': view(
+    `TABLE_CATALOG nvarchar(128)=$database\nTABLE_SCHEMA nvarchar(128)=s.name\nTABLE_NAME sysname!=o.name\nTABLE_TYPE varchar(10)='BASE TABLE'`,
+    `tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type = 'U' AND ${SEEN}`,
+  ),
+  'INFORMATION_SCHEMA.COLUMNS': view(
+    `TABLE_CATALOG nvarchar(128)=$database
+    TABLE_SCHEMA nvarchar(128)=s.name
+    TABLE_NAME sysname!=o.name
+    COLUMN_NAME sysname=c.name
+    ORDINAL_POSITION int=c.column_id
+    COLUMN_DEFAULT nvarchar(4000)=c.default_text
+    IS_NULLABLE varchar(3)=CASE WHEN c.nullable THEN 'YES' ELSE 'NO' END
+    DATA_TYPE nvarchar(128)=c.type->>'name'
+    CHARACTER_MAXIMUM_LENGTH int=(c.type->>'length')::int
+    COLLATION_NAME sysname=c.collation_name`,
+    `${COLUMNS} JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type = 'U' AND ${SEEN}`,
+  ),
+};
+const BY_LOWER_NAME = new Map(Object.entries(VIEWS).map(([name, make]) => [name.toLowerCase(), make]));
+
+/** @returns the view `schema.name` names in any case, or null. */
+export function catalogView(schema: string, name: string, context: CatalogContext): CatalogView | null {
+  return BY_LOWER_NAME.get(`${schema}.${name}`.toLowerCase())?.(context) ?? null;
+}
