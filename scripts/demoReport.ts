@@ -41,11 +41,15 @@ export function printSummary(say: (line: string) => void, summary: Summary): voi
   }
   const values = `${count(types.checked)} values of ${count(tables.filter(({ group }) => group === 'every type at its limits').length)} types`;
   say(`  ${values}: ${types.differences.length === 0 ? 'each prints as expected' : 'NOT all as expected'}`);
-  for (const table of tables.filter(({ found, rows }) => found !== rows)) {
-    const found = table.found === null ? 'no such table' : `${count(table.found)} rows`;
-    say(`  WRONG: ${table.schema}.${table.name}: ${found}, ${count(table.rows)} in the source`);
-  }
-  for (const difference of types.differences) say(`  WRONG: ${difference}`);
+  const wrong = tables
+    .filter(({ found, rows }) => found !== rows)
+    .map(({ schema, name, found, rows }) => {
+      const holds = found === null ? 'no such table' : `${count(found)} rows`;
+      return `${schema}.${name}: ${holds}, ${count(rows)} rows in the source`;
+    })
+    .concat(types.differences);
+  for (const difference of wrong.slice(0, 20)) say(`  WRONG: ${difference}`);
+  if (wrong.length > 20) say(`  and ${wrong.length - 20} more differences`);
 
   say('');
   for (const { name, seconds } of phases) say(`  ${name.padEnd(50)}${seconds.toFixed(1).padStart(7)} s`);
