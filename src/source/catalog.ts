@@ -120,7 +120,7 @@ SELECT DISTINCT s.name AS schema_name
 FROM sys.schemas AS s
 JOIN sys.tables AS t ON t.schema_id = s.schema_id
 WHERE t.is_ms_shipped = 0
-ORDER BY s.name`;
+ORDER BY schema_name`;
 
 const UNMASK_SQL = `SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UNMASK') AS may_unmask`;
 
