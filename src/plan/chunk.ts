@@ -3,6 +3,7 @@
  * reader and read by the hash thread and the writer.
  */
 import type { CopyField } from '../copy/frame.js';
+import type { PlannedColumn } from './model.js';
 
 /** A column of the tuple, in COPY order, as the hash thread treats it. */
 export interface HashField {
@@ -16,6 +17,17 @@ export interface HashField {
 /** How the hash thread treats a chunk's rows; the row hash itself follows the fields and is not listed. */
 export interface ChunkHash {
   fields: HashField[];
+}
+
+/** @returns how the tuple's fields are hashed where these are its columns. */
+export function hashFields(
+  columns: readonly Pick<PlannedColumn, 'field' | 'pgType' | 'hashed'>[],
+): HashField[] {
+  return columns.map(({ field, pgType, hashed }) => ({
+    field,
+    hashed,
+    ...(field === 'numeric' && { scale: Number(/,(\d+)\)/.exec(pgType)?.[1] ?? 0) }),
+  }));
 }
 
 /** A chunk starts: one COPY in one transaction. */

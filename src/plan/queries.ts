@@ -43,30 +43,47 @@ export function readQuery(
 ): SourceQuery {
   const select = plan.columns.map((column) => column.selectExpression).join(', ');
   const hint = options.isolation === 'read_uncommitted' ? ' WITH (NOLOCK)' : '';
-  const lower = bound('lo', partition.lower);
-  const upper = bound('hi', partition.upper);
-  const conditions: string[] = [];
-  if (partition.lower !== null || partition.upper !== null) {
-    const key = rangeColumns(plan);
-    if (key === null) {
-      throw new AppError('INTERNAL', `${tableLabel(plan.source)} has no key that could bound a partition`);
-    }
-    if (partition.lower !== null) conditions.push(after(key, lower.names));
-    if (partition.upper !== null) conditions.push(upTo(key, upper.names));
-  }
+  const { condition, parameters } = rangeCondition(plan, partition);
   // Qualified, because ORDER BY prefers a select list's names over the table's.
   const order = plan.keyColumns.map((name) => `t.${quote(name)}`);
   return {
     sql:
       `SELECT ${select} FROM ${quoteTable(plan.source)} AS t${hint}` +
-      (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`) +
+      (condition === '' ? '' : ` WHERE ${condition}`) +
       (order.length === 0 ? '' : ` ORDER BY ${order.join(', ')}`),
-    parameters: [...lower.parameters, ...upper.parameters],
+    parameters,
   };
 }
 
-/** The statement that gives the exact key texts (`k0`, `k1`, ...) of every `stepRows`-th row in key order. */
-export function boundaryQuery(plan: TablePlan, key: readonly RangeColumn[], stepRows: number): SourceQuery {
+/** @returns the condition that keeps to a key range of the table aliased `t`, empty where it is open on both sides. */
+export function rangeCondition(
+  plan: TablePlan,
+  range: Pick<Partition, 'lower' | 'upper'>,
+): { condition: string; parameters: SourceQuery['parameters'] } {
+  if (range.lower === null && range.upper === null) return { condition: '', parameters: [] };
+  const key = rangeColumns(plan);
+  if (key === null) {
+    throw new AppError('INTERNAL', `${tableLabel(plan.source)} has no key that could bound a partition`);
+  }
+  const lower = bound('lo', range.lower);
+  const upper = bound('hi', range.upper);
+  const conditions: string[] = [];
+  if (range.lower !== null) conditions.push(after(key, lower.names));
+  if (range.upper !== null) conditions.push(upTo(key, upper.names));
+  return { condition: conditions.join(' AND '), parameters: [...lower.parameters, ...upper.parameters] };
+}
+
+/**
+ * The statement that gives the exact key texts (`k0`, `k1`, ...) of every `stepRows`-th row in key order, of the
+ * whole table or within a range.
+ */
+export function boundaryQuery(
+  plan: TablePlan,
+  key: readonly RangeColumn[],
+  stepRows: number,
+  within: Pick<Partition, 'lower' | 'upper'> = { lower: null, upper: null },
+): SourceQuery {
+  const { condition, parameters } = rangeCondition(plan, within);
   const texts = key.map(({ text }, index) => `${text.toText(`x.[k${index}]`)} AS k${index}`);
   const columns = key.map(({ column }, index) => `t.${quote(column.name)} AS [k${index}]`);
   const order = key.map(({ column }) => `t.${quote(column.name)}`);
@@ -74,9 +91,9 @@ export function boundaryQuery(plan: TablePlan, key: readonly RangeColumn[], step
     sql:
       `SELECT ${texts.join(', ')} FROM (` +
       `SELECT ${columns.join(', ')}, ROW_NUMBER() OVER (ORDER BY ${order.join(', ')}) AS rn ` +
-      `FROM ${quoteTable(plan.source)} AS t) AS x ` +
+      `FROM ${quoteTable(plan.source)} AS t${condition === '' ? '' : ` WHERE ${condition}`}) AS x ` +
       'WHERE x.rn % CONVERT(bigint, @step) = 0 ORDER BY x.rn',
-    parameters: [{ name: 'step', value: String(stepRows) }],
+    parameters: [...parameters, { name: 'step', value: String(stepRows) }],
   };
 }
 

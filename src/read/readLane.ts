@@ -5,7 +5,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { NulPolicy } from '../copy/text.js';
 import { AppError, atPlace, type ErrorData, toErrorData } from '../errors.js';
-import type { ChunkBegin, ChunkHash } from '../plan/chunk.js';
+import { type ChunkBegin, hashFields } from '../plan/chunk.js';
 import type { TablePlan } from '../plan/model.js';
 import type { ReaderControl, ReadWork, StopFlags } from '../plan/work.js';
 import { isLaneAborted, type LaneLayout } from '../ring/layout.js';
@@ -110,7 +110,7 @@ async function readPartition(
     partition,
     copy: copyStatement(plan, task.binaryCopy ? 'binary' : 'text'),
     text: task.binaryCopy ? null : tupleFields(plan),
-    hash: chunkHash(plan),
+    hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },
   };
   const pump = new RowPump(
     {
@@ -138,15 +138,4 @@ async function readPartition(
 function tupleFields(plan: TablePlan): ChunkBegin['text'] {
   const fields = plan.columns.map(({ field }) => field);
   return plan.rowHashColumn === null ? fields : [...fields, 'text'];
-}
-
-function chunkHash(plan: TablePlan): ChunkHash | null {
-  if (plan.rowHashColumn === null) return null;
-  return {
-    fields: plan.columns.map(({ field, pgType, hashed }) => ({
-      field,
-      hashed,
-      ...(field === 'numeric' && { scale: Number(/,(\d+)\)/.exec(pgType)?.[1] ?? 0) }),
-    })),
-  };
 }

@@ -6,6 +6,7 @@
 import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
+import { sendBytes } from './hash.js';
 
 export const binaryMapper: TypeMapper = {
   sqlTypes: ['binary', 'varbinary', 'image', 'timestamp'],
@@ -23,6 +24,15 @@ export const binaryMapper: TypeMapper = {
             fromText: (parameter) => `CONVERT(${sqlType}, ${parameter}, 2)`,
           }
         : null,
+      hash: {
+        targetBytes: sendBytes('bytea'),
+        sourceBytes: (expression) =>
+          `CONVERT(${comparable ? sqlType.replace(/^binary/, 'varbinary') : 'varbinary(max)'}, ${expression})`,
+        fixedBytes: null,
+        maxBytes: comparable ? Math.max(column.maxLengthBytes, 8) : Number.POSITIVE_INFINITY,
+        // SQL Server takes trailing zero bytes for nothing.
+        ordered: false,
+      },
       loses: null,
     };
   },

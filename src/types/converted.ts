@@ -5,6 +5,7 @@
  */
 import type { SourceColumn } from '../source/model.js';
 import type { ColumnMapping, TypeMapper } from './family.js';
+import { textHash } from './hash.js';
 
 export const convertedMapper: TypeMapper = {
   sqlTypes: ['hierarchyid', 'geometry', 'geography'],
@@ -20,6 +21,11 @@ export const convertedMapper: TypeMapper = {
             fromText: (parameter) => `CONVERT(hierarchyid, ${parameter})`,
           }
         : null,
+      hash: textHash(
+        'text',
+        (expression) => (isPath ? `${expression}.ToString()` : `${expression}.STAsText()`),
+        Number.POSITIVE_INFINITY,
+      ),
       loses: isPath ? null : 'spatial reference id, Z and M (well-known text has x and y only)',
     };
   },

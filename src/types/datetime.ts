@@ -19,6 +19,7 @@ import type { SourceColumn } from '../source/model.js';
 import { timeBytes, type WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
 import { type ColumnMapping, notAsPlanned, type TypeCodec, type TypeMapper } from './family.js';
+import { binaryOf, type ColumnHash, fixedHash } from './hash.js';
 
 const MAPPED: Record<string, { pgType: string; field: CopyField; style: number }> = {
   date: { pgType: 'date', field: 'date', style: 23 },
@@ -47,10 +48,40 @@ export const datetimeMapper: TypeMapper = {
         toText: (expression) => `CONVERT(nvarchar(40), ${expression}, ${style})`,
         fromText: (parameter) => `CONVERT(${sqlType}, ${parameter}, ${style})`,
       },
+      hash: momentHash(column),
       loses: losses.length > 0 ? losses.join(', ') : null,
     };
   },
 };
+
+/**
+ * Days or microseconds since 2000-01-01. DATEDIFF_BIG counts the boundaries between two moments, which floors a
+ * seventh digit just as the transcoder does.
+ */
+function momentHash(column: SourceColumn): ColumnHash {
+  const { type, scale } = column;
+  const micros = (from: string, to: string) => binaryOf(8, `DATEDIFF_BIG(microsecond, ${from}, ${to})`);
+  const since = "CONVERT(datetime2(7), '2000-01-01T00:00:00', 126)";
+  // Keys that differ in a seventh digit alone are one key in PostgreSQL.
+  const ordered = scale < 7;
+  switch (type) {
+    case 'date':
+      return fixedHash('date', 4, true, (c) => binaryOf(4, `DATEDIFF(day, CONVERT(date, ${since}), ${c})`));
+    case 'time':
+      return fixedHash('time', 8, ordered, (c) => micros("CONVERT(time(7), '00:00:00', 108)", c));
+    case 'datetime2':
+      return fixedHash('timestamp', 8, ordered, (c) => micros(since, c));
+    case 'datetimeoffset':
+      return fixedHash('timestamptz', 8, false, (c) =>
+        micros(since, `CONVERT(datetime2(7), SWITCHOFFSET(${c}, '+00:00'))`),
+      );
+    case 'smalldatetime':
+      return fixedHash('timestamp', 8, true, (c) => micros(since, `CONVERT(datetime2(0), ${c})`));
+    default:
+      // datetime2(3) has datetime's thirds rounded to .000, .003 and .007 at every compatibility level.
+      return fixedHash('timestamp', 8, true, (c) => micros(since, `CONVERT(datetime2(3), ${c})`));
+  }
+}
 
 const LAST_DAY = 3_652_058; // 9999-12-31, days since 0001-01-01
 const FIRST_DAY_1900 = -53_690; // 1753-01-01, days since 1900-01-01

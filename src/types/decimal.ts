@@ -14,8 +14,11 @@ import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
+import type { ColumnHash } from './hash.js';
 
 const MONEY_SCALE = 4;
+/** Sign, point and 39 digits at most, one of them the zero before the point. */
+const MAX_TEXT_BYTES = 45;
 /** A sign byte and one to four words. */
 const DECIMAL_BYTES: readonly number[] = [5, 9, 13, 17];
 
@@ -35,10 +38,28 @@ export const decimalMapper: TypeMapper = {
         fromText: (parameter) =>
           `CONVERT(${isMoney ? column.type : `decimal(${precision},${scale})`}, ${parameter})`,
       },
+      hash: decimalHash(precision, scale),
       loses: null,
     };
   },
 };
+
+/** Numbers are hashed as text with exactly `scale` decimals, zero without sign. */
+function decimalHash(precision: number, scale: number): ColumnHash {
+  const zero = scale === 0 ? '0' : `0.${'0'.repeat(scale)}`;
+  return {
+    // Adding zero gives a value of fewer decimals all of them, and takes none off a value that has more.
+    targetBytes: (expression) => `convert_to((${expression} + ${zero}::numeric)::text, 'UTF8')`,
+    sourceBytes(expression) {
+      const text = `CONVERT(varchar(${MAX_TEXT_BYTES}), CONVERT(decimal(${precision},${scale}), ${expression}))`;
+      const unsigned = `CASE WHEN ${expression} = 0 THEN '${zero}' ELSE ${text} END`;
+      return `CONVERT(varbinary(${MAX_TEXT_BYTES}), ${unsigned})`;
+    },
+    fixedBytes: null,
+    maxBytes: MAX_TEXT_BYTES,
+    ordered: true,
+  };
+}
 
 export const decimalCodec: TypeCodec = {
   wireTypes: [TYPE.DECIMALN, TYPE.NUMERICN, TYPE.MONEY, TYPE.MONEY4, TYPE.MONEYN],

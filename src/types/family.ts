@@ -10,6 +10,7 @@ import type { NulPolicy } from '../copy/text.js';
 import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
+import type { ColumnHash } from './hash.js';
 
 export type { CopyField } from '../copy/frame.js';
 
@@ -30,6 +31,8 @@ export interface ColumnMapping {
   select(expression: string): string;
   /** How ranges over this column are cut, or null where the type can't bound a range. */
   keyText: KeyText | null;
+  /** How both servers compute the bytes that the row hash is made of. */
+  hash: ColumnHash;
   /** What the mapping loses, in words, or null: `time zone offset`. */
   loses: string | null;
 }

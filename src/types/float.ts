@@ -7,6 +7,7 @@ import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
 import { type ColumnMapping, notAsPlanned, type TypeCodec, type TypeMapper } from './family.js';
+import { binaryOf, fixedHash } from './hash.js';
 
 export const floatMapper: TypeMapper = {
   sqlTypes: ['float', 'real'],
@@ -21,6 +22,9 @@ export const floatMapper: TypeMapper = {
         toText: (expression) => `CONVERT(nvarchar(40), ${expression}, 3)`,
         fromText: (parameter) => `CONVERT(${column.type}, ${parameter})`,
       },
+      hash: isReal
+        ? fixedHash('float4', 4, true, (expression) => binaryOf(4, expression))
+        : fixedHash('float8', 8, true, (expression) => binaryOf(8, expression)),
       loses: null,
     };
   },

@@ -14,25 +14,33 @@ import {
   type TypeCodec,
   type TypeMapper,
 } from './family.js';
+import { binaryOf, fixedHash } from './hash.js';
 
-const MAPPED: Record<string, { pgType: string; field: CopyField }> = {
-  bit: { pgType: 'boolean', field: 'bool' },
-  tinyint: { pgType: 'smallint', field: 'int2' },
-  smallint: { pgType: 'smallint', field: 'int2' },
-  int: { pgType: 'integer', field: 'int4' },
-  bigint: { pgType: 'bigint', field: 'int8' },
+type IntegerField = 'bool' | 'int2' | 'int4' | 'int8';
+
+const MAPPED: Record<string, { pgType: string; field: IntegerField; bytes: number }> = {
+  bit: { pgType: 'boolean', field: 'bool', bytes: 1 },
+  tinyint: { pgType: 'smallint', field: 'int2', bytes: 2 },
+  smallint: { pgType: 'smallint', field: 'int2', bytes: 2 },
+  int: { pgType: 'integer', field: 'int4', bytes: 4 },
+  bigint: { pgType: 'bigint', field: 'int8', bytes: 8 },
 };
 
 export const integerMapper: TypeMapper = {
   sqlTypes: Object.keys(MAPPED),
   map(column: SourceColumn): ColumnMapping {
+    const { pgType, field, bytes } = MAPPED[column.type]!;
     return {
-      ...MAPPED[column.type]!,
+      pgType,
+      field,
       select: (expression) => expression,
       keyText: {
         toText: (expression) => `CONVERT(nvarchar(20), ${expression})`,
         fromText: (parameter) => `CONVERT(${column.type}, ${parameter})`,
       },
+      hash: fixedHash(field, bytes, true, (expression) =>
+        binaryOf(bytes, column.type === 'tinyint' ? `CONVERT(smallint, ${expression})` : expression),
+      ),
       loses: null,
     };
   },

@@ -22,6 +22,7 @@ import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
+import { textHash } from './hash.js';
 
 export const textMapper: TypeMapper = {
   sqlTypes: ['char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml'],
@@ -37,10 +38,23 @@ export const textMapper: TypeMapper = {
       field,
       select: (expression) => expression,
       keyText: isLong ? null : rangeText(column, characters),
+      hash: textHash(
+        field,
+        (expression) => nvarcharOf(column, isLong ? Number.POSITIVE_INFINITY : characters, expression),
+        isLong ? Number.POSITIVE_INFINITY : characters,
+        field === 'bpchar' ? characters : 0,
+      ),
       loses: null,
     };
   },
 };
+
+/** By way of nvarchar: a varchar in one code page that takes another one's collation is cut to its own bytes. */
+function nvarcharOf({ type }: SourceColumn, characters: number, expression: string): string {
+  // text converts to varchar only.
+  const value = type === 'text' ? `CONVERT(varchar(max), ${expression})` : expression;
+  return `CONVERT(nvarchar(${characters <= 4000 ? characters : 'max'}), ${value})`;
+}
 
 /** @returns whether the column is text without a length limit: text, ntext, xml, varchar(max), nvarchar(max). */
 export function isLongText({ type, maxLengthBytes }: SourceColumn): boolean {

@@ -5,6 +5,7 @@
  */
 import { TYPE } from '../tds/tokens.js';
 import type { TypeCodec, TypeMapper } from './family.js';
+import { fixedHash } from './hash.js';
 
 export const uuidMapper: TypeMapper = {
   sqlTypes: ['uniqueidentifier'],
@@ -17,6 +18,13 @@ export const uuidMapper: TypeMapper = {
         toText: (expression) => `CONVERT(nvarchar(36), ${expression})`,
         fromText: (parameter) => `CONVERT(uniqueidentifier, ${parameter})`,
       },
+      // By way of the digits: the binary form of a uniqueidentifier has its first three groups reversed.
+      hash: fixedHash(
+        'uuid',
+        16,
+        false,
+        (expression) => `CONVERT(binary(16), REPLACE(CONVERT(char(36), ${expression}), '-', ''), 2)`,
+      ),
       loses: null,
     };
   },

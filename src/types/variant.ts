@@ -17,6 +17,7 @@ import { datetimeCodec } from './datetime.js';
 import { decimalCodec } from './decimal.js';
 import type { TargetField, TypeCodec, TypeMapper } from './family.js';
 import { floatCodec } from './float.js';
+import { sendBytes } from './hash.js';
 import { integerCodec } from './integer.js';
 import { textCodec } from './text.js';
 import { uuidCodec } from './uuid.js';
@@ -29,6 +30,14 @@ export const variantMapper: TypeMapper = {
       field: 'text',
       select: (expression) => expression,
       keyText: null,
+      // Each value's text depends on its own base type: only the transcoder knows it.
+      hash: {
+        targetBytes: sendBytes('text'),
+        sourceBytes: null,
+        fixedBytes: null,
+        maxBytes: Number.POSITIVE_INFINITY,
+        ordered: false,
+      },
       loses: 'the base type of each value (its text is kept)',
     };
   },

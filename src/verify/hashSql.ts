@@ -1,0 +1,125 @@
+/**
+ * The hashes as SQL: what each server computes over its own real column values, equal byte for byte to what the
+ * hash tier computes over the bytes in a ring.
+ *
+ * Pure functions, any thread. Source expressions speak of a table aliased `t`, and so do the target's.
+ */
+import type { NulPolicy } from '../copy/text.js';
+import type { PlannedColumn, TablePlan } from '../plan/model.js';
+import { quote } from '../source/sql.js';
+import { quoteIdent } from '../target/identifiers.js';
+import { MAX_VARBINARY_BYTES } from '../types/hash.js';
+import { mapColumn } from '../types/index.js';
+
+export type SideName = 'source' | 'target';
+
+/** A column as an expression of one server, for the canonical form; `t.[Name]` unless said otherwise. */
+export interface HashedExpression {
+  column: Pick<PlannedColumn, 'source' | 'nullable'>;
+  expression: string;
+}
+
+/** @returns the columns the row hash covers, in ordinal order. */
+export function hashedColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
+  return plan.columns.filter(({ hashed }) => hashed);
+}
+
+/** @returns the identifying key's columns in key order. */
+export function keyColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
+  return plan.columns
+    .filter(({ keyPosition }) => keyPosition >= 0)
+    .sort((a, b) => a.keyPosition - b.keyPosition);
+}
+
+/** @returns the columns a comparison looks at, key and hashed ones, in ordinal order. */
+export function comparedColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
+  return plan.columns.filter(({ hashed, keyPosition }) => hashed || keyPosition >= 0);
+}
+
+/** @returns `columns` as expressions of one side. */
+export function expressionsOf(columns: readonly PlannedColumn[], side: SideName): HashedExpression[] {
+  return columns.map((column) => ({
+    column,
+    expression: side === 'source' ? `t.${quote(column.sourceName)}` : `t.${quoteIdent(column.targetName)}`,
+  }));
+}
+
+/**
+ * T-SQL expression of the canonical form of these values as varbinary: for each `ff ff ff ff` where it is NULL, else
+ * its length as big-endian int32 and its bytes.
+ *
+ * @returns null where SQL Server can't give a value's bytes
+ */
+export function sourceCanonical(values: readonly HashedExpression[], nul: NulPolicy): string | null {
+  const pieces: string[] = [];
+  let maxBytes = 0;
+  for (const { column, expression } of values) {
+    const { hash } = mapColumn(column.source);
+    if (hash.sourceBytes === null) return null;
+    const bytes = hash.sourceBytes(expression, nul);
+    const length =
+      hash.fixedBytes === null
+        ? `CONVERT(binary(4), CONVERT(int, DATALENGTH(${bytes})))`
+        : `0x${hex32(hash.fixedBytes)}`;
+    maxBytes += 4 + hash.maxBytes;
+    pieces.push(
+      column.nullable
+        ? `CASE WHEN ${expression} IS NULL THEN 0xFFFFFFFF ELSE ${length} + ${bytes} END`
+        : `${length} + ${bytes}`,
+    );
+  }
+  // Binary strings are cut at 8000 bytes unless the first of them is of the type that has no limit.
+  if (maxBytes > MAX_VARBINARY_BYTES) pieces.unshift('CONVERT(varbinary(max), 0x)');
+  return pieces.length === 0 ? '0x' : pieces.join(' + ');
+}
+
+/** PostgreSQL expression of the same, as bytea. The target's columns may hold NULL whatever the source says. */
+export function targetCanonical(values: readonly HashedExpression[]): string {
+  const pieces = values.map(({ column, expression }) => {
+    const { hash } = mapColumn(column.source);
+    const bytes = hash.targetBytes(expression);
+    const length =
+      hash.fixedBytes === null ? `int4send(octet_length(${bytes}))` : bytea(hex32(hash.fixedBytes));
+    return `COALESCE(${length} || ${bytes}, ${bytea('ffffffff')})`;
+  });
+  return pieces.length === 0 ? bytea('') : pieces.join(' || ');
+}
+
+/**
+ * The row hash as it is stored: MD5 over the hashed columns, 32 lower-case hex digits.
+ *
+ * @returns null where the server can't compute it
+ */
+export function rowHashSql(plan: TablePlan, side: SideName, nul: NulPolicy): string | null {
+  return digits(expressionsOf(hashedColumns(plan), side), side, nul);
+}
+
+/** The same over the key columns, in key order. */
+export function keyHashSql(plan: TablePlan, side: SideName, nul: NulPolicy): string | null {
+  return digits(expressionsOf(keyColumns(plan), side), side, nul);
+}
+
+/** @returns the hash of these values as 32 lower-case hex digits, or null where the server can't compute it. */
+export function digits(values: readonly HashedExpression[], side: SideName, nul: NulPolicy): string | null {
+  if (side === 'target') return `md5(${targetCanonical(values)})`;
+  const canonical = sourceCanonical(values, nul);
+  return canonical === null ? null : sourceDigits(sourceMd5(canonical));
+}
+
+/** MD5 as varbinary(16). */
+export function sourceMd5(bytes: string): string {
+  return `HASHBYTES('MD5', ${bytes})`;
+}
+
+/** A hash as lower-case hex digits. */
+export function sourceDigits(hash: string): string {
+  return `LOWER(CONVERT(char(32), ${hash}, 2))`;
+}
+
+function bytea(hex: string): string {
+  return `'\\x${hex}'::bytea`;
+}
+
+function hex32(value: number): string {
+  return value.toString(16).toUpperCase().padStart(8, '0');
+}

@@ -1,0 +1,91 @@
+/** The known-answer test: PostgreSQL computes every type's hash as the hash tier does, and what it gets wrong is told. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { planTables } from '../src/plan/tables.js';
+import type { SourceColumn } from '../src/source/model.js';
+import { connectTarget, type TargetConnection } from '../src/target/connection.js';
+import { TYPE_SAMPLES } from '../src/types/hashSamples.js';
+import { expectedHashes, testKnownAnswers, unhashable } from '../src/verify/knownAnswer.js';
+import { sharedPostgres, type TestPostgres } from './support/postgres.js';
+import { sourceColumn, sourceTable } from './support/sourceTables.js';
+
+let server: TestPostgres;
+let target: TargetConnection;
+before(async () => {
+  server = await sharedPostgres();
+  target = await connectTarget({
+    ...server.connection,
+    ssl_mode: 'disable',
+    connect_timeout_seconds: 5,
+    lock_timeout_seconds: 0,
+  });
+});
+after(async () => {
+  await target?.close();
+  await server?.stop();
+});
+
+const planOf = (columns: SourceColumn[]) =>
+  planTables([sourceTable({ name: 'T', columns, key: ['Id'] })], {
+    targetSchema: 'public',
+    chunkRows: 1,
+    rowHashColumn: null,
+    hashTextColumns: true,
+    unlogged: false,
+  });
+
+const everyType = planOf([
+  sourceColumn('Id', 'int'),
+  ...TYPE_SAMPLES.map(({ column }, i) => ({ ...column, name: `c${i}`, ordinal: i + 2 })),
+]);
+
+/** A source that answers with what it is told, type by type. */
+const answering = (answer: (sqlType: string, expected: string[]) => string[]) => ({
+  async query(sql: string) {
+    const samples = TYPE_SAMPLES.find(({ sqlType }) => sql.includes(`CONVERT(${sqlType}, NULL)`));
+    assert.ok(samples, `no samples are asked by ${sql}`);
+    return answer(samples.sqlType, expectedHashes(samples)).map((h) => ({ h }));
+  },
+});
+
+test('PostgreSQL knows the hash of every type', async () => {
+  const answers = await testKnownAnswers(
+    answering((_type, expected) => expected),
+    target,
+    everyType,
+  );
+  assert.deepEqual([...answers.target], []);
+  assert.deepEqual([...answers.source], []);
+  assert.equal(unhashable(everyType[0]!, 'target', answers), null);
+  assert.equal(unhashable(everyType[0]!, 'source', answers), null);
+});
+
+test('a type that a server hashes wrongly is named, and only tables that have it are affected', async () => {
+  const answers = await testKnownAnswers(
+    answering((type, expected) => (type === 'datetime' ? expected.map(() => 'f'.repeat(32)) : expected)),
+    target,
+    everyType,
+  );
+  assert.deepEqual([...answers.source.keys()], ['datetime']);
+  assert.match(unhashable(everyType[0]!, 'source', answers) ?? '', /SQL Server .*datetime.*ffff/);
+  assert.equal(unhashable(everyType[0]!, 'target', answers), null);
+  const [plain] = planOf([
+    sourceColumn('Id', 'int'),
+    sourceColumn('Name', 'nvarchar', { maxLengthBytes: 20 }),
+  ]);
+  assert.equal(unhashable(plain!, 'source', answers), null);
+});
+
+test('a server that can not hash at all, and a type no server hashes', async () => {
+  const [variant] = planOf([sourceColumn('Id', 'int'), sourceColumn('V', 'sql_variant')]);
+  const refusing = {
+    async query(): Promise<never> {
+      throw new Error("'HASHBYTES' is not a recognized built-in function name.");
+    },
+  };
+  const answers = await testKnownAnswers(refusing, refusing, [variant!]);
+  assert.match(unhashable(variant!, 'target', answers) ?? '', /HASHBYTES/);
+  const fine = { source: new Map(), target: new Map() };
+  assert.match(unhashable(variant!, 'source', fine) ?? '', /sql_variant/);
+  assert.equal(unhashable(variant!, 'target', fine), null);
+});
