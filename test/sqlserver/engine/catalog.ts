@@ -251,7 +251,7 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     database_id int!=d.id
     create_date datetime!=d.created
     compatibility_level tinyint!=160::int2
-    collation_name sysname=d.collation
+    collation_name sysname=d.collation_name
     user_access tinyint=0::int2
     is_read_only bit=false
     state tinyint=0::int2
@@ -261,7 +261,7 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     is_read_committed_snapshot_on bit=d.rcsi
     recovery_model tinyint=3::int2
     recovery_model_desc nvarchar(60)='SIMPLE'`,
-    '(VALUES $databases) d(id, name, collation, created, snapshot, rcsi)',
+    '(VALUES $databases) d(id, name, collation_name, created, snapshot, rcsi)',
   ),
   'sys.database_principals': view(
     `name sysname!=u.name\nprincipal_id int!=u.principal_id\ntype char(1)!='S'\ntype_desc nvarchar(60)='SQL_USER'`,
