@@ -1,0 +1,95 @@
+/**
+ * One reader's pump, sink and ring in one thread, used for one response after another as a reader worker does,
+ * also after a failed one. Test process, main thread.
+ */
+import type { NulPolicy } from '../../src/copy/text.js';
+import type { TablePlan } from '../../src/plan/model.js';
+import { ChunkSink } from '../../src/read/chunkSink.js';
+import { type ReaderBuffers, RowPump } from '../../src/read/rowPump.js';
+import { RingConsumer } from '../../src/ring/consumer.js';
+import { createLane, type LaneLayout, SLOT_KIND } from '../../src/ring/layout.js';
+import { LaneProducer } from '../../src/ring/producer.js';
+import { InputWindow } from '../../src/tds/window.js';
+
+export interface PumpResult {
+  /** What the pump threw, or null. */
+  error: unknown;
+  rows: number;
+  /** Rows of each chunk that was ended. */
+  chunks: number[];
+  /** Chunks given up. */
+  aborted: number;
+  messages: string[];
+}
+
+export class TestPump {
+  readonly lane: LaneLayout;
+  readonly ring: RingConsumer;
+  /** Called for each DATA slot while it is the ring's current one. */
+  onData: (ring: RingConsumer) => void = () => {};
+  readonly #sink: ChunkSink;
+  readonly #buffers: ReaderBuffers;
+
+  constructor({ windowBytes = 16_384, slotBytes = 65_536, slotsPerRing = 4 } = {}) {
+    this.lane = createLane({ rings: 1, slotsPerRing, slotBytes, hashed: false });
+    this.ring = new RingConsumer(this.lane, 0);
+    this.#sink = new ChunkSink(new LaneProducer(this.lane));
+    this.#buffers = { window: new InputWindow(windowBytes), scratch: Buffer.alloc(windowBytes) };
+  }
+
+  /** Feeds a response; the chunk that is open at an error is given up. A response with an ERROR token is not finished. */
+  async run(plan: TablePlan, pieces: Iterable<Buffer>, nul: NulPolicy = 'error'): Promise<PumpResult> {
+    const result: PumpResult = { error: null, rows: 0, chunks: [], aborted: 0, messages: [] };
+    let failed = false;
+    const begin = { table: 0, label: 'dbo.t', partition: 0, copy: '', text: null, hash: null };
+    const pump = new RowPump(
+      { plan, nul, describe: (chunk) => ({ ...begin, chunk }), stopped: () => false },
+      this.#sink,
+      this.#buffers,
+    );
+    pump.onMessage = ({ kind, number, message }) => {
+      failed ||= kind === 'error';
+      result.messages.push(`${kind} ${number}: ${message}`);
+    };
+    try {
+      for (const piece of pieces) {
+        const wait = pump.push(piece);
+        if (wait !== undefined) await this.#whileEmptying(wait, result);
+        this.#empty(result);
+      }
+      pump.end();
+      if (!failed) await this.#whileEmptying(pump.finish(), result);
+    } catch (error) {
+      result.error = error;
+    }
+    this.#empty(result);
+    if (this.#sink.chunkOpen) await this.#whileEmptying(this.#sink.abort('test'), result);
+    this.#empty(result);
+    result.rows = pump.rows;
+    return result;
+  }
+
+  async #whileEmptying(work: Promise<void>, result: PumpResult): Promise<void> {
+    let settled = false;
+    const done = work.finally(() => {
+      settled = true;
+    });
+    done.catch(() => {});
+    while (!settled) {
+      this.#empty(result);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await done;
+  }
+
+  #empty(result: PumpResult): void {
+    const { ring } = this;
+    while (ring.tryPeek()) {
+      if (ring.kind === SLOT_KIND.DATA) this.onData(ring);
+      else if (ring.kind === SLOT_KIND.END) result.chunks.push((ring.json() as { rows: number }).rows);
+      else if (ring.kind === SLOT_KIND.ABORT) result.aborted++;
+      ring.advance();
+      ring.release(1);
+    }
+  }
+}
