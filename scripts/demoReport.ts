@@ -31,13 +31,11 @@ export function printSummary(say: (line: string) => void, summary: Summary): voi
   const { tables, types, phases, migrationSeconds } = summary;
   say('\n== Summary');
   for (const table of tables.filter(({ group }) => group === 'Stack Overflow 2010')) {
-    say(`  ${table.name.padEnd(30)}${count(table.found ?? 0).padStart(12)} rows  ${verdict([table])}`);
+    say(tableLine(table.name, [table]));
   }
   for (const group of ['every type at its limits', 'keys, names, second schema'] as const) {
     const members = tables.filter((table) => table.group === group);
-    const rows = members.reduce((sum, { found }) => sum + (found ?? 0), 0);
-    const label = `${members.length} tables: ${group}`;
-    say(`  ${label.padEnd(38)}${count(rows).padStart(4)} rows  ${verdict(members)}`);
+    say(tableLine(`${members.length} tables: ${group}`, members));
   }
   const values = `${count(types.checked)} values of ${count(tables.filter(({ group }) => group === 'every type at its limits').length)} types`;
   say(`  ${values}: ${types.differences.length === 0 ? 'each prints as expected' : 'NOT all as expected'}`);
@@ -62,8 +60,10 @@ export function printSummary(say: (line: string) => void, summary: Summary): voi
   );
 }
 
-function verdict(tables: ComparedTable[]): string {
-  return tables.every(({ found, rows }) => found === rows) ? 'ok' : 'WRONG';
+function tableLine(label: string, tables: ComparedTable[]): string {
+  const rows = tables.reduce((sum, { found }) => sum + (found ?? 0), 0);
+  const verdict = tables.every((table) => table.found === table.rows) ? 'ok' : 'WRONG';
+  return `  ${label.padEnd(42)}${count(rows).padStart(11)} rows  ${verdict}`;
 }
 
 export interface Endpoints {
