@@ -38,8 +38,12 @@ export interface ChunkBegin {
   partition: number;
   /** Number of this chunk in its partition, from 0. */
   chunk: number;
+  /** Statements run in the chunk's transaction before the COPY. */
+  before: string[];
   /** The COPY statement. */
   copy: string;
+  /** Statements run in the chunk's transaction after the COPY. */
+  after: string[];
   /** Fields of the tuple where the writer sends text instead of binary; null for binary COPY. */
   text: CopyField[] | null;
   hash: ChunkHash | null;

@@ -108,6 +108,8 @@ async function readPartition(
     table: plan.index,
     label: table,
     partition,
+    before: [],
+    after: [],
     copy: copyStatement(plan, task.binaryCopy ? 'binary' : 'text'),
     text: task.binaryCopy ? null : tupleFields(plan),
     hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },

@@ -36,6 +36,7 @@ export class CopyChunk {
   async begin(): Promise<void> {
     await this.#client.query('BEGIN');
     this.#inTransaction = true;
+    for (const statement of this.#begin.before) await this.#client.query(statement);
     const stream = this.#client.query(copyFrom(this.#begin.copy));
     this.#stream = stream;
     this.#failed = new Promise<never>((_resolve, reject) => {
@@ -74,6 +75,7 @@ export class CopyChunk {
         remedy: 'Nothing of the chunk was committed. Report this as a bug.',
       });
     }
+    for (const statement of this.#begin.after) await this.#client.query(statement);
     await this.#client.query('COMMIT');
     this.#inTransaction = false;
   }

@@ -41,7 +41,16 @@ export class TestPump {
   async run(plan: TablePlan, pieces: Iterable<Buffer>, nul: NulPolicy = 'error'): Promise<PumpResult> {
     const result: PumpResult = { error: null, rows: 0, chunks: [], aborted: 0, messages: [] };
     let failed = false;
-    const begin = { table: 0, label: 'dbo.t', partition: 0, copy: '', text: null, hash: null };
+    const begin = {
+      table: 0,
+      label: 'dbo.t',
+      partition: 0,
+      before: [],
+      copy: '',
+      after: [],
+      text: null,
+      hash: null,
+    };
     const pump = new RowPump(
       { plan, nul, describe: (chunk) => ({ ...begin, chunk }), stopped: () => false },
       this.#sink,
