@@ -4,95 +4,28 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { NulPolicy } from '../src/copy/text.js';
-import { AppError, type ErrorCode } from '../src/errors.js';
-import { TestPump } from './support/pump.js';
-import { type PlanColumn, planOf, transcode } from './support/transcode.js';
+import type { ErrorCode } from '../src/errors.js';
 import {
-  answer,
-  collation,
-  done,
-  type Frame,
-  row,
-  typeInfo,
-  u8,
-  u16,
-  uint,
-  type WireColumn,
-  type WireValue,
-} from './support/wire.js';
-import { collationOf } from './support/wireTypes.js';
-
-interface Column extends WireColumn {
-  pgType: string;
-}
-
-const INT: Omit<Column, 'name'> = { info: typeInfo.plain(0x26, 4), frame: 'byte', pgType: 'integer' };
-const nvarchar = column('varchar(100)', typeInfo.text(0xe7, 200, collation(0x409)), 'ushort');
-const nvarcharMax = column('text', typeInfo.text(0xe7, 0xffff, collation(0x409)), 'plp');
-const ntext = column('text', typeInfo.long(0x63, collation(0x409)), 'textptr');
-const varchar = (page: Parameters<typeof collationOf>[0]) =>
-  column('varchar(100)', typeInfo.text(0xa7, 100, collationOf(page)), 'ushort');
-const varcharMax = (page: Parameters<typeof collationOf>[0]) =>
-  column('text', typeInfo.text(0xa7, 0xffff, collationOf(page)), 'plp');
-const variant = column('text', typeInfo.variant(), 'long');
-
-function column(pgType: string, info: Buffer, frame: Frame): Omit<Column, 'name'> {
-  return { info, frame, pgType };
-}
-
-const int = (value: number): WireValue => ({ bytes: uint(BigInt(value), 4) });
-const utf16 = (text: string): Buffer => Buffer.from(text, 'utf16le');
-const units = (...values: number[]): Buffer => Buffer.concat(values.map(u16));
-const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
-
-function plan(columns: Column[], keys: string[], chunkRows = 2) {
-  const planned = columns.map(({ name, pgType }): PlanColumn => ({ name, pgType, key: keys.includes(name) }));
-  const made = planOf(planned, chunkRows);
-  for (const each of made.columns) each.keyPosition = keys.indexOf(each.sourceName);
-  return { ...made, keyColumns: keys };
-}
-
-const pump = new TestPump();
-const good = [{ ...INT, name: 'id' }];
-
-/** The reader's next response, after whatever went before. */
-async function nextResponseIsFine(): Promise<void> {
-  const rows = [1, 2, 3].map((n) => ({ values: [int(n)] }));
-  const result = await pump.run(plan(good, ['id']), [answer(good, rows)]);
-  assert.equal(result.error, null);
-  assert.deepEqual([result.chunks, result.aborted, result.rows], [[2, 1], 0, 3]);
-}
-
-function appError(error: unknown): AppError {
-  assert.ok(error instanceof AppError, `expected an AppError, not ${error}`);
-  return error;
-}
-
-/** The bad value in row 6 of 9; rows 1 to 4 are whole chunks by then. */
-async function refuse(
-  bad: Omit<Column, 'name'>,
-  value: WireValue,
-  { nul = 'error' as NulPolicy, keyFirst = true, sparse = false } = {},
-): Promise<AppError> {
-  const id: Column = { ...INT, name: 'id' };
-  const columns = keyFirst ? [id, { ...bad, name: 'bad' }] : [{ ...bad, name: 'bad' }, id];
-  const rows = Array.from({ length: 9 }, (_, i) => {
-    const values = [int(i + 1), i === 5 ? value : null];
-    return { sparse, values: keyFirst ? values : values.reverse() };
-  });
-  const payload = answer(columns, rows);
-  const pieces = Array.from({ length: Math.ceil(payload.length / 4096) }, (_, i) =>
-    payload.subarray(i * 4096, i * 4096 + 4096),
-  );
-  const result = await pump.run(plan(columns, ['id']), pieces, nul);
-  const error = appError(result.error);
-  assert.deepEqual([result.chunks, result.aborted], [[2, 2], 1]);
-  assert.deepEqual(error.place, { table: 'dbo.t', column: 'bad', key: 'id=6' });
-  assert.match(error.message, /^Table dbo\.t, column bad, row id=6: ./);
-  await nextResponseIsFine();
-  return error;
-}
+  appError,
+  type Column,
+  column,
+  hex,
+  INT,
+  int,
+  ntext,
+  nvarchar,
+  nvarcharMax,
+  plan,
+  pump,
+  refuse,
+  units,
+  utf16,
+  varchar,
+  varcharMax,
+  variant,
+} from './support/refusals.js';
+import { transcode } from './support/transcode.js';
+import { answer, collation, typeInfo, u8, u16, uint } from './support/wire.js';
 
 const REMEDY = { text: /correct the value at the source/, nul: /on_nul/, damaged: /DBCC CHECKTABLE/ };
 
@@ -362,149 +295,5 @@ describe('the key in the message', () => {
     const payload = answer(columns, [{ values: [{ bytes: utf16('k'.repeat(4000)) }, lone] }]);
     const { error } = await pump.run(plan(columns, ['k']), [payload]);
     assert.equal(appError(error).place.key, `k=${'k'.repeat(100)}...`);
-  });
-});
-
-describe('results that are not what was planned', () => {
-  const UNKNOWN = collation(0x439); // Hindi: a language of Unicode only
-  const CASES: [name: string, info: Buffer, frame: Frame, pgType: string, code: ErrorCode, remedy: RegExp][] =
-    [
-      [
-        'an unknown collation',
-        typeInfo.text(0xa7, 10, UNKNOWN),
-        'ushort',
-        'varchar(10)',
-        'TYPE_UNSUPPORTED',
-        /nvarchar/,
-      ],
-      [
-        'text for a number',
-        typeInfo.text(0xe7, 20, UNKNOWN),
-        'ushort',
-        'integer',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-      ['a wider integer', typeInfo.plain(0x7f), 'fixed', 'integer', 'SCHEMA_CONFLICT', /again/],
-      ['a narrower integer', typeInfo.plain(0x26, 2), 'byte', 'integer', 'SCHEMA_CONFLICT', /again/],
-      ['a bit for an integer', typeInfo.plain(0x68, 1), 'byte', 'smallint', 'SCHEMA_CONFLICT', /again/],
-      ['a float for a real', typeInfo.plain(0x6d, 8), 'byte', 'real', 'SCHEMA_CONFLICT', /again/],
-      ['a real for a float', typeInfo.plain(0x3b), 'fixed', 'double precision', 'SCHEMA_CONFLICT', /again/],
-      ['a date for a timestamp', typeInfo.plain(0x28), 'byte', 'timestamp', 'SCHEMA_CONFLICT', /again/],
-      ['a datetime2 for a time', typeInfo.plain(0x2a, 7), 'byte', 'time', 'SCHEMA_CONFLICT', /again/],
-      [
-        'a datetimeoffset for a timestamp',
-        typeInfo.plain(0x2b, 7),
-        'byte',
-        'timestamp',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-      [
-        'more decimals, which would be rounded',
-        typeInfo.decimal(0x6a, 10, 5),
-        'byte',
-        'numeric(10,4)',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-      [
-        'money for fewer decimals',
-        typeInfo.plain(0x6e, 8),
-        'byte',
-        'numeric(19,2)',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-      [
-        'a longer varchar, whose blanks would be cut',
-        typeInfo.text(0xe7, 22, UNKNOWN),
-        'ushort',
-        'varchar(10)',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-      [
-        'a varchar(max) for a char',
-        typeInfo.text(0xe7, 0xffff, UNKNOWN),
-        'plp',
-        'char(10)',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-      [
-        'a type without a mapping',
-        Buffer.concat([u8(0xf0), u16(99), u8(0), u8(0), u8(0), u16(0)]),
-        'plp',
-        'bytea',
-        'SCHEMA_CONFLICT',
-        /again/,
-      ],
-    ];
-  for (const [name, info, frame, pgType, code, remedy] of CASES) {
-    it(name, async () => {
-      const columns = [
-        { ...INT, name: 'id' },
-        { info, frame, pgType, name: 'changed' },
-      ];
-      const { error, chunks, aborted } = await pump.run(plan(columns, ['id']), [answer(columns, [])]);
-      assert.equal(appError(error).code, code);
-      assert.deepEqual(appError(error).place, { table: 'dbo.t', column: 'changed' });
-      assert.match(appError(error).message, /^Table dbo\.t, column changed: /);
-      assert.match(appError(error).remedy ?? '', remedy);
-      assert.deepEqual([chunks, aborted], [[], 0]);
-      await nextResponseIsFine();
-    });
-  }
-
-  it('fewer and more columns', async () => {
-    const two = [...good, { ...INT, name: 'more' }];
-    for (const [planned, sent] of [
-      [good, two],
-      [two, good],
-    ] as const) {
-      const { error } = await pump.run(plan([...planned], ['id']), [answer(sent, [])]);
-      assert.equal(appError(error).code, 'SCHEMA_CONFLICT');
-      assert.equal(appError(error).place.table, 'dbo.t');
-      assert.match(
-        appError(error).message,
-        new RegExp(`dbo\\.t .*${sent.length} columns where ${planned.length}`),
-      );
-      assert.match(appError(error).remedy ?? '', /again/);
-    }
-  });
-
-  it('values whose length does not fit their type', async () => {
-    const decimal = column('numeric(9,2)', typeInfo.decimal(0x6a, 9, 2), 'byte');
-    const cases: [Omit<Column, 'name'>, Buffer][] = [
-      [INT, hex('010203')],
-      [decimal, hex('0102')],
-      [column('uuid', typeInfo.plain(0x24, 16), 'byte'), hex('01')],
-      [variant, hex('38 00 01')],
-      [variant, hex('38')],
-      [variant, hex('6a 02 26 ff 01 00000000')],
-    ];
-    for (const [bad, bytes] of cases) assert.equal((await refuse(bad, { bytes })).code, 'PROTOCOL');
-  });
-
-  it('a PLP value that is not as long as was announced', async () => {
-    for (const pgType of ['text', 'bytea']) {
-      const info = pgType === 'text' ? nvarcharMax.info : typeInfo.binary(0xa5, 0xffff);
-      const columns = [{ info, frame: 'plp' as const, pgType, name: 'bad' }];
-      for (const size of [4, 40_000]) {
-        for (const announced of [size - 2, size + 2]) {
-          const whole = row(columns, [{ bytes: Buffer.alloc(size, 'a'), chunks: [2] }]);
-          whole.writeUInt32LE(announced, 1);
-          const payload = Buffer.concat([answer(columns, []).subarray(0, -13), whole, done(1)]);
-          const { error, chunks } = await pump.run(plan(columns, []), [payload]);
-          assert.equal(appError(error).code, 'PROTOCOL');
-          assert.match(
-            appError(error).message,
-            new RegExp(`announced .* ${announced} bytes and sent ${size}`),
-          );
-          assert.deepEqual(chunks, []);
-        }
-      }
-    }
   });
 });
