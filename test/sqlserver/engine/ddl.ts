@@ -18,6 +18,8 @@ import { catalogSizes, DEFAULT_COLLATION, family, pgType, systemType } from './t
 /** Runs PostgreSQL statements inside the DDL's transaction. */
 export interface Runner {
   run(sql: string): Promise<void>;
+  /** The column `text` of the one row a query gives. */
+  text(sql: string): Promise<string>;
   /** A fresh object id. */
   objectId(): Promise<number>;
 }

@@ -5,6 +5,7 @@
  */
 import { type EngineEvent, SqlError } from '../contract.js';
 import type { Statement } from './ast.js';
+import { checkConstraint } from './checks.js';
 import { collation } from './collations.js';
 import { createIndex, dropIndex, dropName } from './constraints.js';
 import { addToTable, createTable, dropTable, json, type Runner } from './ddl.js';
@@ -12,6 +13,7 @@ import type { Env } from './emit/context.js';
 import { requirePermission } from './emit/permissions.js';
 import { findTable, schemaAndName } from './emit/sources.js';
 import { literal, pgName, quote, same } from './schema.js';
+import { permission } from './security.js';
 import { message, type Session } from './session.js';
 
 type Administrative = Exclude<
@@ -198,6 +200,10 @@ async function change(session: Session, statement: Administrative): Promise<void
   }
   const runner: Runner = {
     run: async (sql) => void (await session.link.query(sql)),
+    text: async (sql) => {
+      const { rows } = await session.link.query<{ text: string }>(sql);
+      return rows[0]?.text ?? '';
+    },
     objectId: async () => {
       const { rows } = await session.link.query<{ id: number }>(
         `SELECT nextval('tsql.object_ids')::int4 AS id`,
@@ -301,65 +307,6 @@ async function createType(
   await runner.run(
     `INSERT INTO tsql.types SELECT greatest(max(user_type_id), 256) + 1, ${schema.id}, ${literal(name)}, ${json(type)}, ${statement.nullable} FROM tsql.types`,
   );
-}
-
-async function permission(
-  statement: Extract<Administrative, { k: 'permission' }>,
-  env: Env,
-  runner: Runner,
-): Promise<void> {
-  let [kind, id] = ['database', 0];
-  if (statement.on && statement.schemaWide) {
-    const schema = env.schema.schema(statement.on[0]!);
-    if (!schema)
-      throw new SqlError(
-        15151,
-        `Cannot find the schema '${statement.on[0]}', because it does not exist or you do not have permission.`,
-      );
-    [kind, id] = ['schema', schema.id];
-  } else if (statement.on) [kind, id] = ['object', findTable(statement.on, env).objectId];
-  for (const grantee of statement.to) {
-    if (!same(grantee, 'public') && !env.schema.data.users?.some((user) => same(user.name, grantee))) {
-      throw new SqlError(
-        15151,
-        `Cannot find the user '${grantee}', because it does not exist or you do not have permission.`,
-      );
-    }
-    for (const name of statement.permissions) {
-      const key = `grantee = ${literal(grantee)} AND class = '${kind}' AND id = ${id} AND permission = ${literal(name)}`;
-      await runner.run(`DELETE FROM tsql.permissions WHERE ${key}`);
-      if (statement.verb !== 'REVOKE')
-        await runner.run(
-          `INSERT INTO tsql.permissions VALUES (${literal(grantee)}, '${kind}', ${id}, ${literal(name)}, '${statement.verb}')`,
-        );
-    }
-  }
-}
-
-/** NOCHECK turns foreign keys and checks off; CHECK turns them on again, trusted only WITH CHECK. */
-async function checkConstraint(
-  statement: Extract<Administrative, { k: 'checkConstraint' }>,
-  env: Env,
-  runner: Runner,
-): Promise<void> {
-  const table = findTable(statement.table, env);
-  const own =
-    env.schema.data.objects?.filter(
-      (object) => object.parentId === table.objectId && (object.type === 'F' || object.type === 'C'),
-    ) ?? [];
-  for (const object of own.filter(
-    ({ name }) => statement.names === null || statement.names.some((wanted) => same(wanted, name)),
-  )) {
-    const [pg, view] =
-      object.type === 'F' ? [`fk_${object.id}`, 'foreign_keys'] : [`ck_${object.id}`, 'checks'];
-    await runner.run(
-      `ALTER TABLE ${table.pg} ALTER CONSTRAINT "${pg}" ${statement.enable ? 'ENFORCED' : 'NOT ENFORCED'}`,
-    );
-    const trusted = statement.enable && statement.validate;
-    await runner.run(
-      `UPDATE tsql.${view} SET disabled = ${!statement.enable}, not_trusted = ${!trusted} WHERE object_id = ${object.id}`,
-    );
-  }
 }
 
 async function drop(

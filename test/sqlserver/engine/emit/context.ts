@@ -16,6 +16,8 @@ export interface Emitted {
   nullable: boolean;
   /** The literal it was written as: its digits and its conversions are special. */
   literal?: Extract<Expr, { k: 'literal' }>;
+  /** Text known to hold no character beyond the basic plane: characters are UTF-16 units. */
+  plain?: boolean;
   /** Where the collation comes from; a stronger source wins. */
   collationFrom?: 'literal' | 'column' | 'explicit';
 }

@@ -299,9 +299,13 @@ function toMoment(from: Emitted, to: SqlType, options: ConvertOptions): string {
     const text = source === 'variant' ? `tsql.variant_text(${sql})` : sql;
     const moment = `tsql.parse_moment(${text}, ${options.style ?? 0}, '${type.name}', '${to.name}', ${attempt})`;
     if (to.name === 'date') return `(${moment})[1]::int4`;
-    if (to.name === 'time') return `(tsql.round_ticks((${moment})[2], ${scale}) % ${DAY})`;
+    if (to.name === 'time') return `(${rounded(`(${moment})[2]`, scale)} % ${DAY})`;
     if (to.name === 'datetimeoffset') return `tsql.moment_offset(${moment}, ${scale})`;
-    return fromTicks(`tsql.moment_ticks(${moment})`, to, type.name, attempt);
+    const ticks = `tsql.moment_ticks(${moment})`;
+    if (to.name !== 'smalldatetime') return fromTicks(ticks, to, type.name, attempt);
+    // By way of datetime: 29.999 s is half a minute.
+    const rough = `tsql.datetime_ticks(tsql.ticks_datetime(${ticks}, '${type.name}', ${attempt}))`;
+    return fromTicks(rough, to, type.name, attempt);
   }
   if (source === family(to) && (type.scale ?? 7) <= scale) return sql;
   if (source === 'integer' || source === 'decimal' || source === 'float') {
@@ -319,16 +323,23 @@ function toMoment(from: Emitted, to: SqlType, options: ConvertOptions): string {
   return fromTicks(ticksOf(from), to, type.name, attempt);
 }
 
+/** Ticks rounded to `scale` fraction digits; ticks are never negative, so `/` floors. */
+function rounded(ticks: string, scale: number): string {
+  if (scale >= 7) return ticks;
+  const unit = 10 ** (7 - scale);
+  return `(((${ticks}) + ${unit / 2}) / ${unit} * ${unit})`;
+}
+
 /** datetime2(7) ticks as the storage of another date type, rounded as that type rounds. */
 export function fromTicks(ticks: string, to: SqlType, source: string, attempt = false): string {
   const scale = to.scale ?? 7;
   switch (to.name) {
     case 'date':
-      return `tsql.fdiv(${ticks}, ${DAY})::int4`;
+      return `((${ticks}) / ${DAY})::int4`;
     case 'time':
-      return `(tsql.round_ticks((${ticks}) % ${DAY}, ${scale}) % ${DAY})`;
+      return `(${rounded(`((${ticks}) % ${DAY})`, scale)} % ${DAY})`;
     case 'datetime2':
-      return `tsql.round_ticks(${ticks}, ${scale})`;
+      return rounded(ticks, scale);
     case 'datetime':
       return `tsql.ticks_datetime(${ticks}, '${source}', ${attempt})`;
     case 'smalldatetime':

@@ -38,6 +38,41 @@ const SECONDS_AND_DAYS: Record<string, string> = {
   hour: '36000000000',
   day: '864000000000',
 };
+/** Types that can add a datepart as whole units of their own storage. */
+const OWN_UNITS: Record<string, { low: string; high: string; units: Record<string, string> }> = {
+  date: { low: '0', high: '3652058', units: { day: '1', dayofyear: '1', weekday: '1', week: '7' } },
+  smalldatetime: {
+    low: '0',
+    high: '94371839',
+    units: { minute: '1', hour: '60', day: '1440', dayofyear: '1440', weekday: '1440', week: '10080' },
+  },
+  datetime: {
+    low: '-1391644800000',
+    high: '76683386879999',
+    units: {
+      second: '300',
+      minute: '18000',
+      hour: '1080000',
+      day: '25920000',
+      dayofyear: '25920000',
+      weekday: '25920000',
+      week: '181440000',
+    },
+  },
+  datetime2: {
+    low: '0',
+    high: '3155378975999999999',
+    units: {
+      second: '10000000',
+      minute: '600000000',
+      hour: '36000000000',
+      day: '864000000000',
+      dayofyear: '864000000000',
+      weekday: '864000000000',
+      week: '6048000000000',
+    },
+  },
+};
 const MOMENTS = ['date', 'time', 'datetime2', 'datetime', 'smalldatetime', 'datetimeoffset'];
 const DATETIME2: SqlType = { name: 'datetime2', scale: 7 };
 
@@ -98,6 +133,16 @@ const dateAdd: BuiltIn = (invocation) => {
   if (type.name === 'datetimeoffset') {
     const sql = `tsql.make_offset(tsql.dateadd('${unit}', ${number.sql}, tsql.offset_local(${base.sql}), 'datetimeoffset') - tsql.offset_zone(${base.sql}) * 600000000::int8, tsql.offset_zone(${base.sql}))`;
     return { sql, type, nullable };
+  }
+  const own = OWN_UNITS[type.name];
+  const size = own?.units[unit];
+  if (own && size) {
+    const sql = `tsql.add_units(${number.sql}, ${size}, ${base.sql}, ${own.low}, ${own.high}, '${type.name}')`;
+    return {
+      sql: type.name === 'date' || type.name === 'smalldatetime' ? `${sql}::int4` : sql,
+      type,
+      nullable,
+    };
   }
   const added = `tsql.dateadd('${unit}', ${number.sql}, ${ticksOf(base)}, '${type.name}')`;
   return { sql: fromTicks(added, type, type.name), type, nullable };

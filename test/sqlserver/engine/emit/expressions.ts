@@ -264,7 +264,11 @@ function cast(expr: Extract<Expr, { k: 'cast' }>, env: Env, scope: Scope): Emitt
       throw new SqlError(8116, 'Argument data type of the style parameter must be an integer constant here.');
     style = number;
   }
-  return convert(operand, type, { ...(style !== undefined && { style }), attempt: expr.attempt });
+  const { literal: _dropped, ...typed } = convert(operand, type, {
+    ...(style !== undefined && { style }),
+    attempt: expr.attempt,
+  });
+  return typed;
 }
 
 function membership(expr: Extract<Expr, { k: 'in' }>, env: Env, scope: Scope): string {

@@ -252,7 +252,7 @@ function concatenation(a: Emitted, b: Emitted): Emitted {
   const text = (value: Emitted): string =>
     family(value.type) === 'string' ? value.sql : convert(value, { name, length: -1 }).sql;
   const sum = size(a) + size(b);
-  let sql = `(${text(a)} || ${text(b)})`;
+  let sql = joinedUnits(`(${text(a)} || ${text(b)})`, unicode, [a, b]);
   if (!long && sum > limit) sql = `tsql.cut(${sql}, ${limit})`;
   const length = long ? -1 : Math.max(1, Math.min(sum, limit));
   return {
@@ -261,6 +261,13 @@ function concatenation(a: Emitted, b: Emitted): Emitted {
     nullable: a.nullable || b.nullable,
     collationFrom: shared.from,
   };
+}
+
+/** Concatenated Unicode strings: two halves of a character meeting become that character. */
+export function joinedUnits(sql: string, unicode: boolean, parts: Emitted[]): string {
+  return unicode && !parts.every((part) => part.plain || family(part.type) !== 'string')
+    ? `tsql.join_units(${sql})`
+    : sql;
 }
 
 /** An expression PostgreSQL orders, groups and compares as SQL Server does the value. */

@@ -9,7 +9,7 @@ import { BIGINT, FLOAT, family, INT, isMax, isUnicode, nvarchar, varbinary, varc
 import { type Emitted, integerLiteral, isNullLiteral } from './context.js';
 import { bytesOf, convert } from './convert.js';
 import type { BuiltIn, Invocation } from './functions.js';
-import { collationOfAll, sharedCollation } from './operators.js';
+import { collationOfAll, joinedUnits, sharedCollation } from './operators.js';
 
 /** Any value as a string; what is none becomes varchar, as SQL Server converts it. */
 function text(value: Emitted): Emitted {
@@ -118,7 +118,11 @@ const substring: BuiltIn = ({ arg, call }) => {
       ? Math.min(constant, string.type.length ?? 1)
       : string.type.length;
   return {
-    ...like(string, known, `tsql.substring(${string.sql}, ${start.sql}, ${count.sql})`),
+    ...like(
+      string,
+      known,
+      `tsql.substring${string.plain ? '_plain' : ''}(${string.sql}, ${start.sql}, ${count.sql})`,
+    ),
     nullable: true,
   };
 };
@@ -161,7 +165,8 @@ const replace: BuiltIn = ({ arg }) => {
 const replicate: BuiltIn = ({ arg }) => {
   const [string, count] = [text(arg(0)), convert(arg(1), BIGINT)];
   const limit = isMax(string.type) ? -1 : isUnicode(string.type) ? 4000 : 8000;
-  return { ...like(string, limit, `tsql.replicate(${string.sql}, ${count.sql}, ${limit})`), nullable: true };
+  const repeated = like(string, limit, `tsql.replicate(${string.sql}, ${count.sql}, ${limit})`);
+  return { ...repeated, nullable: true, ...(string.plain && { plain: true }) };
 };
 
 /** CONCAT takes NULL for an empty string. */
@@ -197,13 +202,14 @@ function joined(invocation: Invocation, from: number, separator: Emitted | null)
     ? `concat_ws(coalesce(${separator.sql}, ''), ${strings.map((part) => part.sql).join(', ')})`
     : // PostgreSQL's concat() is not immutable, so a computed column could not use it.
       `(${strings.map((part) => (part.nullable ? `coalesce(${part.sql}, '')` : part.sql)).join(' || ')})`;
+  const whole = joinedUnits(sql, unicode, strings);
   const type: SqlType = {
     name: unicode ? 'nvarchar' : 'varchar',
     length: long ? -1 : Math.max(1, Math.min(sum, limit)),
   };
   if (shared.collation) type.collation = shared.collation;
   return {
-    sql: !long && sum > limit ? `tsql.cut(${sql}, ${limit})` : sql,
+    sql: !long && sum > limit ? `tsql.cut(${whole}, ${limit})` : whole,
     type,
     nullable: false,
     collationFrom: shared.from,

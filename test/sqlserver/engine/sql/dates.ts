@@ -79,7 +79,7 @@ RETURN CASE WHEN scale >= 7 THEN v ELSE tsql.fdiv(v + (5 * 10 ^ (6 - scale))::bi
 
 -- Any moment as datetime2(7) ticks.
 CREATE FUNCTION tsql.datetime_ticks(v bigint) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN 599266080000000000 + tsql.fdiv(v * 100000 + 1, 3);
+RETURN (v * 100000 + 3000000000000000001) / 3 - 400733920000000000;
 CREATE FUNCTION tsql.minutes_ticks(v int) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN 599266080000000000 + v::bigint * 600000000;
 CREATE FUNCTION tsql.offset_utc(v bytea) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -93,7 +93,8 @@ RETURN int8send(utc) || substring(int4send(zone + 840) from 3);
 
 -- datetime2(7) ticks as the other types' storage, rounded and range-checked.
 CREATE FUNCTION tsql.ticks_datetime(v bigint, source text, attempt boolean) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE r bigint := tsql.fdiv((v - 599266080000000000) * 3 + 50000, 100000);
+-- Shifted by 2,000,000,000,000 so that division floors.
+DECLARE r bigint := ((v - 599266080000000000) * 3 + 200000000000050000) / 100000 - 2000000000000;
 BEGIN
   IF r BETWEEN -1391644800000 AND 76683386879999 AND v >= 552877920000000000 THEN RETURN r; END IF;
   IF attempt THEN RETURN NULL; END IF;
@@ -106,10 +107,15 @@ BEGIN
   IF attempt THEN RETURN NULL; END IF;
   PERFORM tsql.bad_date(242, source, 'smalldatetime');
 END $$;
-CREATE FUNCTION tsql.check_ticks(v bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+-- DATEADD in the type's own units: n times unit, result within low and high.
+CREATE FUNCTION tsql.add_units(n bigint, unit bigint, v bigint, low bigint, high bigint, type text) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE span bigint := (high - low) / unit + 1; r bigint;
 BEGIN
-  IF v BETWEEN 0 AND 3155378975999999999 THEN RETURN v; END IF;
-  PERFORM tsql.fail(517, 'Adding a value to a ''datetime2'' column caused an overflow.');
+  IF n <= span AND n >= -span THEN
+    r := v + n * unit;
+    IF r BETWEEN low AND high THEN RETURN r; END IF;
+  END IF;
+  PERFORM tsql.fail(517, format('Adding a value to a ''%s'' column caused an overflow.', type));
 END $$;
 
 -- {days, ticks, zone} as one storage value; kind is the T-SQL type.
@@ -129,6 +135,8 @@ CREATE FUNCTION tsql.moment_text(ticks bigint, digits int, style int, kind text,
 DECLARE d date; t bigint; r text; z text := '';
 BEGIN
   IF ticks IS NULL THEN RETURN NULL; END IF;
+  -- A datetime's 1/300 s show as the nearest millisecond.
+  IF kind = 'datetime' THEN ticks := (ticks + 5000) / 10000 * 10000; END IF;
   IF kind = 'datetimeoffset' AND style = 127 THEN ticks := ticks - zone * 600000000::bigint; END IF;
   d := tsql.date_of(ticks);
   t := ticks - tsql.fdiv(ticks, 864000000000) * 864000000000;

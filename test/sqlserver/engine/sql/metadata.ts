@@ -49,6 +49,6 @@ BEGIN
   RETURN EXISTS (SELECT FROM tsql.role_members WHERE member = who AND role IN ('db_owner', 'db_datareader', 'db_datawriter', 'db_ddladmin'))
     OR EXISTS (SELECT FROM tsql.permissions p WHERE p.grantee IN (who, 'public') AND p.state = 'GRANT'
       AND (p.class = 'database' AND p.permission IN ('SELECT', 'CONTROL', 'VIEW DEFINITION', 'INSERT', 'UPDATE', 'DELETE', 'ALTER')
-        OR p.class = 'schema' AND p.id = schema OR p.class = 'object' AND p.id IN (id, parent)));
+        OR p.class = 'schema' AND p.id = sees.schema OR p.class = 'object' AND p.id IN (sees.id, sees.parent)));
 END $$;
 `;

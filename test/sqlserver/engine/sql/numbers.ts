@@ -4,7 +4,8 @@
  * Runs inside the embedded PostgreSQL, schema `tsql`. SQLSTATE TSQLE carries SQL Server's number in DETAIL.
  */
 export const NUMBERS_SQL = String.raw`
-CREATE FUNCTION tsql.fail(number int, message text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+-- Not immutable: PostgreSQL would run it while planning, in branches of a CASE that are never taken.
+CREATE FUNCTION tsql.fail(number int, message text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN RAISE EXCEPTION USING ERRCODE = 'TSQLE', MESSAGE = message, DETAIL = number::text; END $$;
 
 CREATE FUNCTION tsql.fdiv(a bigint, b bigint) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -115,17 +116,17 @@ BEGIN
   RETURN t;
 END $$;
 
-CREATE FUNCTION tsql.money_text(v numeric, style int) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN style IN (2, 126) THEN round(v, 4)::text
-  WHEN style = 1 THEN btrim(to_char(round(v, 2), 'FM999,999,999,999,999,990.00')) ELSE round(v, 2)::text END;
+CREATE FUNCTION tsql.money_text(v numeric, style int) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN RETURN CASE WHEN style IN (2, 126) THEN round(v, 4)::text
+  WHEN style = 1 THEN btrim(to_char(round(v, 2), 'FM999,999,999,999,999,990.00')) ELSE round(v, 2)::text END; END $$;
 
 -- Numbers into binary(n): right-aligned; anything else: left-aligned. Zero bytes fill.
-CREATE FUNCTION tsql.fit_right(v bytea, n int, fixed boolean) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN n < 0 OR (NOT fixed AND length(v) <= n) OR length(v) = n THEN v WHEN length(v) > n THEN substring(v from length(v) - n + 1)
-  ELSE decode(repeat('00', n - length(v)), 'hex') || v END;
-CREATE FUNCTION tsql.fit_left(v bytea, n int, fixed boolean) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN n < 0 OR (NOT fixed AND length(v) <= n) OR length(v) = n THEN v WHEN length(v) > n THEN substring(v for n)
-  ELSE v || decode(repeat('00', n - length(v)), 'hex') END;
+CREATE FUNCTION tsql.fit_right(v bytea, n int, fixed boolean) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN RETURN CASE WHEN n < 0 OR (NOT fixed AND length(v) <= n) OR length(v) = n THEN v WHEN length(v) > n THEN substring(v from length(v) - n + 1)
+  ELSE decode(repeat('00', n - length(v)), 'hex') || v END; END $$;
+CREATE FUNCTION tsql.fit_left(v bytea, n int, fixed boolean) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN RETURN CASE WHEN n < 0 OR (NOT fixed AND length(v) <= n) OR length(v) = n THEN v WHEN length(v) > n THEN substring(v for n)
+  ELSE v || decode(repeat('00', n - length(v)), 'hex') END; END $$;
 
 CREATE FUNCTION tsql.bytes_int(v bytea, n int) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE r bigint := 0; b bytea := tsql.fit_right(v, n, true);

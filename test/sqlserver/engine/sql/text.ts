@@ -13,15 +13,27 @@ CREATE COLLATION tsql.ci_ai (provider = icu, locale = 'und-u-ks-level1', determi
 CREATE COLLATION tsql.cs_ai (provider = icu, locale = 'und-u-ks-level1-kc-true', deterministic = false);
 CREATE COLLATION tsql.cs_as (provider = icu, locale = 'und');
 
-CREATE FUNCTION tsql.ulen(v text) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN octet_length(v) <= char_length(v) + 1 THEN char_length(v)
-  ELSE char_length(v) + char_length(regexp_replace(v, '[^\U00010000-\U0010EFFF]', '', 'g')) END;
-CREATE FUNCTION tsql.len(v text) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN tsql.ulen(rtrim(v, ' '));
+-- plpgsql, not sql: PostgreSQL inlines an sql function only where its arguments are cheap, and runs it slowly elsewhere.
+-- A lead byte of F0 or more is what a character beyond the basic plane has in UTF-8.
+CREATE FUNCTION tsql.astral(v text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE b bytea;
+BEGIN
+  IF octet_length(v) <= char_length(v) + 2 THEN RETURN false; END IF;
+  b := convert_to(v, 'UTF8');
+  RETURN b LIKE '%\360%'::bytea OR b LIKE '%\361%'::bytea OR b LIKE '%\362%'::bytea OR b LIKE '%\363%'::bytea OR b LIKE '%\364%'::bytea;
+END $$;
+CREATE FUNCTION tsql.ulen(v text) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+  IF NOT tsql.astral(v) THEN RETURN char_length(v); END IF;
+  RETURN char_length(v) + char_length(regexp_replace(v, '[^\U00010000-\U0010EFFF]', '', 'g'));
+END $$;
+CREATE FUNCTION tsql.len(v text) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN RETURN tsql.ulen(rtrim(v, ' ')); END $$;
 
 -- Every astral character as its two surrogates (escaped), and back.
 CREATE FUNCTION tsql.split_units(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
-  IF v !~ '[\U00010000-\U0010EFFF]' THEN RETURN v; END IF;
+  IF NOT tsql.astral(v) THEN RETURN v; END IF;
   RETURN (SELECT string_agg(CASE WHEN ascii(c) BETWEEN 65536 AND 1110015
     THEN chr(1110016 + ((ascii(c) - 65536) >> 10)) || chr(1110016 + 1024 + ((ascii(c) - 65536) & 1023)) ELSE c END, '' ORDER BY i)
     FROM regexp_split_to_table(v, '') WITH ORDINALITY AS s(c, i));
@@ -29,7 +41,7 @@ END $$;
 CREATE FUNCTION tsql.join_units(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE m text[]; r text := v;
 BEGIN
-  IF v !~ '[\U0010F000-\U0010F3FF][\U0010F400-\U0010F7FF]' THEN RETURN v; END IF;
+  IF octet_length(v) < char_length(v) + 6 OR NOT convert_to(v, 'UTF8') LIKE '%\364\217%'::bytea THEN RETURN v; END IF;
   FOR m IN SELECT DISTINCT regexp_matches(v, '[\U0010F000-\U0010F3FF][\U0010F400-\U0010F7FF]', 'g') LOOP
     r := replace(r, m[1], chr(65536 + ((ascii(m[1]) - 1110016) << 10) + ascii(substr(m[1], 2)) - 1110016 - 1024));
   END LOOP;
@@ -41,7 +53,7 @@ DECLARE a bigint := greatest(start, 1); b bigint := least(start + n, 2147483647)
 BEGIN
   IF n < 0 THEN PERFORM tsql.fail(537, 'Invalid length parameter passed to the LEFT or SUBSTRING function.'); END IF;
   IF b <= a THEN RETURN ''; END IF;
-  IF octet_length(v) <= char_length(v) + 1 THEN RETURN substr(v, a::int, (b - a)::int); END IF;
+  IF NOT tsql.astral(v) THEN RETURN substr(v, a::int, (b - a)::int); END IF;
   RETURN tsql.join_units(substr(tsql.split_units(v), a::int, (b - a)::int));
 END $$;
 CREATE FUNCTION tsql.bytes_part(v bytea, start bigint, n bigint) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -52,10 +64,21 @@ BEGIN
 END $$;
 
 -- CAST to (n)varchar(n) cuts; (n)char pads too.
-CREATE FUNCTION tsql.cut(v text, n int) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN n < 0 OR char_length(v) * 2 <= n THEN v WHEN octet_length(v) <= char_length(v) + 1 THEN left(v, n) ELSE tsql.substring(v, 1, n) END;
-CREATE FUNCTION tsql.pad(v text, n int) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN v || repeat(' ', greatest(n - tsql.ulen(v), 0));
+CREATE FUNCTION tsql.cut(v text, n int) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+  IF n < 0 OR char_length(v) * 2 <= n THEN RETURN v; END IF;
+  RETURN tsql.substring(v, 1, n);
+END $$;
+CREATE FUNCTION tsql.pad(v text, n int) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN RETURN v || repeat(' ', greatest(n - tsql.ulen(v), 0)); END $$;
+-- SUBSTRING of a text known to have no character beyond the basic plane.
+CREATE FUNCTION tsql.substring_plain(v text, start bigint, n bigint) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE a bigint := greatest(start, 1); b bigint := least(start + n, 2147483647);
+BEGIN
+  IF n < 0 THEN PERFORM tsql.fail(537, 'Invalid length parameter passed to the LEFT or SUBSTRING function.'); END IF;
+  IF b <= a THEN RETURN ''; END IF;
+  RETURN substr(v, a::int, (b - a)::int);
+END $$;
 
 -- Storing: too long is an error, unless only blanks are lost.
 CREATE FUNCTION tsql.store_text(v text, n int, place text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -108,8 +131,8 @@ BEGIN
   RETURN (SELECT string_agg(convert_to(p, encoding), '\x00'::bytea ORDER BY i) FROM regexp_split_to_table(v, chr(1114111)) WITH ORDINALITY AS s(p, i));
 END $$;
 
-CREATE FUNCTION tsql.replicate(v text, n bigint, lim int) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN n < 0 THEN NULL WHEN lim < 0 THEN repeat(v, n::int) ELSE left(repeat(v, least(n, lim)::int), lim) END;
+CREATE FUNCTION tsql.replicate(v text, n bigint, lim int) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN RETURN CASE WHEN n < 0 THEN NULL WHEN lim < 0 THEN repeat(v, n::int) ELSE tsql.cut(repeat(v, least(n, lim)::int), lim) END; END $$;
 CREATE FUNCTION tsql.charindex(needle text, hay text, start bigint) RETURNS int LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE s int := greatest(start, 1); n text := tsql.split_units(needle); h text := tsql.split_units(hay); p int;
 BEGIN
@@ -188,10 +211,16 @@ function singleByte(page: number): string {
   const chars = upper.map((char) => `\\${char.charCodeAt(0).toString(16).padStart(4, '0')}`).join('');
   const latin = upper.map((_, i) => `\\${(128 + i).toString(16).padStart(4, '0')}`).join('');
   return `
-CREATE FUNCTION tsql.cp${page}_filter(v text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN octet_length(v) = char_length(v) THEN v ELSE regexp_replace(tsql.split_units(v), '[^\\u0001-\\u007f${escapes}\\U0010FFFF]', '?', 'g') END;
-CREATE FUNCTION tsql.cp${page}_encode(v text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN tsql.to_bytes(translate(tsql.cp${page}_filter(v), U&'${chars}', U&'${latin}'), 'LATIN1');
+CREATE FUNCTION tsql.cp${page}_filter(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+  IF octet_length(v) = char_length(v) THEN RETURN v; END IF;
+  RETURN regexp_replace(tsql.split_units(v), '[^\\u0001-\\u007f${escapes}\\U0010FFFF]', '?', 'g');
+END $$;
+CREATE FUNCTION tsql.cp${page}_encode(v text) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+  IF octet_length(v) = char_length(v) THEN RETURN convert_to(v, 'UTF8'); END IF;
+  RETURN tsql.to_bytes(translate(tsql.cp${page}_filter(v), U&'${chars}', U&'${latin}'), 'LATIN1');
+END $$;
 CREATE FUNCTION tsql.cp${page}_decode(v bytea) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN translate(tsql.from_bytes(v, 'LATIN1'), U&'${latin}', U&'${chars}');`;
 }

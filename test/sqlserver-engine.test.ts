@@ -1,0 +1,609 @@
+/**
+ * The stand-in's SQL engine: T-SQL semantics against values from Microsoft's documentation, DDL against the
+ * catalog rows it must leave, storage types, errors with their numbers, streaming and cancelling.
+ *
+ * Runs on the main thread of the test process, against an embedded PostgreSQL.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import {
+  type Engine,
+  type EngineParameter,
+  type EngineSession,
+  type ResultColumn,
+  SqlError,
+} from './sqlserver/contract.js';
+import { createEngine } from './sqlserver/engine/index.js';
+import { sharedPostgres, type TestPostgres } from './support/postgres.js';
+
+const PASSWORD = 'engine-test';
+const forever = new AbortController().signal;
+let postgres: TestPostgres;
+let engine: Engine;
+let sa: EngineSession;
+
+before(async () => {
+  postgres = await sharedPostgres();
+  engine = await createEngine({ pgUrl: postgres.url, password: PASSWORD });
+  sa = await engine.login('sa', PASSWORD, 'master');
+});
+after(async () => {
+  await engine?.close();
+  await postgres?.stop();
+});
+
+interface Result {
+  columns: ResultColumn[];
+  rows: (Buffer | null)[][];
+}
+
+/** The tuples of a binary COPY stream: 19 bytes of header, counted fields, a count of -1. */
+function tuples(bytes: Buffer): (Buffer | null)[][] {
+  const rows: (Buffer | null)[][] = [];
+  for (let at = 19; bytes.readInt16BE(at) >= 0; ) {
+    const row: (Buffer | null)[] = [];
+    const count = bytes.readInt16BE(at);
+    at += 2;
+    for (let i = 0; i < count; i++) {
+      const length = bytes.readInt32BE(at);
+      at += 4;
+      row.push(length < 0 ? null : bytes.subarray(at, at + length));
+      at += Math.max(length, 0);
+    }
+    rows.push(row);
+  }
+  return rows;
+}
+
+async function results(sql: string, session = sa, parameters: EngineParameter[] = []): Promise<Result[]> {
+  const sets: { columns: ResultColumn[]; parts: Buffer[] }[] = [];
+  for await (const event of session.execute(sql, parameters, forever)) {
+    if (event.kind === 'columns') sets.push({ columns: event.columns, parts: [] });
+    if (event.kind === 'copy') sets.at(-1)!.parts.push(event.bytes);
+  }
+  return sets.map(({ columns, parts }) => ({ columns, rows: tuples(Buffer.concat(parts)) }));
+}
+
+async function query(sql: string, session = sa, parameters: EngineParameter[] = []): Promise<Result> {
+  return (await results(sql, session, parameters))[0]!;
+}
+
+/** Rows as text: every column must be a string or NULL. */
+async function texts(sql: string, session = sa): Promise<(string | null)[][]> {
+  const { rows } = await query(sql, session);
+  return rows.map((row) => row.map((field) => field?.toString('utf8') ?? null));
+}
+
+async function run(sql: string, session = sa): Promise<number | undefined> {
+  let rowCount: number | undefined;
+  for await (const event of session.execute(sql, [], forever)) {
+    if (event.kind === 'done' && event.rowCount !== undefined) rowCount = event.rowCount;
+  }
+  return rowCount;
+}
+
+function fails(sql: string, number: number, session = sa): Promise<void> {
+  return assert.rejects(run(sql, session), (error) => {
+    assert.ok(error instanceof SqlError, String(error));
+    assert.equal(error.info.number, number, error.message);
+    return true;
+  });
+}
+
+/** Expression, style for its text, text. Most are the documentation's own examples. */
+const EXPRESSIONS: readonly (readonly [expression: string, text: string | null])[] = [
+  // CAST and CONVERT
+  ['CAST(10.6496 AS int)', '10'],
+  ['CAST(-10.6496 AS int)', '-10'],
+  ['CAST(10.6496 AS numeric)', '11'],
+  ['CAST(CAST(10.3496847 AS decimal(10,7)) AS money)', '10.35'],
+  ['CONVERT(varchar(20), CAST(4235.9819 AS money), 0)', '4235.98'],
+  ['CONVERT(varchar(20), CAST(3510.92 AS money), 1)', '3,510.92'],
+  ['CONVERT(varchar(20), CAST(4235.9819 AS money), 2)', '4235.9819'],
+  ['CONVERT(char(8), 0x4E616d65, 0)', 'Name    '],
+  ['CONVERT(char(8), 0x4E616d65, 1)', '0x4E616D'],
+  ['CONVERT(char(8), 0x4E616d65, 2)', '4E616D65'],
+  ["CONVERT(varchar(20), CONVERT(binary(8), 'Name', 0), 1)", '0x4E616D6500000000'],
+  ["CONVERT(varchar(20), CONVERT(binary(4), '0x4E616D65', 1), 1)", '0x4E616D65'],
+  ["CONVERT(varchar(20), CONVERT(binary(4), '4E616D65', 2), 1)", '0x4E616D65'],
+  ["CONVERT(varchar(30), CAST('2006-04-25T15:50:59.997' AS datetime), 126)", '2006-04-25T15:50:59.997'],
+  ["CONVERT(varchar(30), CAST('2006-04-25T15:50:59' AS datetime), 126)", '2006-04-25T15:50:59'],
+  ["CONVERT(varchar(30), CAST('2006-04-25T15:50:59.997' AS datetime), 121)", '2006-04-25 15:50:59.997'],
+  ["CONVERT(varchar(30), CAST('2006-04-25T15:50:59.997' AS datetime), 120)", '2006-04-25 15:50:59'],
+  ["CONVERT(varchar(30), CAST('2006-04-25T15:50:59.997' AS datetime), 23)", '2006-04-25'],
+  ["CAST(CAST('2006-04-25T15:50:00' AS datetime) AS varchar(30))", 'Apr 25 2006  3:50PM'],
+  [
+    "CONVERT(varchar(40), CAST('2007-05-08 12:35:29.1234567 +12:15' AS datetimeoffset(7)))",
+    '2007-05-08 12:35:29.1234567 +12:15',
+  ],
+  [
+    "CONVERT(varchar(40), CAST('2007-05-08 12:35:29.1234567 +12:15' AS datetimeoffset(7)), 127)",
+    '2007-05-08T00:20:29.1234567Z',
+  ],
+  ["CAST(CAST('2007-05-08 12:35:29.1234567' AS datetime2(7)) AS varchar(40))", '2007-05-08 12:35:29.1234567'],
+  ["CAST(CAST('12:35:29.1234567' AS time(7)) AS varchar(40))", '12:35:29.1234567'],
+  ["CAST(CAST('2007-05-08' AS date) AS varchar(40))", '2007-05-08'],
+  // datetime rounds to .000, .003 and .007; smalldatetime at 29.999 s
+  ["CONVERT(varchar(30), CAST('1998-01-01T23:59:59.999' AS datetime), 121)", '1998-01-02 00:00:00.000'],
+  ["CONVERT(varchar(30), CAST('1998-01-01T23:59:59.994' AS datetime), 121)", '1998-01-01 23:59:59.993'],
+  ["CONVERT(varchar(30), CAST('1998-01-01T23:59:59.995' AS datetime), 121)", '1998-01-01 23:59:59.997'],
+  ["CONVERT(varchar(30), CAST('2000-05-08 12:35:29.998' AS smalldatetime), 120)", '2000-05-08 12:35:00'],
+  ["CONVERT(varchar(30), CAST('2000-05-08 12:35:29.999' AS smalldatetime), 120)", '2000-05-08 12:36:00'],
+  ["CAST(CAST('2025-01-01 12:00:00.9999999' AS datetime2(3)) AS varchar(30))", '2025-01-01 12:00:01.000'],
+  ["TRY_CONVERT(int, 'abc')", null],
+  ["TRY_CAST('2010-13-01' AS date)", null],
+  ['CONVERT(varchar(30), CAST(0.1 AS float), 3)', '1.0000000000000001e-001'],
+  ['CONVERT(varchar(30), CAST(123456789 AS float))', '1.23457e+008'],
+  ['CONVERT(varchar(30), CAST(0.5 AS float))', '0.5'],
+  ['CONVERT(varchar(30), CONVERT(varbinary(8), CAST(1 AS bigint)), 1)', '0x0000000000000001'],
+  ['CONVERT(varchar(30), CONVERT(binary(8), CAST(-2 AS bigint)), 1)', '0xFFFFFFFFFFFFFFFE'],
+  ['CONVERT(varchar(30), CONVERT(binary(2), 41), 1)', '0x0029'],
+  ['CONVERT(varchar(30), CONVERT(binary(8), CAST(1 AS float)), 1)', '0x3FF0000000000000'],
+  [
+    "CONVERT(varchar(40), CAST(CAST('0E984725-C51C-4BF4-9960-E1C80E27ABA0' AS uniqueidentifier) AS binary(16)), 2)",
+    '2547980E1CC5F44B9960E1C80E27ABA0',
+  ],
+  [
+    'CAST(CAST(0x2547980E1CC5F44B9960E1C80E27ABA0 AS uniqueidentifier) AS varchar(36))',
+    '0E984725-C51C-4BF4-9960-E1C80E27ABA0',
+  ],
+  ["CONVERT(varchar(20), CAST(N'aé' AS varbinary(10)), 2)", '6100E900'],
+  ["CONVERT(varchar(20), CAST('€' AS varbinary(10)), 2)", '80'],
+  ["CAST(CAST(N'日' AS varchar(5)) AS varchar(5))", '?'],
+  ["CONVERT(varchar(20), CAST(N'😀' COLLATE Latin1_General_100_CI_AS_SC_UTF8 AS varchar(10)), 1)", '😀'],
+  // Arithmetic
+  ['5 / 2', '2'],
+  ['-5 / 2', '-2'],
+  ['-5 % 3', '-2'],
+  ['2.0 / 3', '0.666666'],
+  ['CAST(1 AS decimal(18,4)) / 8', '0.125000'],
+  ['1.10 * 2.205', '2.42550'],
+  ["'1' + 1", '2'],
+  ['CAST(7 AS bit) + 1', '2'],
+  ['7 & 3 | 8', '11'],
+  ['ROUND(748.58, -1)', '750.00'],
+  ['ROUND(123.9994, 3)', '123.9990'],
+  ['ROUND(150.75, 0, 1)', '150.00'],
+  ['FLOOR(-123.45)', '-124'],
+  ['CEILING(123.45)', '124'],
+  ['SIGN(-125)', '-1'],
+  ['POWER(2, 10)', '1024'],
+  // Strings
+  ["LEN('abc  ')", '3'],
+  ["LEN(N'😀')", '2'],
+  ["DATALENGTH(N'abc')", '6'],
+  ["DATALENGTH('abc  ')", '5'],
+  ["SUBSTRING('abcdef', 2, 3)", 'bcd'],
+  ["SUBSTRING('abcdef', 0, 3)", 'ab'],
+  ["LEFT('abcdefg', 2) + RIGHT('abcdefg', 2)", 'abfg'],
+  ["CHARINDEX('C', 'abcd')", '3'],
+  ["CHARINDEX('C' COLLATE Latin1_General_BIN2, 'abcd')", '0'],
+  ["REPLACE('abcdefghicde', 'CDE', 'xxx')", 'abxxxfghixxx'],
+  ["REPLICATE('0', 3) + 'x'", '000x'],
+  ["CONCAT('a', NULL, 1, N'é')", 'a1é'],
+  ['STR(123.45, 6, 1)', ' 123.5'],
+  ['STR(123.45, 2, 2)', '**'],
+  ["LTRIM('  a ') + '|' + RTRIM(' a  ') + '|' + TRIM('  a  ')", 'a | a|a'],
+  ["REVERSE('abc')", 'cba'],
+  ['CHAR(65) + NCHAR(8364)', 'A€'],
+  ["ASCII('A')", '65'],
+  ["UNICODE(N'Å')", '197'],
+  ["UPPER(N'straße é') + LOWER(N'ÀB')", 'STRAßE Éàb'],
+  ["ISNULL(CAST(NULL AS varchar(3)), 'abcdef')", 'abc'],
+  ["COALESCE(NULL, 'a', 'b')", 'a'],
+  ["NULLIF('a', 'A ')", null],
+  ["IIF('a' = 'A ', 'same', 'other')", 'same'],
+  ["CASE WHEN 'a' COLLATE Latin1_General_CS_AS = 'A' THEN 'same' ELSE 'other' END", 'other'],
+  [
+    "CASE WHEN 'a_c' LIKE 'A[_]c' AND 'abc' NOT LIKE 'a[^b]c' AND '50%' LIKE '50!%' ESCAPE '!' THEN 'yes' END",
+    'yes',
+  ],
+  ["CONVERT(varchar(40), HASHBYTES('MD5', 'abc'), 2)", '900150983CD24FB0D6963F7D28E17F72'],
+  ["CONVERT(varchar(42), HASHBYTES('SHA1', 'abc'), 1)", '0xA9993E364706816ABA3E25717850C26C9CD0D89D'],
+  [
+    "CONVERT(varchar(32), HASHBYTES('MD5', 0x61 + CAST('bc' AS varbinary(2))), 2)",
+    '900150983CD24FB0D6963F7D28E17F72',
+  ],
+  // Dates
+  ["DATEDIFF(year, '2005-12-31 23:59:59.9999999', '2006-01-01 00:00:00.0000000')", '1'],
+  ["DATEDIFF(week, '2005-12-31 23:59:59.9999999', '2006-01-01 00:00:00.0000000')", '1'],
+  ["DATEDIFF(microsecond, '2005-12-31 23:59:59.9999999', '2006-01-01 00:00:00.0000000')", '1'],
+  [
+    "DATEDIFF_BIG(microsecond, CAST('2000-01-01' AS datetime2(7)), CAST('1999-12-31T23:59:59.9999999' AS datetime2(7)))",
+    '-1',
+  ],
+  ["CONVERT(varchar(10), DATEADD(month, 1, CAST('2006-08-30' AS date)), 23)", '2006-09-30'],
+  ["CONVERT(varchar(10), DATEADD(month, 1, CAST('2006-08-31' AS date)), 23)", '2006-09-30'],
+  [
+    "CONVERT(varchar(30), DATEADD(nanosecond, 150, CAST('2007-01-01 13:10:10.1111111' AS datetime2)), 121)",
+    '2007-01-01 13:10:10.1111113',
+  ],
+  ["CONVERT(varchar(30), DATEADD(minute, 2, CAST('23:59:00' AS time(0))))", '00:01:00'],
+  ["DATEPART(nanosecond, '00:00:01.1234567')", '123456700'],
+  ["DATEPART(weekday, CAST('2007-05-10' AS date))", '5'],
+  ["DATENAME(month, CAST('2007-10-30' AS date))", 'October'],
+  ["YEAR('2010-04-30') * 10000 + MONTH('2010-04-30') * 100 + DAY('2010-04-30')", '20100430'],
+  // Types without arithmetic
+  ["CAST('/1/2/' AS hierarchyid).ToString()", '/1/2/'],
+  ["geometry::STGeomFromText('POINT (1 2)', 0).STAsText()", 'POINT (1 2)'],
+  ['CAST(CAST(5 AS sql_variant) AS varchar(10))', '5'],
+  ["CAST(SQL_VARIANT_PROPERTY(CAST(1.5 AS sql_variant), 'BaseType') AS varchar(20))", 'numeric'],
+];
+
+describe('T-SQL expressions', () => {
+  for (const [expression, expected] of EXPRESSIONS) {
+    it(expression, async () => {
+      const [[actual] = []] = await texts(`SELECT CONVERT(nvarchar(max), ${expression})`);
+      assert.equal(actual, expected);
+    });
+  }
+
+  it('orders uniqueidentifiers by their last group first', async () => {
+    const guids = [
+      '00000000-0000-0000-0000-010000000000',
+      '00000000-0000-0000-0001-000000000000',
+      '01000000-0000-0000-0000-000000000000',
+      '00000000-0000-0100-0000-000000000000',
+      '00000000-0100-0000-0000-000000000000',
+    ];
+    const rows = guids.map((guid) => `(CAST('${guid}' AS uniqueidentifier))`).join(', ');
+    const sorted = await texts(`SELECT CAST(g AS varchar(36)) FROM (VALUES ${rows}) AS t(g) ORDER BY g`);
+    assert.deepEqual(
+      sorted.map(([guid]) => guids.indexOf(guid!.toLowerCase())),
+      [2, 4, 3, 1, 0],
+    );
+  });
+
+  it('groups, sorts and joins strings without case and trailing blanks, NULL first', async () => {
+    const rows =
+      await texts(`SELECT CAST(COUNT(*) AS varchar(5)), MAX(t.y) FROM (VALUES ('a', 'x'), ('A', 'y'), ('b ', 'z'), ('b', NULL), (NULL, NULL)) AS t(x, y)
+      GROUP BY t.x ORDER BY t.x`);
+    assert.deepEqual(rows, [
+      ['1', null],
+      ['2', 'y'],
+      ['2', 'z'],
+    ]);
+  });
+
+  it('keeps NUL and lone surrogates in their stored form', async () => {
+    const { rows } = await query(
+      'SELECT NCHAR(0), NCHAR(55357), NCHAR(55357) + NCHAR(56832), CAST(0x0000 AS nvarchar(1))',
+    );
+    assert.deepEqual(
+      rows[0]!.map((field) => field!.toString('utf8')),
+      ['\u{10FFFF}', '\u{10F03D}', '😀', '\u{10FFFF}'],
+    );
+  });
+
+  it('declares result types by T-SQL rules', async () => {
+    const { columns } = await query(
+      "SELECT 1 AS a, 2.50 AS b, 'abc' AS c, N'ab' + 'c' AS d, CAST(1 AS bigint) + 1 AS e, GETDATE() AS f, 0x0102 AS g, NULL AS h",
+    );
+    const types = columns.map(
+      ({ name, type }) =>
+        `${name} ${type.name} ${type.length ?? ''}${type.precision ?? ''},${type.scale ?? ''}`,
+    );
+    assert.deepEqual(types, [
+      'a int 10,0',
+      'b numeric 3,2',
+      'c varchar 3,',
+      'd nvarchar 3,',
+      'e bigint 19,0',
+      'f datetime ,',
+      'g varbinary 2,',
+      'h int 10,0',
+    ]);
+    assert.deepEqual(
+      columns.map(({ nullable }) => nullable),
+      [false, false, false, false, false, false, false, true],
+    );
+  });
+
+  it('takes parameters as typed values', async () => {
+    const parameters: EngineParameter[] = [
+      { name: '@a', type: { name: 'bigint' }, text: '9007199254740993' },
+      { name: 'b', type: { name: 'nvarchar', length: 20 }, text: "it's \\ ok" },
+      { name: '@c', type: { name: 'datetime2', scale: 7 }, text: '630822816000000001' },
+    ];
+    const { rows } = await query(
+      'SELECT CAST(@a + 1 AS varchar(30)), @b, CONVERT(varchar(30), @c, 121)',
+      sa,
+      parameters,
+    );
+    assert.deepEqual(rows[0]!.map(String), ['9007199254740994', "it's \\ ok", '2000-01-01 00:00:00.0000001']);
+  });
+
+  it('runs CTEs, windows, APPLY, set operations and paging', async () => {
+    const rows =
+      await texts(`WITH n AS (SELECT value FROM GENERATE_SERIES(1, 10)), m AS (SELECT value, NTILE(3) OVER (ORDER BY value) AS tile FROM n)
+      SELECT CAST(m.tile AS varchar(5)), CAST(x.total AS varchar(10)) FROM m CROSS APPLY (SELECT SUM(n.value) AS total FROM n WHERE n.value <= m.value) AS x
+      WHERE m.value IN (SELECT TOP (4) value FROM n ORDER BY value DESC) ORDER BY m.value OFFSET 1 ROWS FETCH NEXT 2 ROWS ONLY`);
+    assert.deepEqual(rows, [
+      ['3', '36'],
+      ['3', '45'],
+    ]);
+    assert.deepEqual(await texts("SELECT 'a' UNION SELECT 'A' UNION ALL SELECT 'b' EXCEPT SELECT 'B'"), [
+      ['a'],
+    ]);
+  });
+});
+
+describe('errors', () => {
+  const cases: readonly (readonly [sql: string, number: number])[] = [
+    ['SELECT 1 +', 102],
+    ['SELECT FROM t', 156],
+    ["SELECT 'abc", 105],
+    ['SELECT nope FROM sys.tables', 207],
+    ['SELECT t.nope FROM sys.tables AS x', 4104],
+    ['SELECT 1 FROM dbo.Nope', 208],
+    ['SELECT NOPE(1)', 195],
+    ['SELECT @x', 137],
+    ['SELECT 1 / 0', 8134],
+    ['SELECT 1.0 / 0', 8134],
+    ['SELECT 2147483647 + 1', 8115],
+    ['SELECT CAST(300 AS tinyint)', 220],
+    ['SELECT CAST(100 AS decimal(4,2))', 8115],
+    ["SELECT CAST('x' AS int)", 245],
+    ["SELECT CAST('x' AS decimal(5,2))", 8114],
+    ["SELECT CAST('2010-02-30' AS date)", 241],
+    ["SELECT CAST('1752-12-31' AS datetime)", 242],
+    ["SELECT CAST('x' AS uniqueidentifier)", 8169],
+    ['SELECT CAST(GETDATE() AS uniqueidentifier)', 529],
+    ["SELECT 1 WHERE 'a' COLLATE Latin1_General_CI_AS = 'b' COLLATE Latin1_General_BIN2", 468],
+    ["SELECT 'a' COLLATE Nowhere_CI_AS", 448],
+    ['SELECT (SELECT value FROM GENERATE_SERIES(1, 2))', 512],
+    ['SELECT 1 UNION SELECT 1, 2', 205],
+    ['COMMIT', 3902],
+    ['ROLLBACK', 3903],
+    ['EXEC sp_nope', 2812],
+    ['USE nope', 911],
+    ['DROP TABLE dbo.Nope', 3701],
+  ];
+  for (const [sql, number] of cases) {
+    it(`${number}: ${sql}`, () => fails(sql, number));
+  }
+});
+
+describe('tables', () => {
+  before(async () => {
+    await run('CREATE DATABASE engine_tables');
+    await run('USE engine_tables');
+  });
+  after(async () => {
+    await run('USE master');
+    await run('DROP DATABASE engine_tables');
+  });
+
+  it('shows a table in the catalog as it was declared', async () => {
+    await run('CREATE SCHEMA s');
+    await run('CREATE TYPE dbo.Phone FROM nvarchar(20) NOT NULL');
+    await run(`CREATE TABLE s.[T ]] ]]x] (
+      Id int IDENTITY(5,2) NOT NULL, Code varchar(10) COLLATE Latin1_General_BIN2 NOT NULL, Price decimal(9,2) NULL DEFAULT 0, Tel Phone, Name sysname,
+      At datetime2(3) NOT NULL CONSTRAINT DF_At DEFAULT GETDATE(), Twice AS (Price * 2) PERSISTED, Label AS CONCAT(N'x', Id), Ver rowversion,
+      H hierarchyid NULL, V sql_variant, CONSTRAINT PK_T PRIMARY KEY NONCLUSTERED (Code, Id DESC), CONSTRAINT CK_P CHECK (Price >= 0))`);
+    await run(
+      'CREATE UNIQUE CLUSTERED INDEX CX ON s.[T ]] ]]x] (Id); CREATE INDEX IX ON s.[T ]] ]]x] (Tel) INCLUDE (Price) WHERE Price > 5',
+    );
+    const columns =
+      await texts(`SELECT c.name, ty.name, CAST(c.max_length AS varchar(9)), CAST(c.precision AS varchar(9)), CAST(c.scale AS varchar(9)), CAST(c.is_nullable AS varchar(1)),
+      CAST(c.is_identity AS varchar(1)) + CAST(c.is_computed AS varchar(1)), c.collation_name, CAST(c.system_type_id AS varchar(5)) FROM sys.columns AS c
+      JOIN sys.types AS ty ON ty.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID('s.[T ]] ]]x]') ORDER BY c.column_id`);
+    const ci = 'SQL_Latin1_General_CP1_CI_AS';
+    assert.deepEqual(columns, [
+      ['Id', 'int', '4', '10', '0', '0', '10', null, '56'],
+      ['Code', 'varchar', '10', '0', '0', '0', '00', 'Latin1_General_BIN2', '167'],
+      ['Price', 'decimal', '5', '9', '2', '1', '00', null, '106'],
+      ['Tel', 'Phone', '40', '0', '0', '0', '00', ci, '231'],
+      ['Name', 'sysname', '256', '0', '0', '0', '00', ci, '231'],
+      ['At', 'datetime2', '7', '23', '3', '0', '00', null, '42'],
+      ['Twice', 'numeric', '9', '11', '2', '1', '01', null, '108'],
+      ['Label', 'nvarchar', '26', '0', '0', '0', '01', ci, '231'],
+      ['Ver', 'timestamp', '8', '0', '0', '0', '00', null, '189'],
+      ['H', 'hierarchyid', '892', '0', '0', '1', '00', null, '240'],
+      ['V', 'sql_variant', '8016', '0', '0', '1', '00', null, '98'],
+    ]);
+    const indexes =
+      await texts(`SELECT i.name, i.type_desc, CAST(i.is_unique AS varchar(1)) + CAST(i.is_primary_key AS varchar(1)), i.filter_definition, c.name, CAST(ic.is_descending_key AS varchar(1)) + CAST(ic.is_included_column AS varchar(1))
+      FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
+      ORDER BY i.index_id, ic.index_column_id`);
+    assert.deepEqual(indexes, [
+      ['CX', 'CLUSTERED', '10', null, 'Id', '00'],
+      ['PK_T', 'NONCLUSTERED', '11', null, 'Code', '00'],
+      ['PK_T', 'NONCLUSTERED', '11', null, 'Id', '10'],
+      ['IX', 'NONCLUSTERED', '00', '([Price]>(5))', 'Tel', '00'],
+      ['IX', 'NONCLUSTERED', '00', '([Price]>(5))', 'Price', '01'],
+    ]);
+    assert.deepEqual(
+      await texts('SELECT name, definition FROM sys.default_constraints WHERE is_system_named = 0'),
+      [['DF_At', '(getdate())']],
+    );
+    assert.deepEqual(await texts('SELECT definition FROM sys.check_constraints'), [['([Price]>=(0))']]);
+    assert.deepEqual(await texts('SELECT definition FROM sys.computed_columns ORDER BY column_id'), [
+      ['([Price]*(2))'],
+      ["(concat(N'x',[Id]))"],
+    ]);
+    await run(
+      "INSERT INTO s.[T ]] ]]x] (Code, Tel, Name, V) VALUES ('a', N'1', N'n', CAST(5 AS int)), ('A', N'2', N'm', NULL)",
+    );
+    const rows = await texts(
+      'SELECT CAST(Id AS varchar(5)), CAST(Price AS varchar(9)), CAST(Twice AS varchar(9)), Label FROM s.[T ]] ]]x] ORDER BY Id',
+    );
+    assert.deepEqual(rows, [
+      ['5', '0.00', '0.00', 'x5'],
+      ['7', '0.00', '0.00', 'x7'],
+    ]);
+    const identity = await texts(
+      'SELECT CONVERT(nvarchar(40), seed_value), CONVERT(nvarchar(40), increment_value), CONVERT(nvarchar(40), last_value) FROM sys.identity_columns',
+    );
+    assert.deepEqual(identity, [['5', '2', '7']]);
+    const counted = await texts(
+      "SELECT CONVERT(nvarchar(20), SUM(rows)) FROM sys.partitions WHERE object_id = OBJECT_ID(N's.[T ]] ]]x]') AND index_id IN (0, 1)",
+    );
+    assert.deepEqual(counted, [['2']]);
+  });
+
+  it('refuses what constraints and types forbid', async () => {
+    await run(
+      'CREATE TABLE dbo.P (Id int NOT NULL PRIMARY KEY, Name varchar(5) NULL, U nvarchar(9) NULL UNIQUE, N tinyint NOT NULL DEFAULT 1, CHECK (N < 200))',
+    );
+    await run(
+      'CREATE TABLE dbo.F (Id int IDENTITY PRIMARY KEY, P int NULL CONSTRAINT FK_F FOREIGN KEY REFERENCES dbo.P (Id))',
+    );
+    await run('CREATE UNIQUE INDEX UX ON dbo.P (Name)');
+    await run("INSERT INTO P (Id, Name, U) VALUES (1, 'a', N'u')");
+    await fails("INSERT INTO P (Id, Name, U) VALUES (1, 'b', N'v')", 2627);
+    await fails("INSERT INTO P (Id, Name, U) VALUES (2, 'A ', N'v')", 2601);
+    await fails("INSERT INTO P (Id, Name, U) VALUES (2, 'b', N'U ')", 2627);
+    await fails("INSERT INTO P (Name) VALUES ('x')", 515);
+    await fails("INSERT INTO P (Id, Name) VALUES (3, 'toolong')", 2628);
+    await fails('INSERT INTO P (Id, N) VALUES (3, 256)', 220);
+    await fails("INSERT INTO P (Id, Name, U, N) VALUES (3, 'c', N'w', 200)", 547);
+    await fails('INSERT INTO F (P) VALUES (9)', 547);
+    await fails('INSERT INTO F (Id) VALUES (9)', 544);
+    await fails('INSERT INTO P VALUES (1)', 213);
+    await fails('INSERT INTO P (Id, Nope) VALUES (1, 2)', 207);
+    await fails('CREATE TABLE dbo.P (Id int)', 2714);
+    await run('INSERT INTO F (P) VALUES (1)');
+    await fails('DELETE FROM P', 547);
+    await fails('DROP TABLE P', 3726);
+    assert.equal(await run("UPDATE P SET Name = 'z' WHERE Id = 1"), 1);
+    assert.equal(await run('UPDATE f SET P = NULL FROM dbo.F AS f JOIN dbo.P AS p ON p.Id = f.P'), 1);
+  });
+
+  it('switches checks and foreign keys off and on', async () => {
+    await run(
+      'CREATE TABLE dbo.C (Id int NOT NULL PRIMARY KEY, A int CONSTRAINT CK_A CHECK (A > 0), B int CONSTRAINT FK_C REFERENCES dbo.C (Id))',
+    );
+    await run('ALTER TABLE dbo.C NOCHECK CONSTRAINT ALL');
+    await run('INSERT INTO C VALUES (1, -1, 99)');
+    await fails('ALTER TABLE dbo.C WITH CHECK CHECK CONSTRAINT CK_A', 547);
+    await run('DELETE FROM C; ALTER TABLE dbo.C WITH CHECK CHECK CONSTRAINT ALL');
+    await fails('INSERT INTO C VALUES (1, -1, NULL)', 547);
+    await fails('INSERT INTO C VALUES (1, 1, 99)', 547);
+    await run(
+      'ALTER TABLE dbo.C DROP CONSTRAINT CK_A; ALTER TABLE dbo.C ADD D int NOT NULL CONSTRAINT DF_D DEFAULT 7',
+    );
+    await run('INSERT INTO C (Id, A) VALUES (1, -1)');
+    assert.deepEqual(await texts('SELECT CAST(D AS varchar(5)) FROM C'), [['7']]);
+  });
+
+  it('keeps a transaction through a failed statement, and rolls it back whole', async () => {
+    await run('CREATE TABLE dbo.Tx (Id int NOT NULL PRIMARY KEY)');
+    await run('BEGIN TRAN; INSERT INTO Tx VALUES (1)');
+    await fails('INSERT INTO Tx VALUES (1)', 2627);
+    await fails('SELECT 1 / 0', 8134);
+    await run('INSERT INTO Tx VALUES (2); COMMIT');
+    await run('BEGIN TRAN; TRUNCATE TABLE Tx; CREATE TABLE dbo.Gone (Id int); ROLLBACK');
+    await fails('SELECT * FROM dbo.Gone', 208);
+    assert.deepEqual(await texts('SELECT CAST(COUNT(*) AS varchar(9)) FROM Tx'), [['2']]);
+  });
+
+  it('moves an identity on after explicit values, and back at TRUNCATE', async () => {
+    await run('CREATE TABLE dbo.I (Id bigint IDENTITY(10,10) PRIMARY KEY, A int NULL)');
+    await run(
+      'INSERT INTO I (A) VALUES (1); SET IDENTITY_INSERT I ON; INSERT INTO I (Id, A) VALUES (500, 2), (15, 3); SET IDENTITY_INSERT I OFF; INSERT INTO I (A) VALUES (4)',
+    );
+    assert.deepEqual(await texts('SELECT CAST(Id AS varchar(9)) FROM I ORDER BY Id'), [
+      ['10'],
+      ['15'],
+      ['500'],
+      ['510'],
+    ]);
+    await run('TRUNCATE TABLE I; INSERT INTO I DEFAULT VALUES');
+    assert.deepEqual(await texts('SELECT CAST(Id AS varchar(9)) FROM I'), [['10']]);
+  });
+
+  it('stores every type in the bytes of the contract', async () => {
+    const cases: readonly (readonly [type: string, value: string, hex: string])[] = [
+      ['bit', '1', '01'],
+      ['tinyint', '255', '00ff'],
+      ['smallint', '-2', 'fffe'],
+      ['int', '-2', 'fffffffe'],
+      ['bigint', '-9223372036854775808', '8000000000000000'],
+      ['float', '1E0', '3ff0000000000000'],
+      ['real', '1E0', '3f800000'],
+      ['date', "'0001-01-02'", '00000001'],
+      ['time(7)', "'00:00:00.0000001'", '0000000000000001'],
+      ['time(3)', "'00:00:00.001'", '0000000000002710'],
+      ['datetime2(7)', "'0001-01-01T00:00:00.0000001'", '0000000000000001'],
+      ['datetime', "'1900-01-01T00:00:00.003'", '0000000000000001'],
+      ['datetime', "'1899-12-31T23:59:59.997'", 'ffffffffffffffff'],
+      ['smalldatetime', "'1900-01-01T00:01:00'", '00000001'],
+      ['datetimeoffset(7)', "'0001-01-01T00:00:00.0000001 -00:01'", '0000000023c346010347'],
+      ['char(3)', "'a'", '612020'],
+      ['nvarchar(3)', "N'é'", 'c3a9'],
+      ['uniqueidentifier', "'6F9619FF-8B86-D011-B42D-00C04FC964FF'", '6f9619ff8b86d011b42d00c04fc964ff'],
+      ['binary(3)', '0x01', '010000'],
+      ['varbinary(3)', '0x0100', '0100'],
+      ['image', '0xFF', 'ff'],
+    ];
+    const list = cases.map(([type], i) => `c${i} ${type} NULL`).join(', ');
+    await run(`CREATE TABLE dbo.Types (${list})`);
+    await run(
+      `INSERT INTO Types VALUES (${cases.map(([, value]) => value).join(', ')}), (${cases.map(() => 'NULL').join(', ')})`,
+    );
+    const { rows, columns } = await query('SELECT * FROM Types');
+    assert.deepEqual(
+      rows[0]!.map((field) => field?.toString('hex')),
+      cases.map(([, , hex]) => hex),
+    );
+    assert.ok(rows[1]!.every((field) => field === null));
+    assert.deepEqual(
+      columns.map(({ type }) => type.name),
+      cases.map(([type]) => type.replace(/\(.*/, '')),
+    );
+  });
+
+  it('lets a second login read only what it was granted', async () => {
+    await run(
+      "CREATE TABLE dbo.Open1 (Id int); CREATE TABLE dbo.Shut (Id int); CREATE LOGIN reader WITH PASSWORD = 'Reader-1!'; CREATE USER reader FOR LOGIN reader; GRANT SELECT ON dbo.Open1 TO reader",
+    );
+    const reader = await engine.login('READER', 'Reader-1!', 'engine_tables');
+    try {
+      assert.deepEqual(await texts('SELECT name FROM sys.tables', reader), [['Open1']]);
+      await run('SELECT * FROM Open1', reader);
+      await fails('SELECT * FROM Shut', 229, reader);
+      await fails('INSERT INTO Open1 VALUES (1)', 229, reader);
+      await fails('CREATE TABLE dbo.Mine (Id int)', 262, reader);
+    } finally {
+      await reader.close();
+    }
+    await assert.rejects(engine.login('reader', 'wrong', 'master'), {
+      info: { number: 18456, state: 1, class: 14, message: "Login failed for user 'reader'." },
+    });
+    await assert.rejects(
+      engine.login('sa', PASSWORD, 'nowhere'),
+      (error) => error instanceof SqlError && error.info.number === 4060,
+    );
+  });
+});
+
+describe('streaming', () => {
+  const big = "SELECT value, REPLICATE(N'x', 500) AS t FROM GENERATE_SERIES(1, 20000000)";
+
+  it('stops at once when the reader stops, and the session goes on', async () => {
+    let bytes = 0;
+    for await (const event of sa.execute(big, [], forever)) {
+      if (event.kind === 'copy') bytes += event.bytes.length;
+      if (bytes > 1_000_000) break;
+    }
+    assert.ok(bytes < 10_000_000);
+    assert.deepEqual(await texts("SELECT 'still here'"), [['still here']]);
+  });
+
+  it('stops when the signal aborts, while waiting and while reading', async () => {
+    for (const sql of ["WAITFOR DELAY '00:01:00'", big]) {
+      const abort = new AbortController();
+      setTimeout(() => abort.abort(), 100);
+      await assert.rejects(
+        async () => {
+          for await (const _event of sa.execute(sql, [], abort.signal)) {
+            // rows nobody wants
+          }
+        },
+        { name: 'AbortError' },
+      );
+      assert.deepEqual(await texts("SELECT 'still here'"), [['still here']]);
+    }
+  });
+});
