@@ -197,6 +197,8 @@ function toInteger(from: Emitted, to: SqlType, attempt: boolean): string {
     case 'integer':
       if (type.name === to.name) return sql;
       if (INTEGER_RANK[type.name]! < INTEGER_RANK[to.name]!) return `(${sql})::${pgType(to)}`;
+      // PostgreSQL's own range check is the same error.
+      if (to.name === 'int' && !attempt) return `(${sql})::int4`;
       return narrow(`(${sql})::numeric`);
     case 'decimal':
       return narrow(sql);

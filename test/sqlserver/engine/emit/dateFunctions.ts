@@ -29,7 +29,8 @@ const PARTS: Record<string, string> = Object.fromEntries(
     iso_week: 'iso_week isowk isoww',
   }).flatMap(([part, names]) => names.split(' ').map((name) => [name, part])),
 );
-const SECONDS_AND_DAYS: Record<string, string> = {
+/** Ticks (100 ns) of the dateparts DATEDIFF_BIG and DATEADD can count in. */
+const TICKS: Record<string, string> = {
   nanosecond: '',
   microsecond: '10',
   millisecond: '10000',
@@ -107,7 +108,7 @@ const difference =
     const [from, to] = [utcTicks(a), utcTicks(b)];
     const nullable = a.nullable || b.nullable;
     if (!big) return { sql: `tsql.datediff_int('${unit}', ${from}, ${to})`, type: INT, nullable };
-    const ticks = SECONDS_AND_DAYS[unit];
+    const ticks = TICKS[unit];
     if (ticks === '') return { sql: `((${to} - ${from}) * 100)`, type: BIGINT, nullable };
     // No moment lies before year 1, so the ticks are positive and `/` floors.
     if (ticks) return { sql: `(${to} / ${ticks} - ${from} / ${ticks})`, type: BIGINT, nullable };
@@ -143,6 +144,11 @@ const dateAdd: BuiltIn = (invocation) => {
       type,
       nullable,
     };
+  }
+  const ticks = TICKS[unit];
+  if (ticks) {
+    const sum = `tsql.add_units(${number.sql}, ${ticks}, ${ticksOf(base)}, 0, 3155378975999999999, '${type.name}')`;
+    return { sql: fromTicks(sum, type, type.name), type, nullable };
   }
   const added = `tsql.dateadd('${unit}', ${number.sql}, ${ticksOf(base)}, '${type.name}')`;
   return { sql: fromTicks(added, type, type.name), type, nullable };

@@ -160,6 +160,7 @@ function literalValue(expr: Extract<Expr, { k: 'literal' }>): Emitted {
       return {
         ...made(nvarchar(Math.max(1, text.length)), pgText(escapeText(text))),
         collationFrom: 'literal',
+        plain: !/[\u0000\ud800-\udfff]/.test(text),
       };
   }
 }
@@ -251,6 +252,7 @@ function caseValue(expr: Extract<Expr, { k: 'case' }>, env: Env, scope: Scope): 
     type,
     nullable: results.some((result) => result.nullable),
     collationFrom: commonCollationFrom(results),
+    plain: results.every((result) => result.plain === true || isNullLiteral(result)),
   };
 }
 
