@@ -76,6 +76,11 @@ export const MIGRATION_DEFAULTS = {
   ),
   upsert_batch_size: setting(2000, 'rows', 'rows merged by one statement'),
   upsert_parallel_tasks: setting(4, 'tasks', 'merges side by side without crowding the server'),
+  delete_extra_rows: setting(
+    false,
+    '',
+    'rows only the target has are reported; deleting is asked for, never assumed',
+  ),
   create_indexes: setting(true, '', 'a migrated table should answer queries as the original did'),
   create_foreign_keys: setting(true, '', 'a migrated table should refuse what the original refused'),
   create_check_constraints: setting(true, '', 'a migrated table should refuse what the original refused'),

@@ -203,6 +203,10 @@ export const migrationSchema = v.strictObject({
     whole(1, 64, 'Merges at the same time', 'tasks', M.upsert_parallel_tasks.why),
     M.upsert_parallel_tasks.value,
   ),
+  delete_extra_rows: v.optional(
+    flag('upsert: delete target rows whose key the source no longer has', M.delete_extra_rows.why),
+    M.delete_extra_rows.value,
+  ),
 
   include_tables: v.optional(
     patterns('Patterns of tables to migrate, matched against table and schema.table; empty: all'),

@@ -6,6 +6,7 @@ import type { Sizes } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
 import { type ReaderControl, StopFlags, type WriterControl } from '../plan/work.js';
+import { copyStatement } from '../target/ddl.js';
 import type { RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
 import { type TableWork, type WorkListener, WorkQueue } from './workQueue.js';
@@ -41,12 +42,18 @@ export async function transfer({
     { tables: sizes.workers, readersPerTable: sizes.parallelReaders },
     listener(onEvent, stopFlags),
   );
+  const format = config.migration.use_binary_copy ? 'binary' : 'text';
   const reader: ReaderControl = {
     async next() {
       const partition = await queue.next();
       if (partition === null) return null;
       const plan = plans[partition.table]!;
-      return { plan, partition: partition.partition, query: readQuery(plan, partition, config.source) };
+      return {
+        plan,
+        partition: partition.partition,
+        query: readQuery(plan, partition, config.source),
+        statements: { before: [], copy: copyStatement(plan, format), after: [] },
+      };
     },
     async read(done) {
       queue.read(done);

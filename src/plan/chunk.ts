@@ -30,20 +30,21 @@ export function hashFields(
   }));
 }
 
+/** What a writer runs for a chunk, in one transaction. */
+export interface ChunkStatements {
+  before: string[];
+  copy: string;
+  after: string[];
+}
+
 /** A chunk starts: one COPY in one transaction. */
-export interface ChunkBegin {
+export interface ChunkBegin extends ChunkStatements {
   table: number;
   /** `schema.table` of the source. */
   label: string;
   partition: number;
   /** Number of this chunk in its partition, from 0. */
   chunk: number;
-  /** Statements run in the chunk's transaction before the COPY. */
-  before: string[];
-  /** The COPY statement. */
-  copy: string;
-  /** Statements run in the chunk's transaction after the COPY. */
-  after: string[];
   /** Fields of the tuple where the writer sends text instead of binary; null for binary COPY. */
   text: CopyField[] | null;
   hash: ChunkHash | null;

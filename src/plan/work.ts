@@ -2,7 +2,7 @@
  * What the orchestrator and a lane's threads say to each other over comlink: work and outcomes, never rows.
  */
 import type { ErrorData } from '../errors.js';
-import type { ChunkBegin, ChunkEnd } from './chunk.js';
+import type { ChunkBegin, ChunkEnd, ChunkStatements } from './chunk.js';
 import type { SourceQuery, TablePlan } from './model.js';
 
 /** One partition to read. */
@@ -10,6 +10,8 @@ export interface ReadWork {
   plan: TablePlan;
   partition: number;
   query: SourceQuery;
+  /** What is done with each chunk of its rows. */
+  statements: ChunkStatements;
 }
 
 /** A partition was read to its end: that many rows went into the rings. */

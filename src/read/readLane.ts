@@ -17,7 +17,6 @@ import {
   sourceError,
 } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
-import { copyStatement } from '../target/ddl.js';
 import { bulkRead } from '../tds/bulkRead.js';
 import { InputWindow } from '../tds/window.js';
 import { ChunkSink } from './chunkSink.js';
@@ -96,7 +95,7 @@ interface Outcome {
 }
 
 async function readPartition(
-  { plan, partition, query }: ReadWork,
+  { plan, partition, query, statements }: ReadWork,
   task: Pick<ReaderTask, 'nul' | 'binaryCopy'>,
   source: SourceConnection,
   sink: ChunkSink,
@@ -108,9 +107,7 @@ async function readPartition(
     table: plan.index,
     label: table,
     partition,
-    before: [],
-    after: [],
-    copy: copyStatement(plan, task.binaryCopy ? 'binary' : 'text'),
+    ...statements,
     text: task.binaryCopy ? null : tupleFields(plan),
     hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },
   };

@@ -31,6 +31,8 @@ export interface TargetRelation extends TargetName {
   owned: boolean;
   mayTruncate: boolean;
   mayInsert: boolean;
+  /** May read and update it: what a merge does. */
+  mayMerge: boolean;
   hasPrimaryKey: boolean;
   /** `pg_class.reltuples`: -1 before the first ANALYZE. */
   approximateRows: number;
@@ -45,6 +47,8 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
   pg_has_role(c.relowner, 'USAGE') AS owned,
   CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'TRUNCATE') ELSE false END AS "mayTruncate",
   CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'INSERT') ELSE false END AS "mayInsert",
+  CASE WHEN c.relkind IN ('r', 'p')
+    THEN has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') ELSE false END AS "mayMerge",
   EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') AS "hasPrimaryKey",
   c.reltuples::float8 AS "approximateRows",
   COALESCE((
@@ -69,6 +73,29 @@ export function existingRelations(
   names: readonly TargetName[],
 ): Promise<TargetRelation[]> {
   return target.query<TargetRelation>(RELATIONS_SQL, nameArrays(names));
+}
+
+const UNIQUE_KEYS_SQL = `
+SELECT n.nspname AS schema, c.relname AS name, (
+    SELECT json_agg(a.attname ORDER BY a.attname)
+    FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    WHERE k.position <= i.indnkeyatts
+  ) AS columns
+FROM ${WANTED}
+JOIN pg_namespace n ON n.nspname = w.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+JOIN pg_index i ON i.indrelid = c.oid
+WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL`;
+
+/** A set of columns that a unique index covers, sorted by name: what ON CONFLICT can name. */
+export interface UniqueKey extends TargetName {
+  columns: string[];
+}
+
+/** @returns the unique keys of these tables that hold for every row. */
+export function uniqueKeys(target: TargetConnection, names: readonly TargetName[]): Promise<UniqueKey[]> {
+  return target.query<UniqueKey>(UNIQUE_KEYS_SQL, nameArrays(names));
 }
 
 export interface ForeignKeyReference {

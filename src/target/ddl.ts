@@ -52,3 +52,11 @@ export function addPrimaryKey(
   const key = columns.map(quoteIdent).join(', ');
   return `ALTER TABLE ${qualified(target)} ADD CONSTRAINT ${quoteIdent(name)} PRIMARY KEY (${key})`;
 }
+
+/** A unique index with a name of the server's choosing. */
+export function createUniqueIndex(
+  target: { schema: string; name: string },
+  columns: readonly string[],
+): string {
+  return `CREATE UNIQUE INDEX ON ${qualified(target)} (${columns.map(quoteIdent).join(', ')})`;
+}

@@ -28,6 +28,7 @@ const DEPENDENTS_REMEDY =
 
 export const dropRecreate: TransferMode = {
   name: 'drop_recreate',
+  loads: 'everything',
   check,
 
   async prepare(target, plans) {

@@ -13,6 +13,8 @@ import type { TablePlan } from '../model.js';
 /** How the target's tables are made ready for rows. One file a mode; `index.ts` lists them. */
 export interface TransferMode {
   readonly name: 'drop_recreate' | 'truncate' | 'upsert';
+  /** Whether every row is read into emptied tables, or only what differs into tables that keep their rows. */
+  readonly loads: 'everything' | 'differences';
   /**
    * Looks for whatever would make `prepare` fail, and changes nothing: what a dry run does.
    *
@@ -21,7 +23,7 @@ export interface TransferMode {
    */
   check(target: TargetConnection, plans: readonly TablePlan[]): Promise<string[][]>;
   /**
-   * Checks, then leaves every table empty and ready for COPY; all of it in one transaction.
+   * Checks, then leaves every table ready for its rows, empty where the mode loads everything; in one transaction.
    *
    * @throws AppError as `check` does, and whatever the statements themselves run into.
    */

@@ -1,19 +1,132 @@
 /**
- * `upsert`: not there yet, and said so before anything is touched.
+ * `upsert`: target tables keep their rows, and only what differs is brought over. Missing tables are created.
  *
  * Runs on the main thread.
  */
 import { AppError } from '../../errors.js';
-import type { TransferMode } from './mode.js';
+import { tableLabel } from '../../source/model.js';
+import { type TargetRelation, uniqueKeys } from '../../target/catalog.js';
+import { inTransaction, type TargetConnection } from '../../target/connection.js';
+import { addPrimaryKey, createTable, createUniqueIndex, ROW_HASH_TYPE } from '../../target/ddl.js';
+import { qualified } from '../../target/identifiers.js';
+import type { TablePlan } from '../model.js';
+import { addRowHash, fittingRelations, lacksRowHash } from './existing.js';
+import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
 
 export const upsert: TransferMode = {
   name: 'upsert',
-  check: refuse,
-  prepare: refuse,
+  loads: 'differences',
+
+  async check(target, plans) {
+    const { existing, unkeyed } = await examine(target, plans);
+    return plans.map((plan) => {
+      const relation = existing.get(tableLabel(plan.target));
+      if (relation === undefined) return [createAction(plan)];
+      const actions = [`brings the differences into ${withRows(relation)}`];
+      if (lacksRowHash(plan, relation)) actions.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
+      if (unkeyed.has(plan)) actions.push(`makes ${targetKey(plan).join(', ')} a unique key`);
+      return actions;
+    });
+  },
+
+  async prepare(target, plans) {
+    const { existing, unkeyed } = await examine(target, plans);
+    try {
+      await inTransaction(target, async () => {
+        await createSchemas(target, plans);
+        for (const plan of plans) {
+          const relation = existing.get(tableLabel(plan.target));
+          if (relation === undefined) await target.query(createTable(plan));
+          else await addRowHash(target, plan, relation);
+          // A primary key on an empty table comes after its rows, with the other finalization.
+          const later = relation === undefined && plan.primaryKey.length > 0;
+          if (!later && (relation === undefined || unkeyed.has(plan)))
+            await target.query(uniqueKeyStatement(plan));
+        }
+      });
+    } catch (error) {
+      throw await nameLockHolders(target, plans, error);
+    }
+  },
 };
 
-async function refuse(): Promise<never> {
-  throw new AppError('UNSUPPORTED', 'migration.target_mode upsert is not available in this version', {
-    remedy: 'Use target_mode: truncate or drop_recreate.',
+/** @returns the identifying key's columns by their target names, in key order. */
+export function targetKey(plan: Pick<TablePlan, 'columns'>): string[] {
+  return plan.columns
+    .filter(({ keyPosition }) => keyPosition >= 0)
+    .sort((a, b) => a.keyPosition - b.keyPosition)
+    .map(({ targetName }) => targetName);
+}
+
+function uniqueKeyStatement(plan: TablePlan): string {
+  return plan.primaryKey.length > 0 && plan.primaryKeyName !== null
+    ? addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey)
+    : createUniqueIndex(plan.target, targetKey(plan));
+}
+
+interface Examined {
+  /** Existing tables by `schema.name`. */
+  existing: Map<string, TargetRelation>;
+  /** Plans whose existing table has no unique index over the key. */
+  unkeyed: Set<TablePlan>;
+}
+
+async function examine(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examined> {
+  requireKeys(plans);
+  const existing = await fittingRelations(target, plans, requireRights);
+  const keys = await uniqueKeys(
+    target,
+    plans.map((plan) => plan.target),
+  );
+  const found = new Set(keys.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
+  const unkeyed = plans.filter((plan) => {
+    const { schema, name } = plan.target;
+    return (
+      existing.has(tableLabel(plan.target)) &&
+      !found.has(JSON.stringify([schema, name, ...targetKey(plan).sort()]))
+    );
   });
+  for (const plan of unkeyed) requireOwner(plan, existing.get(tableLabel(plan.target))!);
+  return { existing, unkeyed: new Set(unkeyed) };
+}
+
+/** Rows are matched by their key: a table without one can't be kept in step. */
+function requireKeys(plans: readonly TablePlan[]): void {
+  const keyless = plans.filter((plan) => plan.keyColumns.length === 0).map((plan) => tableLabel(plan.source));
+  const [first] = keyless;
+  if (first === undefined) return;
+  const list = keyless.join(', ');
+  throw new AppError(
+    'UNSUPPORTED',
+    `target_mode upsert matches rows by their key, and these tables have none: ${list}`,
+    {
+      table: first,
+      remedy:
+        'Give them a primary key, or a unique index over NOT NULL columns; or exclude them (migration.exclude_tables); or use target_mode: truncate.',
+    },
+  );
+}
+
+function requireRights(plan: TablePlan, relation: TargetRelation): void {
+  const label = tableLabel(plan.target);
+  if (!relation.mayInsert || !relation.mayMerge) {
+    throw new AppError('TARGET_PERMISSION', `The target role may not SELECT, INSERT and UPDATE ${label}`, {
+      table: label,
+      remedy: `GRANT SELECT, INSERT, UPDATE ON ${qualified(plan.target)} TO the role.`,
+    });
+  }
+  if (lacksRowHash(plan, relation)) requireOwner(plan, relation);
+}
+
+function requireOwner(plan: TablePlan, relation: TargetRelation): void {
+  if (relation.owned) return;
+  const label = tableLabel(plan.target);
+  throw new AppError(
+    'TARGET_PERMISSION',
+    `Target table ${label} must be altered and belongs to another role`,
+    {
+      table: label,
+      remedy: 'Connect as its owner once, so that the row hash column and the unique key can be added.',
+    },
+  );
 }

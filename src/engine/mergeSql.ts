@@ -1,0 +1,75 @@
+/**
+ * The statements that bring a chunk of rows into a table that keeps its rows: COPY into a temporary table, then
+ * one INSERT ... ON CONFLICT that touches only rows whose values differ.
+ *
+ * Pure; main thread. The writers run them as part of a chunk's transaction.
+ */
+import type { ChunkStatements } from '../plan/chunk.js';
+import type { TablePlan } from '../plan/model.js';
+import { targetKey } from '../plan/modes/upsert.js';
+import { copyStatement } from '../target/ddl.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
+import { digits, type HashedExpression, hashedColumns } from '../verify/hashSql.js';
+
+/** @returns the statements of one chunk of changed rows. */
+export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): ChunkStatements {
+  const stage = { schema: 'pg_temp', name: `stage_${plan.index}` };
+  const names = plan.columns.map(({ targetName }) => targetName);
+  if (plan.rowHashColumn !== null) names.push(plan.rowHashColumn);
+  const list = names.map(quoteIdent).join(', ');
+  const key = targetKey(plan);
+  const others = names.filter((name) => !key.includes(name));
+  const updates = others.map((name) => `${quoteIdent(name)} = EXCLUDED.${quoteIdent(name)}`);
+  const resolve =
+    updates.length === 0
+      ? 'DO NOTHING'
+      : `DO UPDATE SET ${updates.join(', ')} WHERE ${differs(plan, others)}`;
+  return {
+    before: [
+      `CREATE TEMPORARY TABLE IF NOT EXISTS ${quoteIdent(stage.name)} ON COMMIT DELETE ROWS AS ` +
+        `SELECT ${list} FROM ${qualified(plan.target)} WITH NO DATA`,
+    ],
+    copy: copyStatement({ ...plan, target: stage }, format),
+    after: [
+      `INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
+        `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve}`,
+    ],
+  };
+}
+
+/**
+ * Whether the row in the target differs from the one that came. Its real values are compared, in the canonical
+ * form, and not what its row hash says of them; columns outside of the hash are compared as PostgreSQL does.
+ */
+function differs(plan: TablePlan, others: readonly string[]): string {
+  const hashed = hashedColumns(plan);
+  const side = (alias: string): string => {
+    const values: HashedExpression[] = hashed.map((column) => ({
+      column,
+      expression: `${alias}.${quoteIdent(column.targetName)}`,
+    }));
+    // digits() never declines for the target.
+    return digits(values, 'target', 'error')!;
+  };
+  const covered = new Set(hashed.map(({ targetName }) => targetName));
+  const conditions = hashed.length === 0 ? [] : [`${side('t')} <> ${side('EXCLUDED')}`];
+  for (const name of others) {
+    if (!covered.has(name))
+      conditions.push(`t.${quoteIdent(name)} IS DISTINCT FROM EXCLUDED.${quoteIdent(name)}`);
+  }
+  return conditions.join(' OR ');
+}
+
+/** Keys one DELETE names at most. */
+export const MAX_DELETED_KEYS = 1000;
+
+/** @returns the statement that deletes the rows of `keys` keys; its parameters are one array of texts a key column. */
+export function deleteStatement(plan: TablePlan): string {
+  const key = plan.columns
+    .filter(({ keyPosition }) => keyPosition >= 0)
+    .sort((a, b) => a.keyPosition - b.keyPosition);
+  const arrays = key.map((_, i) => `$${i + 1}::text[]`).join(', ');
+  const names = key.map((_, i) => `k${i}`).join(', ');
+  const match = key.map(({ targetName, pgType }, i) => `t.${quoteIdent(targetName)} = w.k${i}::${pgType}`);
+  return `DELETE FROM ${qualified(plan.target)} AS t USING unnest(${arrays}) AS w(${names}) WHERE ${match.join(' AND ')}`;
+}
