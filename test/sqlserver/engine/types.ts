@@ -112,8 +112,6 @@ export const isMax = (type: SqlType): boolean =>
 export const INT: SqlType = { name: 'int', precision: 10, scale: 0 };
 export const BIGINT: SqlType = { name: 'bigint', precision: 19, scale: 0 };
 export const SMALLINT: SqlType = { name: 'smallint', precision: 5, scale: 0 };
-export const TINYINT: SqlType = { name: 'tinyint', precision: 3, scale: 0 };
-export const BIT: SqlType = { name: 'bit' };
 export const FLOAT: SqlType = { name: 'float' };
 export const MONEY: SqlType = { name: 'money', precision: 19, scale: 4 };
 export const DATETIME: SqlType = { name: 'datetime' };

@@ -150,5 +150,3 @@ export const aggregates: Record<string, BuiltIn> = {
   LAG: neighbour('lag'),
   LEAD: neighbour('lead'),
 };
-
-export const AGGREGATE_NAMES = new Set(['COUNT', 'COUNT_BIG', 'SUM', 'AVG', 'MIN', 'MAX']);

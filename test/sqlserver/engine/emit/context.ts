@@ -4,7 +4,7 @@
  * Runs in the process of the stand-in SQL Server.
  */
 import type { EngineParameter, SqlType } from '../../contract.js';
-import type { Expr, Query } from '../ast.js';
+import type { Expr } from '../ast.js';
 import type { CatalogContext } from '../catalog.js';
 import { literal, type Schema } from '../schema.js';
 import { pgType } from '../types.js';
@@ -108,5 +108,3 @@ export function integerLiteral(value: Expr): number | null {
   }
   return null;
 }
-
-export type EmitQuery = (query: Query, env: Env, parent: Scope | null) => unknown;

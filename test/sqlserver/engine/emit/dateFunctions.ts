@@ -6,8 +6,9 @@
 import { SqlError, type SqlType } from '../../contract.js';
 import { BIGINT, DATETIME, family, INT, nvarchar } from '../types.js';
 import type { Emitted } from './context.js';
-import { convert, fromTicks, ticksOf } from './convert.js';
+import { convert } from './convert.js';
 import type { BuiltIn, Invocation } from './functions.js';
+import { fromTicks, ticksOf } from './moments.js';
 
 /** Every spelling of a datepart. */
 const PARTS: Record<string, string> = Object.fromEntries(

@@ -326,7 +326,5 @@ export function comparison(op: string, a: Emitted, b: Emitted): string {
     return `(${side(a)} ${op} ${side(b)})`;
   }
   const [x, y] = [convert(a, target), convert(b, target)];
-  if (family(target) === 'uniqueidentifier' && (op === '=' || op === '<>'))
-    return `(${x.sql} ${op} ${y.sql})`;
   return `(${sortKey(x)} ${op} ${sortKey(y)})`;
 }

@@ -8,7 +8,6 @@ import { SqlError, type SqlType } from '../../contract.js';
 import type { Body, Expr, OrderItem, Query, Select, SelectItem } from '../ast.js';
 import { same } from '../schema.js';
 import { BIGINT, family } from '../types.js';
-import { AGGREGATE_NAMES } from './aggregates.js';
 import type { CommonTable, Emitted, Env, Scope, ScopeColumn } from './context.js';
 import { fresh } from './context.js';
 import { convert } from './convert.js';
@@ -242,7 +241,3 @@ function selectItem(item: SelectItem, env: Env, scope: Scope): Item[] {
   const own = item.expr.k === 'column' ? item.expr.path[item.expr.path.length - 1]! : '';
   return [{ name: item.alias ?? own, emitted, aliased: item.alias !== null }];
 }
-
-/** Whether an expression aggregates: an UPDATE or a CHECK may not. */
-export const isAggregate = (expr: Expr): boolean =>
-  expr.k === 'call' && AGGREGATE_NAMES.has(expr.name) && !expr.over;
