@@ -93,4 +93,3 @@ export interface Engine {
   login(user: string, password: string, database: string): Promise<EngineSession>;
   close(): Promise<void>;
 }
-
