@@ -6,15 +6,10 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import {
-  type Engine,
-  type EngineParameter,
-  type EngineSession,
-  type ResultColumn,
-  SqlError,
-} from './sqlserver/contract.js';
-import { expressionCases } from './sqlserver/engine/expressionCases.js';
+import { type Engine, type EngineParameter, type EngineSession, SqlError } from './sqlserver/contract.js';
+import { errorCases, expressionCases } from './sqlserver/engine/expressionCases.js';
 import { createEngine } from './sqlserver/engine/index.js';
+import { type Result, results, rowsAffected } from './sqlserver/engine/testing.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 
 const PASSWORD = 'engine-test';
@@ -33,40 +28,8 @@ after(async () => {
   await postgres?.stop();
 });
 
-interface Result {
-  columns: ResultColumn[];
-  rows: (Buffer | null)[][];
-}
-
-/** The tuples of a binary COPY stream: 19 bytes of header, counted fields, a count of -1. */
-function tuples(bytes: Buffer): (Buffer | null)[][] {
-  const rows: (Buffer | null)[][] = [];
-  for (let at = 19; bytes.readInt16BE(at) >= 0; ) {
-    const row: (Buffer | null)[] = [];
-    const count = bytes.readInt16BE(at);
-    at += 2;
-    for (let i = 0; i < count; i++) {
-      const length = bytes.readInt32BE(at);
-      at += 4;
-      row.push(length < 0 ? null : bytes.subarray(at, at + length));
-      at += Math.max(length, 0);
-    }
-    rows.push(row);
-  }
-  return rows;
-}
-
-async function results(sql: string, session = sa, parameters: EngineParameter[] = []): Promise<Result[]> {
-  const sets: { columns: ResultColumn[]; parts: Buffer[] }[] = [];
-  for await (const event of session.execute(sql, parameters, forever)) {
-    if (event.kind === 'columns') sets.push({ columns: event.columns, parts: [] });
-    if (event.kind === 'copy') sets.at(-1)!.parts.push(event.bytes);
-  }
-  return sets.map(({ columns, parts }) => ({ columns, rows: tuples(Buffer.concat(parts)) }));
-}
-
 async function query(sql: string, session = sa, parameters: EngineParameter[] = []): Promise<Result> {
-  return (await results(sql, session, parameters))[0]!;
+  return (await results(session, sql, parameters))[0]!;
 }
 
 /** Rows as text: every column must be a string or NULL. */
@@ -75,13 +38,7 @@ async function texts(sql: string, session = sa): Promise<(string | null)[][]> {
   return rows.map((row) => row.map((field) => field?.toString('utf8') ?? null));
 }
 
-async function run(sql: string, session = sa): Promise<number | undefined> {
-  let rowCount: number | undefined;
-  for await (const event of session.execute(sql, [], forever)) {
-    if (event.kind === 'done' && event.rowCount !== undefined) rowCount = event.rowCount;
-  }
-  return rowCount;
-}
+const run = (sql: string, session = sa): Promise<number | undefined> => rowsAffected(session, sql);
 
 function fails(sql: string, number: number, session = sa): Promise<void> {
   return assert.rejects(run(sql, session), (error) => {
@@ -190,37 +147,7 @@ describe('T-SQL expressions', () => {
 });
 
 describe('errors', () => {
-  const cases: readonly (readonly [sql: string, number: number])[] = [
-    ['SELECT 1 +', 102],
-    ['SELECT FROM t', 156],
-    ["SELECT 'abc", 105],
-    ['SELECT nope FROM sys.tables', 207],
-    ['SELECT t.nope FROM sys.tables AS x', 4104],
-    ['SELECT 1 FROM dbo.Nope', 208],
-    ['SELECT NOPE(1)', 195],
-    ['SELECT @x', 137],
-    ['SELECT 1 / 0', 8134],
-    ['SELECT 1.0 / 0', 8134],
-    ['SELECT 2147483647 + 1', 8115],
-    ['SELECT CAST(300 AS tinyint)', 220],
-    ['SELECT CAST(100 AS decimal(4,2))', 8115],
-    ["SELECT CAST('x' AS int)", 245],
-    ["SELECT CAST('x' AS decimal(5,2))", 8114],
-    ["SELECT CAST('2010-02-30' AS date)", 241],
-    ["SELECT CAST('1752-12-31' AS datetime)", 242],
-    ["SELECT CAST('x' AS uniqueidentifier)", 8169],
-    ['SELECT CAST(GETDATE() AS uniqueidentifier)', 529],
-    ["SELECT 1 WHERE 'a' COLLATE Latin1_General_CI_AS = 'b' COLLATE Latin1_General_BIN2", 468],
-    ["SELECT 'a' COLLATE Nowhere_CI_AS", 448],
-    ['SELECT (SELECT value FROM GENERATE_SERIES(1, 2))', 512],
-    ['SELECT 1 UNION SELECT 1, 2', 205],
-    ['COMMIT', 3902],
-    ['ROLLBACK', 3903],
-    ['EXEC sp_nope', 2812],
-    ['USE nope', 911],
-    ['DROP TABLE dbo.Nope', 3701],
-  ];
-  for (const [sql, number] of cases) {
+  for (const [sql, number] of errorCases) {
     it(`${number}: ${sql}`, () => fails(sql, number));
   }
 });

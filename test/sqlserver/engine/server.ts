@@ -4,6 +4,7 @@
  * Runs in the process of the stand-in SQL Server. The databases live as long as the engine: `close` drops them.
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
 import { SqlError } from '../contract.js';
 import { literal, quote, same } from './schema.js';
@@ -118,6 +119,8 @@ export class Server {
         { class: 11 },
       );
     }
+    // A client that has just hung up may not have been noticed yet.
+    for (let tries = 0; database.sessions > 0 && tries < 20; tries++) await setTimeout(50);
     if (database.sessions > 0) {
       throw new SqlError(3702, `Cannot drop database "${name}" because it is currently in use.`, {
         state: 3,
