@@ -50,6 +50,7 @@ const CODES = {
   PROTOCOL: { exit: EXIT.transfer, retryable: true },
   WORKER_DIED: { exit: EXIT.transfer, retryable: true },
   TABLES_FAILED: { exit: EXIT.transfer, retryable: true },
+  ROWS_DIFFER: { exit: EXIT.validation, retryable: false },
   ROW_COUNT_MISMATCH: { exit: EXIT.validation, retryable: false },
   CANCELLED: { exit: EXIT.cancelled, retryable: true },
   STATE_INVALID: { exit: EXIT.state, retryable: false },

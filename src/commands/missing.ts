@@ -8,7 +8,6 @@ import { AppError } from '../errors.js';
 
 const MISSING_COMMANDS: Record<string, string> = {
   resume: 'run it again from the beginning with `run`',
-  verify: 'compare row counts with `validate`',
   init: 'write the configuration by hand; `config-schema` prints a schema for your editor',
   tui: 'use `run` at a terminal, which shows live progress',
 };

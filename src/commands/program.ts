@@ -14,6 +14,7 @@ import { addMissing, refuseMissingOptions } from './missing.js';
 import { wholeNumber } from './options.js';
 import { addRun, run } from './run.js';
 import { addValidate, validate } from './validate.js';
+import { addVerify, verify } from './verify.js';
 
 /** Called with the chosen command and what it does. */
 export type Runner = (command: Command, run: (context: Context) => Promise<CommandResult>) => Promise<void>;
@@ -49,6 +50,7 @@ export function buildProgram(runner: Runner): Command {
 
   addRun(program).action((flags, command) => runner(command, (context) => run(context, flags)));
   addValidate(program).action((_flags, command) => runner(command, validate));
+  addVerify(program).action((flags, command) => runner(command, (context) => verify(context, flags)));
   addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
   addConfigSchema(program).action((_flags, command) => runner(command, configSchemaCommand));
   addMissing(program);
@@ -79,8 +81,9 @@ Examples:
   mssql-pg-migrate -c config.yaml run --dry-run
   mssql-pg-migrate -c config.yaml run
   mssql-pg-migrate -c config.yaml validate
+  mssql-pg-migrate -c config.yaml verify --details 20
 
-Exit codes: 0 done, 1 configuration or usage, 2 connection, 3 transfer, 4 counts differ,
+Exit codes: 0 done, 1 configuration or usage, 2 connection, 3 transfer, 4 rows differ,
             5 cancelled, 6 state, 7 input or output.`;
 
 /** package.json is the nearest one above this file, built or not. */

@@ -8,7 +8,7 @@ import type { SizeLine } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 
 /** The stages of a run, in order. */
-export type RunPhase = 'connect' | 'plan' | 'prepare' | 'transfer' | 'finalize' | 'done';
+export type RunPhase = 'connect' | 'plan' | 'prepare' | 'transfer' | 'finalize' | 'verify' | 'done';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 

@@ -135,7 +135,7 @@ export class Progress {
 
   #writeLine(): void {
     const s = this.#tally.snapshot();
-    if (s.phase !== 'transfer') {
+    if (s.phase !== 'transfer' && s.phase !== 'verify') {
       this.#log.info(`${s.phase}: ${duration(s.elapsedMs)} so far`);
       return;
     }

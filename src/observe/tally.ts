@@ -96,7 +96,7 @@ export class Tally {
       case 'phase':
         this.#phase = event.phase;
         // The pace counts from when rows begin to flow.
-        if (event.phase === 'transfer') this.#pace = new Pace(this.#clock());
+        if (event.phase === 'transfer' || event.phase === 'verify') this.#pace = new Pace(this.#clock());
         break;
       case 'table-started': {
         const table = this.#track(event.table);

@@ -83,7 +83,7 @@ export function textHash(
   // A UTF-16 unit, and a code page byte, is three bytes of UTF-8 at most.
   const bytes = 3 * characters;
   const maxBytes = bytes <= MAX_VARBINARY_BYTES ? bytes : Number.POSITIVE_INFINITY;
-  const size = maxBytes === bytes ? String(bytes) : 'max';
+  const size = Number.isFinite(maxBytes) ? String(maxBytes) : 'max';
   return {
     targetBytes: sendBytes(field),
     sourceBytes(expression, nul) {

@@ -68,7 +68,10 @@ async function askSource(source: Pick<SourceConnection, 'query'>, samples: TypeS
   // `on_nul` makes no difference to samples without a NUL.
   const hash = digits([sampleValue(samples, 'x.[v]')], 'source', 'error' satisfies NulPolicy);
   if (hash === null) return [];
-  const rows = [...samples.samples.map(({ source: value }) => value), 'NULL'].map(
+  const { collation } = samples.column;
+  // All rows of one column must agree on its collation, also the one without a value.
+  const noValue = collation === null ? 'NULL' : `CONVERT(nvarchar(1), NULL) COLLATE ${collation}`;
+  const rows = [...samples.samples.map(({ source: value }) => value), noValue].map(
     (value, i) => `SELECT ${i} AS i, CONVERT(${samples.sqlType}, ${value}) AS v`,
   );
   const answers = await source.query(

@@ -49,8 +49,11 @@ const len: BuiltIn = ({ arg }) => {
     return { sql: `length(${value.sql})`, type: INT, nullable: value.nullable };
   const string = text(value);
   const type = isMax(string.type) ? BIGINT : INT;
+  // Collations with supplementary characters (_SC, and every _UTF8 one) count code points, the others UTF-16 units.
+  const byCodePoint = /_(SC|UTF8)(_|$)/i.test(string.type.collation ?? '');
+  const length = byCodePoint ? `char_length(rtrim(${string.sql}, ' '))` : `tsql.len(${string.sql})`;
   return {
-    sql: `tsql.len(${string.sql})${isMax(string.type) ? '::int8' : ''}`,
+    sql: `${length}${isMax(string.type) ? '::int8' : ''}`,
     type,
     nullable: value.nullable,
   };

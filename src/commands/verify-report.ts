@@ -1,0 +1,119 @@
+/**
+ * How a verification's findings are shown: the JSON of a table, and the table people read.
+ *
+ * Pure; runs on the main thread.
+ */
+import { textTable } from '../observe/format.js';
+import { errorLines, errorResult, type ResultError, type ResultHead, seconds } from '../observe/result.js';
+import type { TableReport } from '../verify/verify.js';
+
+/** A number; as text where a JavaScript number can't hold it exactly. */
+type Count = number | string;
+
+export interface VerifyTableResult {
+  table: string;
+  target: string;
+  status: TableReport['status'];
+  /** `key ranges`, `key hashes` or `whole table`; null where the table was not compared. */
+  method: TableReport['method'];
+  source_rows: Count | null;
+  target_rows: Count | null;
+  /** What would make the target equal the source; null where rows can't be named. */
+  inserts_needed: number | null;
+  updates_needed: number | null;
+  deletes_needed: number | null;
+  /** The first keys of each, as many as --details asks for; a key is the list of its columns' texts. */
+  details: { inserts: string[][]; updates: string[][]; deletes: string[][] };
+  duration_seconds: number;
+  notes: string[];
+  error?: ResultError;
+}
+
+export interface VerifyResult extends ResultHead {
+  tables_total: number;
+  tables_matching: number;
+  tables_differing: number;
+  tables_failed: number;
+  tables: VerifyTableResult[];
+  failed_tables: string[];
+  notes: string[];
+}
+
+export function verifyTable(report: TableReport): VerifyTableResult {
+  const { table, target, status, method, changes, keys, notes, error } = report;
+  return {
+    table,
+    target,
+    status,
+    method,
+    source_rows: jsonCount(report.sourceRows),
+    target_rows: jsonCount(report.targetRows),
+    inserts_needed: changes?.insert ?? null,
+    updates_needed: changes?.update ?? null,
+    deletes_needed: changes?.delete ?? null,
+    details: { inserts: keys.insert, updates: keys.update, deletes: keys.delete },
+    duration_seconds: seconds(report.durationMs),
+    notes,
+    ...(error !== undefined && { error: errorResult(error) }),
+  };
+}
+
+function jsonCount(value: bigint | null): Count | null {
+  if (value === null) return null;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
+}
+
+export function verifyReport(result: VerifyResult): string {
+  const { tables } = result;
+  const right = (title: string) => ({ title, align: 'right' as const });
+  const lines = [
+    textTable(
+      [
+        { title: 'table' },
+        { title: 'target' },
+        right('source rows'),
+        right('target rows'),
+        right('insert'),
+        right('update'),
+        right('delete'),
+        { title: 'status' },
+      ],
+      tables.map((t) => [
+        t.table,
+        t.target,
+        ...[t.source_rows, t.target_rows, t.inserts_needed, t.updates_needed, t.deletes_needed].map(grouped),
+        t.status,
+      ]),
+    ),
+    '',
+  ];
+  for (const t of tables) {
+    for (const [what, keys] of Object.entries(t.details)) {
+      if (keys.length === 0) continue;
+      lines.push(`${t.table}: ${what} needed`, ...keys.map((key) => `  ${key.map(quoted).join(', ')}`), '');
+    }
+    if (t.error !== undefined) lines.push(...errorLines(`${t.table} failed`, t.error), '');
+  }
+  const notes = [...tables.flatMap((t) => t.notes.map((note) => `${t.table}: ${note}`)), ...result.notes];
+  if (notes.length > 0) lines.push('Notes', ...notes.map((note) => `  ${note}`), '');
+  lines.push(verdictLine(result));
+  return lines.join('\n');
+}
+
+function verdictLine(result: VerifyResult): string {
+  const { tables_total: total, tables_differing: differing, tables_failed: failed } = result;
+  if (differing === 0 && failed === 0) return `All ${total} tables hold the same rows.`;
+  const parts = [`${differing} of ${total} tables differ`];
+  if (failed > 0) parts.push(`${failed} could not be compared`);
+  return `${parts.join(', ')}.`;
+}
+
+function grouped(value: Count | null): string {
+  return value === null ? '-' : String(value).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** Texts as JSON: blanks at the ends and control characters are seen. */
+function quoted(text: string): string {
+  return /^[\w.:+-]+$/.test(text) ? text : JSON.stringify(text);
+}

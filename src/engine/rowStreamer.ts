@@ -1,0 +1,214 @@
+/**
+ * Rows through reader and hash tier and no further: keys and row hashes for comparisons where SQL Server can't
+ * hash. Main thread, over one lane whose ring is emptied here instead of by a writer.
+ */
+import { AppError, type ErrorData, fromErrorData } from '../errors.js';
+import type { ChunkBegin } from '../plan/chunk.js';
+import type { SourceQuery, TablePlan } from '../plan/model.js';
+import { type ReaderControl, type ReadWork, StopFlags } from '../plan/work.js';
+import type { ReaderTask } from '../read/readLane.js';
+import { RingConsumer } from '../ring/consumer.js';
+import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
+import { type CollectedRow, TupleCollector } from '../verify/collect.js';
+import { runLanes } from './lanes.js';
+
+export interface RowStreamerOptions {
+  source: ReaderTask['source'];
+  nul: ReaderTask['nul'];
+  slotsPerRing: number;
+  slotBytes: number;
+  signal: AbortSignal;
+  /** Folder of the worker files, for tests. */
+  workerFolder?: URL;
+}
+
+/** Batches that wait for whoever reads them; then the ring fills, and the source waits. */
+const WAITING_BATCHES = 2;
+const BATCH_ROWS = 1000;
+
+/** One query's rows on their way. */
+class Stream {
+  readonly collector: TupleCollector;
+  readonly batches: CollectedRow[][] = [];
+  collected = 0;
+  /** Rows the reader has read, known once it is through. */
+  rows: number | null = null;
+  error: unknown = null;
+  /** Nobody listens any more: what still comes is dropped. */
+  abandoned = false;
+  changed: () => void = () => {};
+  taken: () => void = () => {};
+
+  constructor(plan: TablePlan) {
+    this.collector = new TupleCollector(plan.columns.map(({ keyPosition }) => keyPosition));
+  }
+
+  get complete(): boolean {
+    return this.rows !== null && this.collected === this.rows;
+  }
+
+  /** Takes a slot's tuples; waits while enough batches lie there. */
+  async push(bytes: Buffer): Promise<void> {
+    this.collector.push(bytes);
+    this.#moveRows(BATCH_ROWS);
+    while (this.batches.length > WAITING_BATCHES && !this.abandoned && this.error === null) {
+      await new Promise<void>((resolve) => {
+        this.taken = resolve;
+      });
+    }
+  }
+
+  /** Hands on what was collected, from `least` rows on. */
+  #moveRows(least: number): void {
+    const { rows } = this.collector;
+    if (rows.length < least) return;
+    this.collector.rows = [];
+    this.collected += rows.length;
+    if (!this.abandoned) this.batches.push(rows);
+    this.changed();
+  }
+
+  flush(): void {
+    this.#moveRows(1);
+  }
+}
+
+export class RowStreamer {
+  readonly #options: RowStreamerOptions;
+  /** By the number they go by as partitions. */
+  readonly #streams = new Map<number, Stream>();
+  #begun = 0;
+  readonly #queue: ReadWork[] = [];
+  #waiting: ((work: ReadWork | null) => void) | null = null;
+  #closing = false;
+  #lane: Promise<void> | null = null;
+  #failure: unknown = null;
+
+  constructor(options: RowStreamerOptions) {
+    this.#options = options;
+  }
+
+  /** Streams a query's rows, in the query's order. Queries wait for those before them. */
+  async *stream(plan: TablePlan, query: SourceQuery): AsyncGenerator<CollectedRow[], void, void> {
+    this.#start();
+    if (this.#failure !== null) throw this.#failure;
+    const stream = new Stream(plan);
+    const partition = this.#begun++;
+    this.#streams.set(partition, stream);
+    this.#hand({ plan, partition, query, statements: { before: [], copy: '', after: [] } });
+    try {
+      for (;;) {
+        const batch = stream.batches.shift();
+        if (batch !== undefined) {
+          stream.taken();
+          yield batch;
+          continue;
+        }
+        if (stream.error !== null) throw stream.error;
+        if (this.#failure !== null) throw this.#failure;
+        if (stream.complete) return;
+        await new Promise<void>((resolve) => {
+          stream.changed = resolve;
+        });
+      }
+    } finally {
+      stream.abandoned = true;
+      stream.taken();
+      if (stream.complete || stream.error !== null) this.#streams.delete(partition);
+    }
+  }
+
+  /** Ends the lane; streams that are under way run to their end first. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#waiting?.(null);
+    this.#waiting = null;
+    for (const stream of this.#streams.values()) {
+      stream.abandoned = true;
+      stream.taken();
+    }
+    await this.#lane;
+  }
+
+  #start(): void {
+    const { source, nul, slotsPerRing, slotBytes, signal, workerFolder } = this.#options;
+    this.#lane ??= runLanes(
+      {
+        lanes: 1,
+        writersPerLane: 1,
+        slotsPerRing,
+        slotBytes,
+        hashed: true,
+        reader: { source, nul, binaryCopy: true },
+        writer: (lane) => this.#consume(lane),
+        stopFlags: StopFlags.forTables(1),
+        signal,
+        ...(workerFolder !== undefined && { workerFolder }),
+      },
+      this.#control(),
+      null,
+    ).catch((error) => {
+      this.#failure = error;
+      for (const stream of this.#streams.values()) {
+        stream.changed();
+        stream.taken();
+      }
+    });
+  }
+
+  #hand(work: ReadWork): void {
+    if (this.#waiting === null) {
+      this.#queue.push(work);
+      return;
+    }
+    this.#waiting(work);
+    this.#waiting = null;
+  }
+
+  #control(): ReaderControl {
+    return {
+      next: () => {
+        const work = this.#queue.shift();
+        if (work !== undefined) return Promise.resolve(work);
+        if (this.#closing) return Promise.resolve(null);
+        return new Promise((resolve) => {
+          this.#waiting = resolve;
+        });
+      },
+      read: async ({ partition, rows }) => {
+        const stream = this.#streams.get(partition);
+        if (stream === undefined) return;
+        stream.rows = rows;
+        stream.changed();
+      },
+      failed: async (_table: number, partition: number, error: ErrorData) => {
+        const stream = this.#streams.get(partition);
+        if (stream === undefined) return;
+        stream.error = fromErrorData(error);
+        stream.changed();
+        stream.taken();
+      },
+    };
+  }
+
+  /** Empties the ring until it is closed. */
+  async #consume(lane: LaneLayout): Promise<void> {
+    const ring = new RingConsumer(lane, 0);
+    let stream: Stream | null = null;
+    for (;;) {
+      while (!ring.tryPeek()) await ring.waitForSlot();
+      const { kind } = ring;
+      if (kind === SLOT_KIND.BEGIN) {
+        stream = this.#streams.get((ring.json() as ChunkBegin).partition) ?? null;
+      } else if (kind === SLOT_KIND.DATA) {
+        if (stream === null) throw new AppError('INTERNAL', 'rows came to be compared outside of a chunk');
+        await stream.push(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes));
+      } else if (kind === SLOT_KIND.END) {
+        stream?.flush();
+      }
+      ring.advance();
+      ring.release(1);
+      if (kind === SLOT_KIND.CLOSE) return;
+    }
+  }
+}

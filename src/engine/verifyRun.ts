@@ -1,0 +1,147 @@
+/**
+ * A verification from the first connection to the last table. Main thread; rows that a server can't hash go
+ * through reader and hash workers.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Config } from '../config/schema.js';
+import { inspectHost } from '../host/host.js';
+import { chooseSizes, type Sizes } from '../host/sizes.js';
+import { planTables } from '../plan/tables.js';
+import { readCatalog } from '../source/catalog.js';
+import { connectSource } from '../source/connection.js';
+import { filterTables } from '../source/filter.js';
+import { tableLabel } from '../source/model.js';
+import { connectTarget } from '../target/connection.js';
+import { Verifier } from '../verify/verifier.js';
+import { type TableReport, verifyTables } from '../verify/verify.js';
+import type { RunEventHandler } from './events.js';
+import { RowStreamer } from './rowStreamer.js';
+
+export interface VerifyRunOptions {
+  /** In place of `batch_verify.tier1_batch_size` and `tier2_batch_size`. */
+  tier1Rows?: number | undefined;
+  tier2Rows?: number | undefined;
+  /** Keys to name of each kind of difference. */
+  details: number;
+  /** Compares the stored row hashes instead of the target's values. */
+  trustRowHash: boolean;
+  signal: AbortSignal;
+  onEvent: RunEventHandler;
+}
+
+export interface VerifyOutcome {
+  runId: string;
+  tables: TableReport[];
+  notes: string[];
+}
+
+/**
+ * Compares the tables the configuration selects.
+ *
+ * @throws AppError where no table could be compared: connections, configuration, planning; CANCELLED
+ */
+export async function runVerify(config: Config, options: VerifyRunOptions): Promise<VerifyOutcome> {
+  const { onEvent, signal } = options;
+  const { migration, source, target } = config;
+  const runId = randomUUID();
+  const notes: string[] = [];
+  const note = (text: string): void => {
+    notes.push(text);
+    onEvent({ kind: 'note', text });
+  };
+  onEvent({ kind: 'phase', phase: 'connect' });
+  const catalog = await connectSource(source);
+  onEvent({ kind: 'phase', phase: 'plan' });
+  const found = await readCatalog(catalog, { schemas: [source.schema] }).finally(() => catalog.close());
+  signal.throwIfAborted();
+  const sizes = chooseSizes(await inspectHost(), config);
+  const plans = planTables(filterTables(found, migration), {
+    targetSchema: target.schema,
+    chunkRows: sizes.chunkRows,
+    rowHashColumn: null,
+    hashTextColumns: migration.hash_text_columns,
+    unlogged: false,
+  });
+  onEvent({
+    kind: 'run-started',
+    runId,
+    tables: plans.map((plan) => ({
+      table: tableLabel(plan.source),
+      approximateRows: plan.approximateRows,
+    })),
+  });
+  onEvent({ kind: 'phase', phase: 'verify' });
+  if (source.isolation === 'read_uncommitted') {
+    note('source.isolation is read_uncommitted: rows may be missing, doubled or never committed');
+  }
+  if (options.trustRowHash) {
+    note(
+      `--trust-row-hash: ${migration.row_hash_column} is compared; the target's values were not looked at`,
+    );
+  }
+  const { verifier, streamer, parallel } = comparisonOf(config, sizes, options);
+  try {
+    const tables = await verifyTables(verifier, {
+      plans,
+      parallel,
+      details: options.details,
+      signal,
+      events: {
+        note,
+        started: (plan) => onEvent({ kind: 'table-started', table: tableLabel(plan.source), partitions: 1 }),
+        rows: (plan, rows) =>
+          onEvent({ kind: 'rows', table: tableLabel(plan.source), rows: Number(rows), bytes: 0 }),
+        finished: (report) => tellFinished(report, onEvent),
+      },
+    });
+    onEvent({ kind: 'phase', phase: 'done' });
+    return { runId, tables, notes };
+  } finally {
+    await streamer.close();
+  }
+}
+
+/** The comparison of both servers as a configuration describes it. Whoever makes it closes verifier and streamer. */
+export function comparisonOf(
+  config: Config,
+  sizes: Sizes,
+  options: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows' | 'trustRowHash' | 'signal'>,
+): { verifier: Verifier; streamer: RowStreamer; parallel: number } {
+  const { migration, source, target } = config;
+  const batch = migration.batch_verify;
+  // One connection of each side is left for rows that are streamed.
+  const most = Math.min(sizes.maxSourceConnections, sizes.maxTargetConnections) - 1;
+  const parallel = Math.max(1, Math.min(batch.parallel_verify_ranges, most));
+  const streamer = new RowStreamer({
+    source,
+    nul: migration.on_nul,
+    slotsPerRing: sizes.slotsPerRing,
+    slotBytes: sizes.slotBytes,
+    signal: options.signal,
+  });
+  const verifier = new Verifier(
+    () => connectSource({ ...source, request_timeout_seconds: 0 }),
+    () => connectTarget(target),
+    {
+      tier1Rows: options.tier1Rows ?? batch.tier1_batch_size,
+      tier2Rows: options.tier2Rows ?? batch.tier2_batch_size,
+      parallel,
+      nul: migration.on_nul,
+      isolation: source.isolation,
+      rowHashColumn: options.trustRowHash ? migration.row_hash_column : null,
+      streamSource: (plan, query) => streamer.stream(plan, query),
+    },
+  );
+  return { verifier, streamer, parallel };
+}
+
+function tellFinished(report: TableReport, onEvent: RunEventHandler): void {
+  const { table, status, error, durationMs } = report;
+  for (const text of report.notes) onEvent({ kind: 'note', table, text });
+  if (error !== undefined) {
+    onEvent({ kind: 'table-failed', table, error });
+    return;
+  }
+  if (status !== 'match') onEvent({ kind: 'log', level: 'warn', message: `${table}: ${status}` });
+  onEvent({ kind: 'table-finished', table, rows: Number(report.sourceRows ?? 0n), bytes: 0, durationMs });
+}

@@ -1,0 +1,235 @@
+/**
+ * One table, source against target, in tiers: coarse totals, fine totals where those differ, then rows by key.
+ *
+ * Main thread. Nothing here grows with the rows that differ: totals are one record a range, rows pass by in batches.
+ */
+import type { TablePlan } from '../plan/model.js';
+import { rangesBetween } from '../plan/partitions.js';
+import { boundaryQuery, rangeColumns } from '../plan/queries.js';
+import { sourceError } from '../source/errors.js';
+import { tableLabel } from '../source/model.js';
+import { mapColumn } from '../types/index.js';
+import { bucketBits, differingBuckets, groupsOf, intervalsOf, larger } from './buckets.js';
+import { keyColumns } from './hashSql.js';
+import { interleave, mapParallel } from './interleave.js';
+import { mergeSides, type RowChange } from './merge.js';
+import type { ConnectionPair, PairPool } from './pairs.js';
+import { type KeyRange, type Scope, type Side, sameTotals, type Totals, WHOLE } from './side.js';
+
+/** How a table's rows are brought together. */
+export type CompareMethod = 'key ranges' | 'key hashes' | 'whole table';
+
+/** Some of the rows that differ. Those of one range come together; a range of many comes in several parts. */
+export interface Difference {
+  /** The key range they lie in, or null where the table is compared by key hashes. */
+  range: KeyRange | null;
+  /** Rows the source has in the range; all of the table's where there is none. */
+  sourceRows: bigint;
+  /** Number of this part of the range's changes, from 0. */
+  part: number;
+  changes: RowChange[];
+}
+
+export interface CompareOptions {
+  /** Rows of a coarse range. */
+  tier1Rows: number;
+  /** Rows of a fine range: what is compared row by row. */
+  tier2Rows: number;
+  /** Ranges compared at the same time. */
+  parallel: number;
+  /** Called as rows turn out to be equal, or their differences are known. */
+  onRows?: (rows: bigint) => void;
+}
+
+/** What is known of both sides before any row is named. */
+export interface TableTotals {
+  source: Totals;
+  target: Totals;
+}
+
+/** Both sides of one table, on one pair's connections. */
+export interface Sides {
+  source: Side;
+  target: Side;
+}
+export type SidesOf = (pair: ConnectionPair) => Sides;
+
+/** Changes yielded at once, and rows of a streamed side sorted in memory at once. */
+const BATCH_CHANGES = 10_000;
+const STREAMED_ROWS = 200_000;
+
+/** @returns how the table is compared: ranges need key types that both servers order alike. */
+export function compareMethod(plan: TablePlan): CompareMethod {
+  const key = keyColumns(plan);
+  if (key.length === 0) return 'whole table';
+  const ordered = key.every(({ source }) => mapColumn(source).hash.ordered);
+  return ordered && rangeColumns(plan) !== null ? 'key ranges' : 'key hashes';
+}
+
+/** One comparison of one table; `totals` are complete once `differences()` has come to its end. */
+export class TableComparison {
+  readonly method: CompareMethod;
+  /** Whether the tables hold the same rows; known at the end. */
+  matches = true;
+  /** Totals differed at first, and the rows no longer did: somebody was writing. */
+  settledLate = false;
+  totals: TableTotals = {
+    source: { rows: 0n, first: 0n, second: 0n },
+    target: { rows: 0n, first: 0n, second: 0n },
+  };
+  readonly #plan: TablePlan;
+  readonly #pool: PairPool;
+  readonly #sidesOf: SidesOf;
+  readonly #options: CompareOptions;
+
+  constructor(plan: TablePlan, pool: PairPool, sidesOf: SidesOf, options: CompareOptions) {
+    this.method = compareMethod(plan);
+    this.#plan = plan;
+    this.#pool = pool;
+    this.#sidesOf = sidesOf;
+    this.#options = options;
+  }
+
+  /** Compares. Without a key there is nothing to yield: `matches` is the answer. */
+  async *differences(): AsyncGenerator<Difference, void, void> {
+    if (this.method === 'whole table') {
+      this.#settle(await this.#totals(WHOLE));
+      return;
+    }
+    let found = false;
+    const differences = this.method === 'key ranges' ? this.#byRanges() : this.#byHashes();
+    for await (const difference of differences) {
+      found = true;
+      yield difference;
+    }
+    // Totals may have differed while rows were being written; the rows themselves have the last word.
+    this.settledLate = !this.matches && !found;
+    this.matches = !found;
+  }
+
+  async *#byRanges(): AsyncGenerator<Difference, void, void> {
+    const { tier1Rows, tier2Rows, parallel } = this.#options;
+    const coarse = await this.#cut(WHOLE, tier1Rows, BigInt(this.#plan.approximateRows));
+    const totals = await mapParallel(coarse, parallel, async (range) => {
+      const found = await this.#totals(range);
+      this.#settle(found);
+      return { range, rows: most(found), differs: !sameTotals(found.source, found.target) };
+    });
+    const fine = await mapParallel(
+      totals.filter(({ differs }) => differs),
+      parallel,
+      ({ range, rows }) => this.#cut(range, tier2Rows, rows),
+    );
+    yield* interleave(fine.flat(), parallel, (range) => this.#rangeDifferences(range));
+  }
+
+  async *#rangeDifferences(range: KeyRange): AsyncGenerator<Difference, void, void> {
+    const { source, target } = await this.#totals(range);
+    if (!sameTotals(source, target)) yield* this.#rowDifferences(range, range, source.rows);
+    this.#options.onRows?.(source.rows);
+  }
+
+  async *#byHashes(): AsyncGenerator<Difference, void, void> {
+    const { tier1Rows, tier2Rows } = this.#options;
+    const coarseBits = bucketBits(this.#plan.approximateRows, tier1Rows);
+    const coarse = await this.#buckets(coarseBits, WHOLE);
+    for (const side of ['source', 'target'] as const) {
+      for (const found of coarse[side].values()) this.totals[side] = sum(this.totals[side], found);
+    }
+    const differing = differingBuckets(coarse.source, coarse.target);
+    const rows = differing.reduce((total, bucket) => total + bucket.rows, 0n);
+    this.#options.onRows?.(this.totals.source.rows > rows ? this.totals.source.rows - rows : 0n);
+    if (differing.length === 0) return;
+    this.matches = false;
+    const scope = intervalsOf(
+      differing.map(({ bucket }) => bucket),
+      coarseBits,
+    );
+    const fineBits = Math.max(coarseBits, bucketBits(most(this.totals), tier2Rows));
+    const fine = await this.#buckets(fineBits, scope);
+    const buckets = differingBuckets(fine.source, fine.target);
+    const streamed = await this.#pool.use(async (pair) => {
+      const { source, target } = this.#sidesOf(pair);
+      return source.streamed || target.streamed;
+    });
+    for (const group of groupsOf(buckets, streamed ? STREAMED_ROWS : Number.MAX_SAFE_INTEGER)) {
+      yield* this.#rowDifferences(intervalsOf(group, fineBits), null, this.totals.source.rows);
+    }
+    this.#options.onRows?.(rows);
+  }
+
+  async *#rowDifferences(
+    scope: Scope,
+    range: KeyRange | null,
+    sourceRows: bigint,
+  ): AsyncGenerator<Difference, void, void> {
+    const pair = await this.#pool.acquire();
+    try {
+      const { source, target } = this.#sidesOf(pair);
+      let part = 0;
+      for await (const changes of mergeSides(source.digests(scope), target.digests(scope), BATCH_CHANGES)) {
+        yield { range, sourceRows, part, changes };
+        part++;
+      }
+    } finally {
+      this.#pool.release(pair);
+    }
+  }
+
+  #totals(scope: Scope): Promise<TableTotals> {
+    return this.#both((side) => side.totals(scope));
+  }
+
+  #buckets(
+    bits: number,
+    scope: Scope,
+  ): Promise<{ source: Map<number, Totals>; target: Map<number, Totals> }> {
+    return this.#both((side) => side.buckets(bits, scope));
+  }
+
+  /** Asks both sides at the same time. */
+  #both<Answer>(ask: (side: Side) => Promise<Answer>): Promise<{ source: Answer; target: Answer }> {
+    return this.#pool.use(async (pair) => {
+      const sides = this.#sidesOf(pair);
+      const [source, target] = await Promise.allSettled([ask(sides.source), ask(sides.target)]);
+      // Both are waited for: a connection that still answers must not be handed to the next.
+      if (source.status === 'rejected') throw source.reason;
+      if (target.status === 'rejected') throw target.reason;
+      return { source: source.value, target: target.value };
+    });
+  }
+
+  /** Cuts a range at keys the source gives, so that each part has about `stepRows` of its rows. */
+  async #cut(range: KeyRange, stepRows: number, rows: bigint): Promise<KeyRange[]> {
+    const key = rangeColumns(this.#plan);
+    if (key === null || rows <= BigInt(stepRows)) return [range];
+    const { sql, parameters } = boundaryQuery(this.#plan, key, stepRows, range);
+    const found = await this.#pool.use(async ({ source }) => {
+      try {
+        return await source.query(sql, parameters);
+      } catch (error) {
+        throw sourceError(error, { table: tableLabel(this.#plan.source) });
+      }
+    });
+    const bounds = found.map((row) => key.map((_, i) => String(row[`k${i}`])));
+    return rangesBetween(this.#plan.index, bounds).map(({ lower, upper }) => ({
+      kind: 'range',
+      lower: lower ?? range.lower,
+      upper: upper ?? range.upper,
+    }));
+  }
+
+  #settle({ source, target }: TableTotals): void {
+    this.totals = { source: sum(this.totals.source, source), target: sum(this.totals.target, target) };
+    if (sameTotals(source, target)) this.#options.onRows?.(source.rows);
+    else this.matches = false;
+  }
+}
+
+function most({ source, target }: TableTotals): bigint {
+  return larger(source.rows, target.rows);
+}
+
+function sum(a: Totals, b: Totals): Totals {
+  return { rows: a.rows + b.rows, first: a.first + b.first, second: a.second + b.second };
+}

@@ -1,0 +1,135 @@
+/**
+ * The target's side of a comparison where PostgreSQL computes the hashes itself, from real column values.
+ *
+ * Main thread.
+ */
+import type { TablePlan } from '../plan/model.js';
+import type { TargetConnection } from '../target/connection.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
+import { readRows } from '../target/rows.js';
+import { comparedColumns, expressionsOf, keyColumns, targetCanonical } from './hashSql.js';
+import { type KeyedDigest, type KeyRange, type Scope, type Side, type Totals, WHOLE } from './side.js';
+
+export interface TargetHashOptions {
+  /** The column to take for the hash of a row's values, or null: they are hashed. */
+  rowHashColumn: string | null;
+}
+
+export class HashingTarget implements Side {
+  readonly streamed = false;
+  readonly #target: TargetConnection;
+  readonly #plan: TablePlan;
+  readonly #keyHash: string;
+  readonly #digest: string;
+
+  constructor(target: TargetConnection, plan: TablePlan, { rowHashColumn }: TargetHashOptions) {
+    this.#target = target;
+    this.#plan = plan;
+    const key = targetCanonical(expressionsOf(keyColumns(plan), 'target'));
+    this.#keyHash = `md5(${key})`;
+    this.#digest =
+      rowHashColumn === null
+        ? `md5(${targetCanonical(expressionsOf(comparedColumns(plan), 'target'))})`
+        : `md5(${key} || convert_to(COALESCE(t.${quoteIdent(rowHashColumn)}, ''), 'UTF8'))`;
+  }
+
+  async probe(): Promise<void> {
+    const { from } = this.#from([`${this.#digest} AS h`], WHOLE, true);
+    await this.#target.query(`SELECT x.kh, x.h FROM ${from} LIMIT 0`);
+  }
+
+  async totals(scope: Scope): Promise<Totals> {
+    const { from, values } = this.#from([`${this.#digest} AS h`], scope);
+    const [row] = await this.#target.query<SumRow>(`SELECT ${SUMS} FROM ${from}`, values);
+    return totalsOf(row as SumRow);
+  }
+
+  async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
+    const { from, values } = this.#from([`${this.#digest} AS h`], scope, true);
+    const rows = await this.#target.query<SumRow & { b: string }>(
+      `SELECT (${word('x.kh', 1)} >> ${32 - bits}) AS b, ${SUMS} FROM ${from} GROUP BY 1`,
+      values,
+    );
+    return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
+  }
+
+  async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
+    const key = keyColumns(this.#plan).map(
+      ({ targetName }, i) => `t.${quoteIdent(targetName)}::text AS k${i}`,
+    );
+    const { from, values } = this.#from([...key, `${this.#digest} AS h`], scope, true);
+    const sql = `SELECT x.* FROM ${from} ORDER BY x.kh COLLATE "C", x.h COLLATE "C"`;
+    for await (const rows of readRows<Record<string, string | null>>(this.#target, sql, values)) {
+      yield rows.map((row) => ({
+        key: key.map((_, i) => row[`k${i}`] ?? 'NULL'),
+        keyHash: row.kh ?? '',
+        digest: row.h ?? '',
+      }));
+    }
+  }
+
+  #from(columns: string[], scope: Scope, needsKeyHash = false): { from: string; values: string[] } {
+    const range =
+      scope.kind === 'range' ? targetRange(this.#plan, scope, (n) => `$${n}`) : { condition: '', values: [] };
+    const all = needsKeyHash || scope.kind === 'hashes' ? [`${this.#keyHash} AS kh`, ...columns] : columns;
+    const rows =
+      `(SELECT ${all.join(', ')} FROM ${qualified(this.#plan.target)} AS t` +
+      // A fence: without it each mention of x.h outside would be computed anew.
+      `${range.condition === '' ? '' : ` WHERE ${range.condition}`} OFFSET 0) AS x`;
+    if (scope.kind === 'range') return { from: rows, values: range.values };
+    const within = scope.intervals.map((_, i) => {
+      const first = word('x.kh', 1);
+      return `(${first} >= $${2 * i + 1}::bigint AND ${first} < $${2 * i + 2}::bigint)`;
+    });
+    return {
+      from: `(SELECT * FROM ${rows} WHERE ${within.join(' OR ')}) AS x`,
+      values: scope.intervals.flat().map(String),
+    };
+  }
+}
+
+/**
+ * The condition that keeps to a key range of the table aliased `t`; empty where it is open on both sides.
+ *
+ * @param placeholder SQL of the n-th value, from 1
+ */
+export function targetRange(
+  plan: TablePlan,
+  range: Pick<KeyRange, 'lower' | 'upper'>,
+  placeholder: (n: number) => string,
+): { condition: string; values: string[] } {
+  const key = keyColumns(plan);
+  const row = `(${key.map(({ targetName }) => `t.${quoteIdent(targetName)}`).join(', ')})`;
+  const values: string[] = [];
+  const conditions: string[] = [];
+  for (const [bound, operator] of [
+    [range.lower, '>'],
+    [range.upper, '<='],
+  ] as const) {
+    if (bound === null) continue;
+    // The key text is the source's; every type that can bound a range reads it exactly.
+    const texts = bound.map((text, i) => {
+      values.push(text);
+      return `${placeholder(values.length)}::text::${key[i]?.pgType ?? 'text'}`;
+    });
+    conditions.push(`${row} ${operator} (${texts.join(', ')})`);
+  }
+  return { condition: conditions.join(' AND '), values };
+}
+
+interface SumRow {
+  n: string;
+  s1: string | null;
+  s2: string | null;
+}
+
+/** Four bytes of a hash's digits as an unsigned number. */
+function word(digits: string, at: number): string {
+  return `('x' || substr(${digits}, ${at}, 8))::bit(32)::bigint`;
+}
+
+const SUMS = `count(*)::text AS n, sum(${word('x.h', 1)})::text AS s1, sum(${word('x.h', 9)})::text AS s2`;
+
+function totalsOf(row: SumRow): Totals {
+  return { rows: BigInt(row.n), first: BigInt(row.s1 ?? 0), second: BigInt(row.s2 ?? 0) };
+}

@@ -1,0 +1,57 @@
+/**
+ * One table as one side of a comparison sees it: sums over a scope of keys, or each row's key and hash.
+ *
+ * Plain types, main thread. What is behind it, a server that hashes or rows streamed through the hash tier, is of
+ * no matter to whoever compares.
+ */
+
+/** lower < key <= upper in key order; null is open. */
+export interface KeyRange {
+  kind: 'range';
+  lower: string[] | null;
+  upper: string[] | null;
+}
+
+/** Keys whose hash begins, as a 32-bit number, in one of these half-open intervals, ascending and apart. */
+export interface HashIntervals {
+  kind: 'hashes';
+  intervals: readonly (readonly [from: number, to: number])[];
+}
+
+/** A part of a table. */
+export type Scope = KeyRange | HashIntervals;
+
+export const WHOLE: KeyRange = { kind: 'range', lower: null, upper: null };
+
+/** What two equal sets of rows have in common, and next to no others. */
+export interface Totals {
+  rows: bigint;
+  /** Sums of the digests' first and second 32-bit words: unlike XOR, equal changes do not cancel. */
+  first: bigint;
+  second: bigint;
+}
+
+export const NO_ROWS: Totals = { rows: 0n, first: 0n, second: 0n };
+
+/** A row by its key: exact key texts, hash of the key, and a digest over key and values. All hashes 32 lower-case hex digits. */
+export interface KeyedDigest {
+  key: string[];
+  keyHash: string;
+  digest: string;
+}
+
+export interface Side {
+  /** True where the rows are streamed: each call reads the whole scope. */
+  readonly streamed: boolean;
+  /** Has the server look at the statements without a row. @throws AppError where it can't run them */
+  probe(): Promise<void>;
+  totals(scope: Scope): Promise<Totals>;
+  /** Totals by the first `bits` bits of the key's hash; buckets without rows are left out. */
+  buckets(bits: number, scope: Scope): Promise<Map<number, Totals>>;
+  /** Every row of the scope, ordered by key hash, then digest. */
+  digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void>;
+}
+
+export function sameTotals(a: Totals, b: Totals): boolean {
+  return a.rows === b.rows && a.first === b.first && a.second === b.second;
+}

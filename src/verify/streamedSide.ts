@@ -1,0 +1,198 @@
+/**
+ * A side whose server can't hash: its rows are streamed through the hash tier, or through the hasher at hand.
+ *
+ * Main thread. Each question reads the whole scope again, which costs time and no truth.
+ */
+import { createHash } from 'node:crypto';
+import { fieldToText } from '../copy/fieldText.js';
+import type { NulPolicy } from '../copy/text.js';
+import { numericTextBytes, writeNumericText } from '../hash/numericText.js';
+import { createRowHasher } from '../hash/rowHasher.js';
+import { hashFields } from '../plan/chunk.js';
+import type { PlannedColumn, SourceQuery, TablePlan } from '../plan/model.js';
+import { readQuery } from '../plan/queries.js';
+import type { SourceIsolation } from '../source/connection.js';
+import type { TargetConnection } from '../target/connection.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
+import { readTuples } from '../target/rows.js';
+import { type CollectedRow, TupleCollector } from './collect.js';
+import { targetRange } from './hashingTarget.js';
+import { comparedColumns, keyColumns } from './hashSql.js';
+import {
+  type KeyedDigest,
+  type KeyRange,
+  NO_ROWS,
+  type Scope,
+  type Side,
+  type Totals,
+  WHOLE,
+} from './side.js';
+
+/** Streams the rows of a query, read and hashed as `plan` says; the engine's reader and hash workers do it. */
+export type StreamSource = (plan: TablePlan, query: SourceQuery) => AsyncIterable<CollectedRow[]>;
+
+export interface StreamedOptions {
+  trustRowHash: boolean;
+  nul: NulPolicy;
+  isolation: SourceIsolation;
+}
+
+/** Rows of a key range with the hash that `comparisonPlan` asks for. */
+type RowsOf = (range: KeyRange) => AsyncIterable<CollectedRow[]>;
+
+export class StreamedSide implements Side {
+  readonly streamed = true;
+  readonly #rows: RowsOf;
+  readonly #key: PlannedColumn[];
+  readonly #trustRowHash: boolean;
+
+  constructor(plan: TablePlan, rows: RowsOf, options: Pick<StreamedOptions, 'trustRowHash'>) {
+    this.#rows = rows;
+    this.#key = keyColumns(plan);
+    this.#trustRowHash = options.trustRowHash;
+  }
+
+  /** Reading takes no statement that copying the table does not. */
+  async probe(): Promise<void> {}
+
+  async totals(scope: Scope): Promise<Totals> {
+    let sum = NO_ROWS;
+    for await (const rows of this.#digested(scope)) for (const { digest } of rows) sum = plus(sum, digest);
+    return sum;
+  }
+
+  async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
+    const found = new Map<number, Totals>();
+    for await (const rows of this.#digested(scope)) {
+      for (const { keyHash, digest } of rows) {
+        const bucket = Math.floor(firstWord(keyHash) / 2 ** (32 - bits));
+        found.set(bucket, plus(found.get(bucket) ?? NO_ROWS, digest));
+      }
+    }
+    return found;
+  }
+
+  async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
+    const all: KeyedDigest[] = [];
+    for await (const rows of this.#digested(scope)) all.push(...rows);
+    const order = ({ keyHash, digest }: KeyedDigest) => keyHash + digest;
+    all.sort((a, b) => (order(a) < order(b) ? -1 : 1));
+    for (let at = 0; at < all.length; at += 1000) yield all.slice(at, at + 1000);
+  }
+
+  async *#digested(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
+    for await (const rows of this.#rows(scope.kind === 'range' ? scope : WHOLE)) {
+      const keyed: KeyedDigest[] = [];
+      for (const row of rows) {
+        const canonical = canonicalKey(this.#key, row.key);
+        const keyHash = createHash('md5').update(canonical).digest('hex');
+        if (scope.kind === 'hashes' && !contains(scope.intervals, firstWord(keyHash))) continue;
+        keyed.push({
+          key: this.#key.map(({ field }, i) => keyText(field, row.key[i] ?? null)),
+          keyHash,
+          digest: this.#trustRowHash
+            ? createHash('md5').update(canonical).update(row.hash.trimEnd(), 'latin1').digest('hex')
+            : row.hash,
+        });
+      }
+      yield keyed;
+    }
+  }
+}
+
+/** A source whose rows go through the hash tier. */
+export function streamedSource(plan: TablePlan, stream: StreamSource, options: StreamedOptions): Side {
+  const compared = comparisonPlan(plan, options.trustRowHash);
+  const rows: RowsOf = (range) => stream(compared, readQuery(compared, range, options));
+  return new StreamedSide(plan, rows, options);
+}
+
+/** The plan of reading what a comparison needs: key and hashed columns, hashed together unless row hashes are compared. */
+export function comparisonPlan(plan: TablePlan, trustRowHash: boolean): TablePlan {
+  return {
+    ...plan,
+    index: 0,
+    columns: comparedColumns(plan).map((column) => ({ ...column, hashed: column.hashed || !trustRowHash })),
+    chunkRows: 10_000_000,
+    rowHashColumn: 'row_hash',
+  };
+}
+
+/** A target whose rows come by COPY and are hashed here. */
+export function streamedTarget(
+  target: TargetConnection,
+  plan: TablePlan,
+  options: { rowHashColumn: string | null },
+): Side {
+  const trustRowHash = options.rowHashColumn !== null;
+  return new StreamedSide(plan, (range) => copyRows(target, plan, range, options.rowHashColumn), {
+    trustRowHash,
+  });
+}
+
+async function* copyRows(
+  target: TargetConnection,
+  plan: TablePlan,
+  range: KeyRange,
+  rowHashColumn: string | null,
+): AsyncGenerator<CollectedRow[], void, void> {
+  const columns = rowHashColumn === null ? comparisonPlan(plan, false).columns : keyColumns(plan);
+  const hash =
+    rowHashColumn === null ? `repeat('0', 32)` : `rpad(COALESCE(t.${quoteIdent(rowHashColumn)}, ''), 32)`;
+  const { condition, values } = targetRange(plan, range, (n) => `current_setting('mssql_pg_migrate.v${n}')`);
+  const query =
+    `SELECT ${[...columns.map(({ targetName }) => `t.${quoteIdent(targetName)}`), hash].join(', ')} ` +
+    `FROM ${qualified(plan.target)} AS t${condition === '' ? '' : ` WHERE ${condition}`}`;
+  const settings = new Map(values.map((value, i) => [`mssql_pg_migrate.v${i + 1}`, value]));
+  const hasher = rowHashColumn === null ? createRowHasher(hashFields(columns)) : null;
+  const collector = new TupleCollector(columns.map(({ keyPosition }) => keyPosition));
+  for await (const piece of readTuples(target, query, settings)) {
+    hasher?.hashSlot(new DataView(piece.buffer, piece.byteOffset, piece.length), 0, piece.length);
+    collector.push(piece);
+    if (collector.rows.length < 1000) continue;
+    yield collector.rows;
+    collector.rows = [];
+  }
+  yield collector.rows;
+}
+
+/** The canonical form of a key: what both servers hash. */
+function canonicalKey(columns: readonly PlannedColumn[], key: readonly (Buffer | null)[]): Buffer {
+  const fields = hashFields(columns);
+  const parts: Buffer[] = [];
+  for (const [i, { field, scale }] of fields.entries()) {
+    const content = key[i] ?? null;
+    const canonical = content !== null && field === 'numeric' ? numericAscii(content, scale ?? 0) : content;
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(canonical === null ? -1 : canonical.length);
+    parts.push(length);
+    if (canonical !== null) parts.push(canonical);
+  }
+  return Buffer.concat(parts);
+}
+
+function numericAscii(content: Buffer, scale: number): Buffer {
+  const text = Buffer.alloc(numericTextBytes(scale));
+  const view = new DataView(content.buffer, content.byteOffset, content.length);
+  return text.subarray(0, writeNumericText(view, 0, content.length, scale, text, 0));
+}
+
+function keyText(field: PlannedColumn['field'], content: Buffer | null): string {
+  return content === null ? 'NULL' : fieldToText(field, content, 0, content.length);
+}
+
+function firstWord(digits: string): number {
+  return Number.parseInt(digits.slice(0, 8), 16);
+}
+
+function contains(intervals: readonly (readonly [number, number])[], word: number): boolean {
+  return intervals.some(([from, to]) => word >= from && word < to);
+}
+
+function plus(sum: Totals, digest: string): Totals {
+  return {
+    rows: sum.rows + 1n,
+    first: sum.first + BigInt(firstWord(digest)),
+    second: sum.second + BigInt(Number.parseInt(digest.slice(8, 16), 16)),
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * Compares tables: connections, the known-answer test, which side hashes itself and which is streamed.
+ *
+ * Main thread. `verify` reports what it finds; `upsert` will act on it.
+ */
+import { AppError, toErrorData } from '../errors.js';
+import type { TablePlan } from '../plan/model.js';
+import type { SourceConnection } from '../source/connection.js';
+import { existingRelations } from '../target/catalog.js';
+import type { TargetConnection } from '../target/connection.js';
+import { type CompareOptions, type Sides, TableComparison } from './compare.js';
+import { HashingSource } from './hashingSource.js';
+import { HashingTarget } from './hashingTarget.js';
+import { type KnownAnswers, testKnownAnswers, unhashable } from './knownAnswer.js';
+import { type ConnectionPair, PairPool } from './pairs.js';
+import { type StreamedOptions, type StreamSource, streamedSource, streamedTarget } from './streamedSide.js';
+
+export interface VerifierOptions
+  extends Omit<StreamedOptions, 'trustRowHash'>,
+    Omit<CompareOptions, 'onRows'> {
+  /** The target's column to take for the hash of a row's values, or null: its values are hashed. */
+  rowHashColumn: string | null;
+  /** Streams the source's rows where SQL Server can't hash them. */
+  streamSource: StreamSource;
+}
+
+/** One table ready to be compared. */
+export interface PreparedComparison {
+  comparison: TableComparison;
+  /** What had to be done differently, in words. */
+  notes: string[];
+}
+
+/** What a target lacks before anything can be compared. */
+export type TargetState = 'ready' | 'missing';
+
+export class Verifier {
+  readonly pool: PairPool;
+  readonly #options: VerifierOptions;
+  #answers: KnownAnswers = { source: new Map(), target: new Map() };
+  readonly #targets = new Map<number, TargetState>();
+
+  /** @param options.parallel also the most connections to each side */
+  constructor(
+    connectSource: () => Promise<SourceConnection>,
+    connectTarget: () => Promise<TargetConnection>,
+    options: VerifierOptions,
+  ) {
+    this.pool = new PairPool(connectSource, connectTarget, options.parallel);
+    this.#options = options;
+  }
+
+  /**
+   * Connects, finds the target's tables and runs the known-answer test.
+   *
+   * @returns what a server does not hash as the hash tier does, in words
+   * @throws AppError SCHEMA_CONFLICT where a row hash column to trust is not there
+   */
+  async prepare(plans: readonly TablePlan[]): Promise<string[]> {
+    return this.pool.use(async ({ source, target }) => {
+      const relations = await existingRelations(
+        target,
+        plans.map((plan) => plan.target),
+      );
+      for (const plan of plans) {
+        const { schema, name } = plan.target;
+        const relation = relations.find((one) => one.schema === schema && one.name === name);
+        this.#targets.set(plan.index, relation === undefined ? 'missing' : 'ready');
+        const { rowHashColumn } = this.#options;
+        if (relation === undefined || rowHashColumn === null) continue;
+        if (relation.columns.some((column) => column.name === rowHashColumn)) continue;
+        throw new AppError(
+          'SCHEMA_CONFLICT',
+          `Target ${schema}.${name} has no column ${rowHashColumn} to trust`,
+          {
+            table: `${schema}.${name}`,
+            column: rowHashColumn,
+            remedy: 'Verify without --trust-row-hash, or migrate with use_hash_detection: true.',
+          },
+        );
+      }
+      this.#answers = await testKnownAnswers(source, target, plans);
+      return [
+        ...[...this.#answers.source].map(
+          ([type, why]) => `SQL Server does not hash ${type} as expected: ${why}`,
+        ),
+        ...[...this.#answers.target].map(
+          ([type, why]) => `PostgreSQL does not hash ${type} as expected: ${why}`,
+        ),
+      ];
+    });
+  }
+
+  /** @returns whether the target has the table; after `prepare`. */
+  targetState(plan: TablePlan): TargetState {
+    return this.#targets.get(plan.index) ?? 'missing';
+  }
+
+  /** Decides who hashes the table's rows, and has both servers look at the statements. */
+  async compare(plan: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
+    const streamed = {
+      source: unhashable(plan, 'source', this.#answers),
+      target: unhashable(plan, 'target', this.#answers),
+    };
+    await this.pool.use(async (pair) => {
+      for (const side of ['source', 'target'] as const) {
+        if (streamed[side] !== null) continue;
+        const problem = await refusal(() => this.#sides(plan, pair, streamed)[side].probe());
+        if (problem === null) continue;
+        streamed[side] =
+          `${side === 'source' ? 'SQL Server' : 'PostgreSQL'} refuses to hash its rows: ${problem}`;
+      }
+    });
+    const notes = (['source', 'target'] as const).flatMap((side) =>
+      streamed[side] === null
+        ? []
+        : [`the ${side}'s rows are streamed through the hash tier: ${streamed[side]}`],
+    );
+    const comparison = new TableComparison(plan, this.pool, (pair) => this.#sides(plan, pair, streamed), {
+      ...this.#options,
+      ...(onRows !== undefined && { onRows }),
+    });
+    return { comparison, notes };
+  }
+
+  close(): Promise<void> {
+    return this.pool.close();
+  }
+
+  #sides(
+    plan: TablePlan,
+    { source, target }: ConnectionPair,
+    streamed: { source: string | null; target: string | null },
+  ): Sides {
+    const { nul, isolation, rowHashColumn, streamSource } = this.#options;
+    const options = { nul, isolation, trustRowHash: rowHashColumn !== null };
+    return {
+      source:
+        streamed.source === null
+          ? new HashingSource(source, plan, options)
+          : streamedSource(plan, streamSource, options),
+      target:
+        streamed.target === null
+          ? new HashingTarget(target, plan, { rowHashColumn })
+          : streamedTarget(target, plan, { rowHashColumn }),
+    };
+  }
+}
+
+/** @returns why a server refuses a statement, or null where it does not; throws what is no refusal. */
+async function refusal(ask: () => Promise<void>): Promise<string | null> {
+  try {
+    await ask();
+    return null;
+  } catch (error) {
+    const { code, message } = toErrorData(error);
+    if (code === 'SOURCE_QUERY' || code === 'TARGET_QUERY') return message;
+    throw error;
+  }
+}
