@@ -35,6 +35,15 @@ export type RunEventHandler = (event: RunEvent) => void;
 /** How a table ended: `skipped` was never begun because the run ended first. */
 export type TableStatus = 'success' | 'failed' | 'skipped' | 'planned';
 
+/** What `upsert` found to do to a table that had rows already. */
+export interface RowChanges {
+  inserted: number;
+  updated: number;
+  deleted: number;
+  /** Rows only the target has, left where they are. */
+  extra: number;
+}
+
 export interface TableOutcome {
   /** `schema.table` of the source. */
   table: string;
@@ -46,6 +55,8 @@ export interface TableOutcome {
   /** Bytes of COPY data committed. */
   bytes: number;
   durationMs: number;
+  /** Present where rows were brought over one by one. */
+  changes?: RowChanges;
   notes: string[];
   error?: ErrorData;
 }

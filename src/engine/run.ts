@@ -18,6 +18,7 @@ import { readLeftOut } from '../source/leftOut.js';
 import { tableLabel } from '../source/model.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
 import type { RunEventHandler, RunOptions, RunOutcome, StepOutcome, TableOutcome } from './events.js';
+import { synchronize } from './synchronize.js';
 import { transfer } from './transfer.js';
 import type { TableWork } from './workQueue.js';
 
@@ -70,7 +71,8 @@ export async function runMigration(config: Config, options: RunOptions): Promise
     await mode.prepare(target, plans);
 
     onEvent({ kind: 'phase', phase: 'transfer' });
-    const work = await transfer({ config, plans, partitions, sizes, signal, onEvent });
+    const move = { config, plans, partitions, sizes, signal, onEvent };
+    const work = await (mode.loads === 'everything' ? transfer(move) : synchronize({ ...move, target }));
 
     onEvent({ kind: 'phase', phase: 'finalize' });
     const steps = await finalizeTables(config, sizes, work.tables, onEvent);
@@ -195,6 +197,7 @@ function outcomeOf(
     rows: work?.rowsCommitted ?? 0,
     bytes: work?.bytesCommitted ?? 0,
     durationMs: work === undefined || work.startedMs === 0 ? 0 : Math.max(0, work.endedMs - work.startedMs),
+    ...(work?.changes !== undefined && { changes: work.changes }),
     notes: table.notes,
     ...(error !== undefined && { error }),
   };

@@ -9,6 +9,7 @@ import type { ChunkEnd } from '../plan/chunk.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import type { ReadDone } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
+import type { RowChanges } from './events.js';
 
 export type TableState = 'waiting' | 'running' | 'finished' | 'failed';
 
@@ -25,6 +26,8 @@ export interface TableWork {
   startedMs: number;
   endedMs: number;
   error: ErrorData | null;
+  /** Where differences were brought over: what was found. */
+  changes?: RowChanges;
 }
 
 interface Entry extends TableWork {

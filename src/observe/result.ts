@@ -4,7 +4,7 @@
  * Pure; runs on the main thread. Every command's line begins with the same fields (`ResultHead`), on success
  * and on failure, so that a scheduler can read it without knowing the command.
  */
-import type { RunOutcome, TableOutcome } from '../engine/events.js';
+import type { RowChanges, RunOutcome, TableOutcome } from '../engine/events.js';
 import { type ErrorData, exitCodeOf, fromErrorData, isRetryable } from '../errors.js';
 import { byteCount, count, duration, short, textTable } from './format.js';
 
@@ -40,6 +40,8 @@ export interface TableResult {
   bytes: number;
   duration_seconds: number;
   rows_per_second: number;
+  /** `upsert` into a table that had rows: what was found to do. */
+  changes?: RowChanges;
   notes: string[];
   error?: ResultError;
 }
@@ -133,6 +135,7 @@ function tableResult(t: TableOutcome): TableResult {
     bytes: t.bytes,
     duration_seconds: seconds(t.durationMs),
     rows_per_second: perSecond(t.rows, t.durationMs),
+    ...(t.changes !== undefined && { changes: t.changes }),
     notes: t.notes,
     ...(t.error !== undefined && { error: errorResult(t.error) }),
   };

@@ -1,0 +1,88 @@
+/**
+ * From a table's differences to what is read for them: whole ranges where most rows changed, single keys where few
+ * did; and rows only the target has, deleted where that was asked for. Main thread.
+ */
+import type { Config } from '../config/schema.js';
+import type { ChunkStatements } from '../plan/chunk.js';
+import { keysQuery, maxKeys } from '../plan/keysQuery.js';
+import type { TablePlan } from '../plan/model.js';
+import { readQuery } from '../plan/queries.js';
+import type { ReadWork } from '../plan/work.js';
+import { tableLabel } from '../source/model.js';
+import { type TargetConnection, targetError } from '../target/connection.js';
+import type { Difference } from '../verify/compare.js';
+import type { KeyRange } from '../verify/side.js';
+import type { RowChanges } from './events.js';
+import { deleteStatement, MAX_DELETED_KEYS, mergeStatements } from './mergeSql.js';
+
+export const NO_CHANGES: RowChanges = { inserted: 0, updated: 0, deleted: 0, extra: 0 };
+
+/** From this share of changed rows on, reading the whole range costs less than naming keys. */
+const DENSE = 1 / 4;
+
+export class DifferenceWork {
+  readonly changes: RowChanges = { ...NO_CHANGES };
+  readonly #plan: TablePlan;
+  readonly #config: Config;
+  readonly #target: TargetConnection;
+  readonly #statements: ChunkStatements;
+  #parts = 0;
+  /** The range whose later parts are already on their way, because it is read whole. */
+  #whole: KeyRange | null = null;
+
+  constructor(plan: TablePlan, config: Config, target: TargetConnection) {
+    const { migration } = config;
+    this.#plan = { ...plan, chunkRows: migration.upsert_batch_size };
+    this.#config = config;
+    this.#target = target;
+    this.#statements = mergeStatements(plan, migration.use_binary_copy ? 'binary' : 'text');
+  }
+
+  /** @returns what is to be read for a difference; rows to delete are gone when it resolves. */
+  async of({ range, sourceRows, part, changes }: Difference): Promise<ReadWork[]> {
+    const wanted: string[][] = [];
+    const extra: string[][] = [];
+    for (const { change, key } of changes) {
+      if (change === 'delete') extra.push(key);
+      else {
+        wanted.push(key);
+        if (change === 'insert') this.changes.inserted++;
+        else this.changes.updated++;
+      }
+    }
+    await this.#remove(extra);
+    if (part > 0 && range !== null && range === this.#whole) return [];
+    if (range !== null && part === 0 && wanted.length > 0 && wanted.length >= Number(sourceRows) * DENSE) {
+      this.#whole = range;
+      return [this.#read(readQuery(this.#plan, range, this.#config.source))];
+    }
+    const size = Math.min(maxKeys(this.#plan.keyColumns.length), this.#plan.chunkRows);
+    const work: ReadWork[] = [];
+    for (let at = 0; at < wanted.length; at += size) {
+      work.push(this.#read(keysQuery(this.#plan, wanted.slice(at, at + size), this.#config.source)));
+    }
+    return work;
+  }
+
+  #read(query: ReadWork['query']): ReadWork {
+    return { plan: this.#plan, partition: this.#parts++, query, statements: this.#statements };
+  }
+
+  async #remove(keys: readonly (readonly string[])[]): Promise<void> {
+    if (!this.#config.migration.delete_extra_rows) {
+      this.changes.extra += keys.length;
+      return;
+    }
+    const statement = deleteStatement(this.#plan);
+    for (let at = 0; at < keys.length; at += MAX_DELETED_KEYS) {
+      const batch = keys.slice(at, at + MAX_DELETED_KEYS);
+      const columns = this.#plan.keyColumns.map((_, i) => batch.map((key) => key[i]!));
+      try {
+        const { rowCount } = await this.#target.client.query(statement, columns);
+        this.changes.deleted += rowCount ?? 0;
+      } catch (error) {
+        throw targetError(error, { table: tableLabel(this.#plan.source) });
+      }
+    }
+  }
+}

@@ -1,0 +1,319 @@
+/**
+ * `upsert`: tables that are empty are loaded whole, the others are compared and get only what differs. Main thread.
+ *
+ * Differences are found range by range and fetched as they are found; a lane asks for the next piece of work when
+ * it is free, and the comparison goes on no faster than that. Nothing grows with the rows that differ.
+ */
+import type { Config } from '../config/schema.js';
+import { AppError, type ErrorData, toErrorData } from '../errors.js';
+import type { Sizes } from '../host/sizes.js';
+import type { Partition, TablePlan } from '../plan/model.js';
+import { type ReaderControl, type ReadWork, StopFlags, type WriterControl } from '../plan/work.js';
+import { tableLabel } from '../source/model.js';
+import type { TargetConnection } from '../target/connection.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
+import { rowHashSql } from '../verify/hashSql.js';
+import { interleave } from '../verify/interleave.js';
+import type { Verifier } from '../verify/verifier.js';
+import { DifferenceWork, NO_CHANGES } from './differenceWork.js';
+import type { RowChanges, RunEventHandler } from './events.js';
+import { runLanes } from './lanes.js';
+import { type Transferred, transfer } from './transfer.js';
+import { comparisonOf } from './verifyRun.js';
+import type { TableWork } from './workQueue.js';
+
+export interface SynchronizeOptions {
+  config: Config;
+  plans: TablePlan[];
+  partitions: Partition[][];
+  sizes: Sizes;
+  /** For what is asked and deleted while the lanes work. */
+  target: TargetConnection;
+  signal: AbortSignal;
+  onEvent: RunEventHandler;
+}
+
+/** A table that is brought up to date. */
+interface SyncedTable extends TableWork {
+  changes: RowChanges;
+  /** Everything that differs was handed out. */
+  compared: boolean;
+}
+
+/** Brings every table up to date; does not throw: what went wrong is in the result, beside what went right. */
+export async function synchronize(options: SynchronizeOptions): Promise<Transferred> {
+  const { plans, partitions } = options;
+  try {
+    const empty = await emptyTables(options.target, plans);
+    const loaded = await load(
+      options,
+      plans.filter((plan) => empty.has(plan)),
+      partitions.filter((_, i) => empty.has(plans[i]!)),
+    );
+    const rest = plans.filter((plan) => !empty.has(plan));
+    for (const plan of rest) await fillRowHashes(options, plan);
+    if (loaded.error !== null || rest.length === 0) {
+      return { tables: inOrder(plans, [...loaded.tables, ...rest.map(waitingTable)]), error: loaded.error };
+    }
+    const synced = await bringDifferences(options, rest);
+    return { tables: inOrder(plans, [...loaded.tables, ...synced.tables]), error: synced.error };
+  } catch (error) {
+    return { tables: plans.map(waitingTable), error };
+  }
+}
+
+function inOrder(plans: readonly TablePlan[], tables: readonly TableWork[]): TableWork[] {
+  const byLabel = new Map(tables.map((table) => [table.label, table]));
+  return plans.flatMap((plan) => byLabel.get(tableLabel(plan.source)) ?? []);
+}
+
+async function emptyTables(target: TargetConnection, plans: readonly TablePlan[]): Promise<Set<TablePlan>> {
+  const empty = new Set<TablePlan>();
+  for (const plan of plans) {
+    const [row] = await target.query<{ filled: boolean }>(
+      `SELECT EXISTS (SELECT FROM ${qualified(plan.target)}) AS filled`,
+    );
+    if (row?.filled === false) empty.add(plan);
+  }
+  return empty;
+}
+
+/**
+ * Gives the rows of a table that just got its row hash column their hashes, computed by PostgreSQL from their values.
+ * One statement: all rows have them afterwards or none, so the first row speaks for the rest.
+ */
+async function fillRowHashes({ target, onEvent }: SynchronizeOptions, plan: TablePlan): Promise<void> {
+  const hash = rowHashSql(plan, 'target', 'error');
+  if (plan.rowHashColumn === null || hash === null) return;
+  const table = qualified(plan.target);
+  const column = quoteIdent(plan.rowHashColumn);
+  const [first] = await target.query<{ missing: boolean }>(
+    `SELECT ${column} IS NULL AS missing FROM ${table} LIMIT 1`,
+  );
+  if (first?.missing !== true) return;
+  await target.query(`UPDATE ${table} AS t SET ${column} = ${hash} WHERE ${column} IS NULL`);
+  onEvent({
+    kind: 'note',
+    table: tableLabel(plan.source),
+    text: `${plan.rowHashColumn} filled in for the rows that were there`,
+  });
+}
+
+/** A first load is a full load; the transfer numbers its tables from 0. */
+function load(
+  options: SynchronizeOptions,
+  plans: TablePlan[],
+  partitions: Partition[][],
+): Promise<Transferred> {
+  if (plans.length === 0) return Promise.resolve({ tables: [], error: null });
+  return transfer({
+    ...options,
+    plans: plans.map((plan, index) => ({ ...plan, index })),
+    partitions: partitions.map((ranges, table) => ranges.map((range) => ({ ...range, table }))),
+  });
+}
+
+async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[]): Promise<Transferred> {
+  const { config, sizes, signal, onEvent } = options;
+  const { migration } = config;
+  const tables = plans.map(waitingTable);
+  const stopFlags = StopFlags.forTables(Math.max(...plans.map(({ index }) => index)) + 1);
+  const account = new Account(tables, stopFlags, onEvent);
+  const { verifier, streamer, parallel } = comparisonOf(config, sizes, { trustRowHash: false, signal });
+  const cut = (): void => void verifier.close();
+  signal.addEventListener('abort', cut, { once: true });
+  const lanes = Math.max(1, Math.min(sizes.lanes, migration.upsert_parallel_tasks));
+  const feed = interleave(tables, Math.max(1, Math.min(sizes.workers, parallel)), (table) =>
+    tableWork(table, verifier, options, account),
+  );
+  try {
+    for (const text of await verifier.prepare(plans)) onEvent({ kind: 'note', text });
+    await runLanes(
+      {
+        lanes,
+        writersPerLane: Math.max(1, Math.floor(migration.upsert_parallel_tasks / lanes)),
+        slotsPerRing: sizes.slotsPerRing,
+        slotBytes: sizes.slotBytes,
+        hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
+        reader: { source: config.source, nul: migration.on_nul, binaryCopy: migration.use_binary_copy },
+        writer: { target: config.target },
+        stopFlags,
+        signal,
+      },
+      account.reader(async () => {
+        const { value, done } = await feed.next();
+        return done ? null : value;
+      }),
+      account.writer(),
+    );
+    account.assertComplete();
+    return { tables, error: null };
+  } catch (error) {
+    return { tables, error };
+  } finally {
+    signal.removeEventListener('abort', cut);
+    await verifier.close();
+    await feed.return().catch(() => {});
+    await streamer.close();
+  }
+}
+
+/** Compares one table and yields what is to be read of it. A comparison that fails fails its table only. */
+async function* tableWork(
+  table: SyncedTable,
+  verifier: Verifier,
+  options: SynchronizeOptions,
+  account: Account,
+): AsyncGenerator<ReadWork, void, void> {
+  account.started(table);
+  try {
+    const { comparison, notes } = await verifier.compare({ ...table.plan, rowHashColumn: null });
+    table.plan.notes.push(...notes);
+    const work = new DifferenceWork(table.plan, options.config, options.target);
+    for await (const difference of comparison.differences()) {
+      for (const read of await work.of(difference)) {
+        account.handedOut(table);
+        yield read;
+      }
+      table.changes = work.changes;
+    }
+    table.changes = work.changes;
+    const { inserted, updated, deleted, extra } = work.changes;
+    if (inserted + updated + deleted + extra > 0)
+      table.plan.notes.push(
+        `differences: ${inserted} inserted, ${updated} updated, ${deleted} deleted, ${extra} only in the target and left there`,
+      );
+    account.compared(table);
+  } catch (error) {
+    if (options.signal.aborted) throw error;
+    account.failed(table.plan.index, toErrorData(error));
+  }
+}
+
+function waitingTable(plan: TablePlan): SyncedTable {
+  return {
+    plan,
+    label: tableLabel(plan.source),
+    partitions: 0,
+    state: 'waiting',
+    rowsRead: 0,
+    rowsCommitted: 0,
+    bytesCommitted: 0,
+    chunksCommitted: 0,
+    startedMs: 0,
+    endedMs: 0,
+    error: null,
+    changes: { ...NO_CHANGES },
+    compared: false,
+  };
+}
+
+/** Keeps count of what was handed out, read and committed, and tells of it. */
+class Account {
+  readonly #byIndex: Map<number, SyncedTable>;
+  readonly #reading = new Map<number, number>();
+
+  constructor(
+    tables: readonly SyncedTable[],
+    private readonly stopFlags: StopFlags,
+    private readonly onEvent: RunEventHandler,
+  ) {
+    this.#byIndex = new Map(tables.map((table) => [table.plan.index, table]));
+  }
+
+  reader(next: ReaderControl['next']): ReaderControl {
+    return {
+      next,
+      read: async ({ table, rows }) => {
+        const entry = this.#byIndex.get(table)!;
+        this.#count(table, -1);
+        entry.rowsRead += rows;
+        this.#settle(entry);
+      },
+      failed: async (table, _partition, error) => {
+        this.#count(table, -1);
+        this.failed(table, error);
+      },
+    };
+  }
+
+  writer(): WriterControl {
+    return {
+      committed: async ({ table }, { rows, bytes }) => {
+        const entry = this.#byIndex.get(table)!;
+        entry.rowsCommitted += rows;
+        entry.bytesCommitted += bytes;
+        entry.chunksCommitted++;
+        this.onEvent({
+          kind: 'rows',
+          table: entry.label,
+          rows: entry.rowsCommitted,
+          bytes: entry.bytesCommitted,
+        });
+        this.#settle(entry);
+      },
+      failed: async ({ table }, error) => this.failed(table, error),
+    };
+  }
+
+  started(table: SyncedTable): void {
+    table.state = 'running';
+    table.startedMs = performance.now();
+    this.onEvent({ kind: 'table-started', table: table.label, partitions: 1 });
+  }
+
+  handedOut(table: SyncedTable): void {
+    this.#count(table.plan.index, 1);
+  }
+
+  compared(table: SyncedTable): void {
+    table.compared = true;
+    this.#settle(table);
+  }
+
+  failed(index: number, error: ErrorData): void {
+    const table = this.#byIndex.get(index)!;
+    if (table.state === 'failed') return;
+    table.state = 'failed';
+    table.error = error;
+    table.endedMs = performance.now();
+    this.stopFlags.stop(index);
+    this.onEvent({ kind: 'table-failed', table: table.label, error });
+  }
+
+  /** @throws AppError INTERNAL naming a table whose rows went missing on the way */
+  assertComplete(): void {
+    for (const { state, label, rowsRead, rowsCommitted } of this.#byIndex.values()) {
+      if (state === 'finished' || state === 'failed') continue;
+      throw new AppError('INTERNAL', `${label}: ${rowsRead} rows were read and ${rowsCommitted} committed`, {
+        table: label,
+        remedy: 'The target table is not up to date. Report this as a bug.',
+      });
+    }
+  }
+
+  #count(index: number, by: number): void {
+    this.#reading.set(index, (this.#reading.get(index) ?? 0) + by);
+  }
+
+  #settle(table: SyncedTable): void {
+    const { plan, state, compared, rowsRead, rowsCommitted } = table;
+    if (
+      state !== 'running' ||
+      !compared ||
+      (this.#reading.get(plan.index) ?? 0) > 0 ||
+      rowsRead !== rowsCommitted
+    ) {
+      return;
+    }
+    table.state = 'finished';
+    table.endedMs = performance.now();
+    this.onEvent({
+      kind: 'table-finished',
+      table: table.label,
+      rows: rowsCommitted,
+      bytes: table.bytesCommitted,
+      durationMs: table.endedMs - table.startedMs,
+    });
+  }
+}
