@@ -1,0 +1,105 @@
+/** Two servers that hold the same tables after a migration, for tests that then change one side. Main thread. */
+import assert from 'node:assert/strict';
+import type pg from 'pg';
+import { type Config, parseConfig } from '../../src/config/schema.js';
+import { runMigration } from '../../src/engine/run.js';
+import { runVerify, type VerifyRunOptions } from '../../src/engine/verifyRun.js';
+import type { TableReport } from '../../src/verify/verify.js';
+import { sharedPostgres, type TestPostgres } from './postgres.js';
+import {
+  queryTsql,
+  runTsql,
+  type SqlServerConnection,
+  startSqlServer,
+  type TestSqlServer,
+} from './sqlserver.js';
+
+export interface Migrated {
+  config: Config;
+  source: SqlServerConnection;
+  client: pg.Client;
+  /** Runs T-SQL in the source. */
+  inSource(sql: string): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Fills a source by these scripts and migrates it, row hashes and long text included. */
+export async function migrated(
+  scripts: readonly string[],
+  migration: Record<string, unknown> = {},
+): Promise<Migrated> {
+  let server: TestSqlServer | null = null;
+  let postgres: TestPostgres | null = null;
+  let client: pg.Client | null = null;
+  const stop = async (): Promise<void> => {
+    await client?.end();
+    await postgres?.stop();
+    await server?.stop();
+  };
+  try {
+    server = await startSqlServer();
+    const source = await server.createDatabase('verify');
+    for (const script of scripts) await runTsql(source, script);
+    postgres = await sharedPostgres();
+    client = await postgres.client();
+    const { encrypt, ...login } = source;
+    const config = parseConfig({
+      source: { ...login, encrypt, trust_server_cert: true, schema: 'dbo' },
+      target: { ...postgres.connection, ssl_mode: 'disable', schema: 'public' },
+      migration: {
+        target_mode: 'drop_recreate',
+        use_hash_detection: true,
+        hash_text_columns: true,
+        ...migration,
+      },
+    });
+    const outcome = await runMigration(config, {
+      signal: new AbortController().signal,
+      onEvent: () => {},
+      dryRun: false,
+    });
+    assert.equal(outcome.error, undefined, outcome.error?.message);
+    return { config, source, client, inSource: (sql) => queryTsql(source, sql), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Small tiers, so that few rows make many ranges. */
+const SMALL: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows'> = { tier1Rows: 400, tier2Rows: 40 };
+
+/** Verifies and names up to 1000 keys of each kind. */
+export async function verifyAll(
+  config: Config,
+  options: Partial<VerifyRunOptions> = {},
+): Promise<Map<string, TableReport>> {
+  const outcome = await runVerify(config, {
+    ...SMALL,
+    details: 1000,
+    trustRowHash: false,
+    signal: new AbortController().signal,
+    onEvent: () => {},
+    ...options,
+  });
+  return new Map(outcome.tables.map((report) => [report.table, report]));
+}
+
+/** What a report found: keys as one text each, sorted, `-` where there are none. */
+export function found({ status, keys }: TableReport): Record<string, string> {
+  const texts = (list: string[][]) =>
+    list
+      .map((key) => key.join(','))
+      .sort()
+      .join(' ') || '-';
+  return { status, insert: texts(keys.insert), update: texts(keys.update), delete: texts(keys.delete) };
+}
+
+/** The same for a table that was compared: everything not given is empty. */
+export const expected = (changes: { insert?: string; update?: string; delete?: string } = {}) => ({
+  status: Object.keys(changes).length === 0 ? 'match' : 'differs',
+  insert: '-',
+  update: '-',
+  delete: '-',
+  ...changes,
+});

@@ -1,0 +1,83 @@
+/** Every type: one value changed behind the tool's back, in the source or in the target, is found, and nothing else. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { typeCaseScript, typeCases, typeCaseTable } from './fixtures/typeCases.js';
+import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
+
+const edges = `CREATE TABLE dbo.Edges (Id int NOT NULL CONSTRAINT PK_Edges PRIMARY KEY,
+  A nvarchar(20) NULL, B nvarchar(20) NULL, N decimal(9,2) NULL, F bit NULL);
+GO
+INSERT INTO dbo.Edges (Id, A, B, N, F) VALUES
+  (1, NULL, N'x', 1, 1), (2, N'x', N'x', 1, NULL), (3, N'x', N'x', 0.05, 1), (4, N'a|b', N'c', 1, 1),
+  (5, N'Ж', N'x', 1, 1), (6, N'abc', N'x', 1, 1), (7, N'a', N'x', 1, 1), (8, N'p', N'x', 1, 1), (9, N'q', N'x', 1, 1),
+  (10, N'x', N'', 1, 1), (11, N'same', N'same', 1, 1), (12, N'é', N'x', 1, 1), (13, N'x', N'x', 1, 1),
+  (14, N'x', N'x', 1, 1);`;
+
+let both: Migrated;
+before(async () => {
+  both = await migrated([typeCaseScript(), edges]);
+});
+after(() => both?.stop());
+
+/** What takes the place of the first value: the second, or NULL where there is none. */
+const other = (table: string, quote: (name: string) => string, values: number) =>
+  values > 1 ? `(SELECT ${quote('Value')} FROM ${table} WHERE ${quote('Id')} = 2)` : 'NULL';
+
+const onlyFirst = new Map(
+  typeCases.map((one) => [`dbo.${typeCaseTable(one)}`, expected({ update: '1' })] as const),
+);
+
+test('nothing differs after the migration', async () => {
+  for (const trustRowHash of [false, true]) {
+    const reports = await verifyAll(both.config, { trustRowHash });
+    assert.equal(reports.size, typeCases.length + 1);
+    for (const report of reports.values()) assert.deepEqual(found(report), expected(), report.table);
+  }
+});
+
+test('one value of each type changed in the target', async () => {
+  await both.client.query('BEGIN');
+  for (const one of typeCases) {
+    const table = `"${typeCaseTable(one)}"`;
+    const value = other(table, (name) => `"${name}"`, one.values.length);
+    await both.client.query(`UPDATE ${table} SET "Value" = ${value} WHERE "Id" = 1`);
+  }
+  await both.client.query('COMMIT');
+  const reports = await verifyAll(both.config);
+  for (const [table, changes] of onlyFirst) assert.deepEqual(found(reports.get(table)!), changes, table);
+  // The stored hashes know nothing of it, and whoever trusts them is told so little.
+  const trusting = await verifyAll(both.config, { trustRowHash: true });
+  for (const report of trusting.values()) assert.deepEqual(found(report), expected(), report.table);
+});
+
+test('one value of each type changed in the source', async () => {
+  for (const one of typeCases) {
+    const table = `dbo.${typeCaseTable(one)}`;
+    const value = other(table, (name) => name, one.values.length);
+    await both.inSource(`UPDATE ${table} SET Value = ${value} WHERE Id = 1`);
+  }
+  // Now source and target agree again, and only the stored hashes are behind.
+  for (const report of (await verifyAll(both.config)).values()) {
+    assert.deepEqual(found(report), expected(), report.table);
+  }
+  const trusting = await verifyAll(both.config, { trustRowHash: true });
+  for (const [table, changes] of onlyFirst) assert.deepEqual(found(trusting.get(table)!), changes, table);
+});
+
+test('values that are nearly the same', async () => {
+  await both.client.query(`
+    UPDATE "Edges" SET "A" = '' WHERE "Id" = 1;
+    UPDATE "Edges" SET "F" = false WHERE "Id" = 2;
+    UPDATE "Edges" SET "N" = 0.06 WHERE "Id" = 3;
+    UPDATE "Edges" SET "A" = 'a', "B" = 'b|c' WHERE "Id" = 4;
+    UPDATE "Edges" SET "A" = '?' WHERE "Id" = 5;
+    UPDATE "Edges" SET "A" = 'ABC' WHERE "Id" = 6;
+    UPDATE "Edges" SET "A" = 'a ' WHERE "Id" = 7;
+    UPDATE "Edges" SET "A" = CASE "Id" WHEN 8 THEN 'q' ELSE 'p' END WHERE "Id" IN (8, 9);
+    UPDATE "Edges" SET "B" = NULL WHERE "Id" = 10;
+    UPDATE "Edges" SET "A" = U&'e\\0301' WHERE "Id" = 12;
+    UPDATE "Edges" SET "A" = 'y' WHERE "Id" IN (13, 14)`);
+  const report = (await verifyAll(both.config)).get('dbo.Edges')!;
+  assert.deepEqual(found(report), expected({ update: '1 10 12 13 14 2 3 4 5 6 7 8 9' }));
+  assert.deepEqual(report.changes, { insert: 0, update: 13, delete: 0 });
+});
