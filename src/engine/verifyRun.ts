@@ -8,10 +8,10 @@ import { inspectHost } from '../host/host.js';
 import { chooseSizes, type Sizes } from '../host/sizes.js';
 import { planTables } from '../plan/tables.js';
 import { readCatalog } from '../source/catalog.js';
-import { connectSource } from '../source/connection.js';
+import { connectSource, type SourceConnection } from '../source/connection.js';
 import { filterTables } from '../source/filter.js';
 import { tableLabel } from '../source/model.js';
-import { connectTarget } from '../target/connection.js';
+import { connectTarget, type TargetConnection } from '../target/connection.js';
 import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
 import type { RunEventHandler } from './events.js';
@@ -101,13 +101,23 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
   }
 }
 
+/** How the comparison comes by its connections. */
+interface Connect {
+  source: () => Promise<SourceConnection>;
+  target: () => Promise<TargetConnection>;
+}
+
 /** The comparison of both servers as a configuration describes it. Whoever makes it closes verifier and streamer. */
 export function comparisonOf(
   config: Config,
   sizes: Sizes,
   options: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows' | 'trustRowHash' | 'signal'>,
+  connect: Connect = {
+    source: () => connectSource({ ...config.source, request_timeout_seconds: 0 }),
+    target: () => connectTarget(config.target),
+  },
 ): { verifier: Verifier; streamer: RowStreamer; parallel: number } {
-  const { migration, source, target } = config;
+  const { migration, source } = config;
   const batch = migration.batch_verify;
   // One connection of each side is left for rows that are streamed.
   const most = Math.min(sizes.maxSourceConnections, sizes.maxTargetConnections) - 1;
@@ -119,19 +129,15 @@ export function comparisonOf(
     slotBytes: sizes.slotBytes,
     signal: options.signal,
   });
-  const verifier = new Verifier(
-    () => connectSource({ ...source, request_timeout_seconds: 0 }),
-    () => connectTarget(target),
-    {
-      tier1Rows: options.tier1Rows ?? batch.tier1_batch_size,
-      tier2Rows: options.tier2Rows ?? batch.tier2_batch_size,
-      parallel,
-      nul: migration.on_nul,
-      isolation: source.isolation,
-      rowHashColumn: options.trustRowHash ? migration.row_hash_column : null,
-      streamSource: (plan, query) => streamer.stream(plan, query),
-    },
-  );
+  const verifier = new Verifier(connect.source, connect.target, {
+    tier1Rows: options.tier1Rows ?? batch.tier1_batch_size,
+    tier2Rows: options.tier2Rows ?? batch.tier2_batch_size,
+    parallel,
+    nul: migration.on_nul,
+    isolation: source.isolation,
+    rowHashColumn: options.trustRowHash ? migration.row_hash_column : null,
+    streamSource: (plan, query) => streamer.stream(plan, query),
+  });
   return { verifier, streamer, parallel };
 }
 

@@ -1,0 +1,175 @@
+/** Servers that hash wrongly, or not at all: rows are streamed through the hash tier, and the verdict stays right. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { comparisonOf } from '../src/engine/verifyRun.js';
+import { AppError } from '../src/errors.js';
+import { inspectHost } from '../src/host/host.js';
+import { chooseSizes } from '../src/host/sizes.js';
+import type { TablePlan } from '../src/plan/model.js';
+import { planTables } from '../src/plan/tables.js';
+import { readCatalog } from '../src/source/catalog.js';
+import { connectSource, type SourceConnection } from '../src/source/connection.js';
+import { connectTarget, type TargetConnection } from '../src/target/connection.js';
+import { type TableReport, verifyTables } from '../src/verify/verify.js';
+import { everyTypeScript } from './fixtures/everyType.js';
+import { typeCaseScript } from './fixtures/typeCases.js';
+import { expected, found, type Migrated, migrated } from './support/verifying.js';
+
+const tables = ['AllTypes', 'MomentKey', 'DecimalKey', 'StringKey', 'NoKey', 'UniqueIndexKey'];
+let both: Migrated;
+let plans: TablePlan[];
+before(async () => {
+  both = await migrated([typeCaseScript(), everyTypeScript()], { include_tables: tables });
+  const source = await connectSource(both.config.source);
+  const catalog = await readCatalog(source, { schemas: ['dbo'] }).finally(() => source.close());
+  plans = planTables(
+    catalog.filter(({ name }) => tables.includes(name)),
+    { targetSchema: 'public', chunkRows: 1, rowHashColumn: null, hashTextColumns: true, unlogged: false },
+  );
+});
+after(() => both?.stop());
+
+/** Verifies over connections that `source` and `target` have tampered with. */
+async function verifyOver(
+  wrapSource: (connection: SourceConnection) => SourceConnection,
+  wrapTarget: (connection: TargetConnection) => TargetConnection,
+  trustRowHash = false,
+): Promise<{ reports: Map<string, TableReport>; notes: string[] }> {
+  const { config } = both;
+  const { signal } = new AbortController();
+  const sizes = chooseSizes(await inspectHost(), config);
+  const { verifier, streamer, parallel } = comparisonOf(
+    config,
+    sizes,
+    { tier1Rows: 700, tier2Rows: 70, trustRowHash, signal },
+    {
+      source: async () => wrapSource(await connectSource(config.source)),
+      target: async () => wrapTarget(await connectTarget(config.target)),
+    },
+  );
+  const notes: string[] = [];
+  try {
+    const all = await verifyTables(verifier, {
+      plans,
+      parallel,
+      details: 100,
+      signal,
+      events: { note: (text) => notes.push(text) },
+    });
+    return { reports: new Map(all.map((report) => [report.target.slice('public.'.length), report])), notes };
+  } finally {
+    await streamer.close();
+  }
+}
+
+const same = <T>(connection: T): T => connection;
+
+/** A source that answers questions about one type's samples with another hash. */
+const lyingSource = (sqlType: string) => (connection: SourceConnection) => {
+  const { query } = connection;
+  connection.query = async (sql, parameters) => {
+    const rows = await query.call(connection, sql, parameters);
+    const asked = sql.includes(`CONVERT(${sqlType}, NULL)`);
+    return asked ? rows.map((row) => ({ ...row, h: '0'.repeat(32) })) : rows;
+  };
+  return connection;
+};
+
+/** A target without MD5, as in FIPS mode. */
+const withoutMd5 = (connection: TargetConnection) => {
+  const { query } = connection;
+  connection.query = (sql, values) => {
+    if (!sql.includes('md5(')) return query.call(connection, sql, values) as never;
+    return Promise.reject(new AppError('TARGET_QUERY', 'could not compute MD5 hash: unsupported'));
+  };
+  return connection;
+};
+
+const isStreamed = (side: string) => (report: TableReport) =>
+  report.notes.some((note) => note.startsWith(`the ${side}'s rows are streamed`));
+
+test('a source that hashes one type wrongly: its tables are streamed, the others are not', async () => {
+  const { reports, notes } = await verifyOver(lyingSource('datetime2(7)'), same);
+  assert.deepEqual(notes.length, 1);
+  assert.match(notes[0]!, /SQL Server does not hash datetime2/);
+  const streamed = [...reports.values()].filter(isStreamed('source')).map(({ table }) => table);
+  assert.deepEqual(streamed.sort(), ['dbo.AllTypes', 'dbo.MomentKey']);
+  for (const report of reports.values()) assert.equal(report.status, 'match', report.table);
+});
+
+test('differences are found whoever is streamed', async () => {
+  const { client } = both;
+  await client.query(`
+    UPDATE "AllTypes" SET "ANvarcharMax" = '?' WHERE "Id" IN (1, 200, 400);
+    DELETE FROM "AllTypes" WHERE "Id" IN (2, 399);
+    UPDATE "AllTypes" SET "Id" = 401 WHERE "Id" = 398;
+    UPDATE "DecimalKey" SET "Label" = '' WHERE "Id" IN (-187.375, 0);
+    DELETE FROM "DecimalKey" WHERE "Id" = 187.5;
+    UPDATE "StringKey" SET "Amount" = 0 WHERE "Code" LIKE 'z1%';
+    DELETE FROM "StringKey" WHERE "Code" = (SELECT max("Code") FROM "StringKey");
+    UPDATE "NoKey" SET "Amount" = 49.5 WHERE ctid = '(0,1)'`);
+  const honest = await verifyOver(same, same);
+  for (const [wrapSource, wrapTarget, side] of [
+    [lyingSource('int'), same, 'source'],
+    [same, withoutMd5, 'target'],
+    [lyingSource('int'), withoutMd5, 'target'],
+  ] as const) {
+    const { reports } = await verifyOver(wrapSource, wrapTarget);
+    for (const [name, report] of reports) {
+      assert.ok(isStreamed(side)(report), `${name} is streamed`);
+      const { status, changes, sourceRows, targetRows } = honest.reports.get(name)!;
+      assert.deepEqual(
+        {
+          status: report.status,
+          changes: report.changes,
+          sourceRows: report.sourceRows,
+          targetRows: report.targetRows,
+        },
+        { status, changes, sourceRows, targetRows },
+        name,
+      );
+    }
+    assert.deepEqual(
+      found(reports.get('AllTypes')!),
+      expected({ insert: '2 398 399', update: '1 200 400', delete: '401' }),
+    );
+    assert.deepEqual(reports.get('DecimalKey')!.changes, { insert: 1, update: 2, delete: 0 });
+    assert.equal(reports.get('StringKey')!.changes?.insert, 1);
+    assert.ok(reports.get('StringKey')!.changes!.update > 0);
+    assert.equal(reports.get('NoKey')!.status, 'differs');
+    assert.equal(reports.get('UniqueIndexKey')!.status, 'match');
+  }
+});
+
+test('stored row hashes can be compared with streamed rows on either side', async () => {
+  // Only rows that came or went: values were changed behind the stored hashes.
+  for (const [wrapSource, wrapTarget] of [
+    [same, same],
+    [lyingSource('int'), same],
+    [same, withoutMd5],
+  ] as const) {
+    const { reports } = await verifyOver(wrapSource, wrapTarget, true);
+    assert.deepEqual(found(reports.get('AllTypes')!), expected({ insert: '2 398 399', delete: '401' }));
+    assert.deepEqual(reports.get('DecimalKey')!.changes, { insert: 1, update: 0, delete: 0 });
+    assert.deepEqual(reports.get('StringKey')!.changes, { insert: 1, update: 0, delete: 0 });
+    assert.equal(reports.get('NoKey')!.status, 'match');
+  }
+});
+
+test('a source that refuses the statement of one table', async () => {
+  const refusing = (connection: SourceConnection) => {
+    const { query } = connection;
+    connection.query = (sql, parameters) =>
+      sql.startsWith('SELECT TOP (0)') && sql.includes('[DecimalKey]')
+        ? Promise.reject(new AppError('SOURCE_QUERY', 'An expression services limit has been reached'))
+        : query.call(connection, sql, parameters);
+    return connection;
+  };
+  const { reports } = await verifyOver(refusing, same);
+  assert.match(
+    reports.get('DecimalKey')!.notes.join(),
+    /refuses to hash its rows: An expression services limit/,
+  );
+  assert.deepEqual(reports.get('DecimalKey')!.changes, { insert: 1, update: 2, delete: 0 });
+  assert.ok(!isStreamed('source')(reports.get('UniqueIndexKey')!));
+});
