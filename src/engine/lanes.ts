@@ -23,8 +23,7 @@ export interface LanesOptions {
   /** True where a hash thread fills in the row hashes. */
   hashed: boolean;
   reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy'>;
-  /** What the writer workers are given, or what empties each ring on this thread in their place. */
-  writer: Pick<WriterTask, 'target'> | ((lane: LaneLayout, ring: number) => Promise<void>);
+  writer: Pick<WriterTask, 'target'>;
   stopFlags: StopFlags;
   signal: AbortSignal;
   /** Folder of the worker files; tests put one there that dies. */
@@ -48,19 +47,17 @@ interface WorkerEnd {
 export async function runLanes(
   options: LanesOptions,
   reader: ReaderControl,
-  writer: WriterControl | null,
+  writer: WriterControl,
 ): Promise<void> {
   const { lanes, writersPerLane, hashed, signal, stopFlags, workerFolder = WORKERS } = options;
-  const writerTask = typeof options.writer === 'function' ? null : options.writer;
-  const consume = typeof options.writer === 'function' ? options.writer : null;
   const layouts = Array.from({ length: lanes }, () => createLane({ ...options, rings: writersPerLane }));
   const pools: Record<Tier, Piscina | null> = {
     reader: pool(workerFolder, 'reader', lanes),
     hasher: hashed ? pool(workerFolder, 'hasher', lanes) : null,
-    writer: writerTask === null ? null : pool(workerFolder, 'writer', lanes * writersPerLane),
+    writer: pool(workerFolder, 'writer', lanes * writersPerLane),
   };
   const failure = new FirstFailure(layouts);
-  const onAbort = (): void => failure.set(cancellation(signal));
+  const onAbort = (): void => failure.set(cancellation(signal), true);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
   const tasks: Promise<void>[] = [];
@@ -75,9 +72,7 @@ export async function runLanes(
   try {
     for (const lane of layouts) {
       for (let ring = 0; ring < writersPerLane; ring++) {
-        if (consume === null)
-          start('writer', lane, { ...writerTask, ring, stopFlags: stopFlags.buffer }, writer);
-        else tasks.push(consume(lane, ring).catch((error) => failure.set(error)));
+        start('writer', lane, { ...options.writer, ring, stopFlags: stopFlags.buffer }, writer);
       }
       if (hashed) start('hasher', lane, {}, null);
       start('reader', lane, { ...options.reader, stopFlags: stopFlags.buffer }, reader);
@@ -93,12 +88,17 @@ export async function runLanes(
 /** Keeps the first error; every lane is aborted by it, and the errors that follow are its echo. */
 class FirstFailure {
   #error: unknown = null;
+  #isCause = false;
 
   constructor(private readonly lanes: readonly LaneLayout[]) {}
 
-  set(error: unknown): void {
+  /** @param isCause false for what a worker throws because its lane was aborted */
+  set(error: unknown, isCause = toErrorData(error).code !== 'CANCELLED'): void {
     // The echo of an abort may arrive before what caused it.
-    if (this.#error === null || toErrorData(this.#error).code === 'CANCELLED') this.#error = error;
+    if (this.#error === null || (isCause && !this.#isCause)) {
+      this.#error = error;
+      this.#isCause = isCause;
+    }
     for (const lane of this.lanes) abortLane(lane);
   }
 
