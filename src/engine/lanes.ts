@@ -23,7 +23,8 @@ export interface LanesOptions {
   /** True where a hash thread fills in the row hashes. */
   hashed: boolean;
   reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy'>;
-  writer: Pick<WriterTask, 'target'>;
+  /** What the writer workers are given, or what empties each ring on this thread in their place. */
+  writer: Pick<WriterTask, 'target'> | ((lane: LaneLayout, ring: number) => Promise<void>);
   stopFlags: StopFlags;
   signal: AbortSignal;
   /** Folder of the worker files; tests put one there that dies. */
@@ -47,14 +48,16 @@ interface WorkerEnd {
 export async function runLanes(
   options: LanesOptions,
   reader: ReaderControl,
-  writer: WriterControl,
+  writer: WriterControl | null,
 ): Promise<void> {
   const { lanes, writersPerLane, hashed, signal, stopFlags, workerFolder = WORKERS } = options;
+  const writerTask = typeof options.writer === 'function' ? null : options.writer;
+  const consume = typeof options.writer === 'function' ? options.writer : null;
   const layouts = Array.from({ length: lanes }, () => createLane({ ...options, rings: writersPerLane }));
   const pools: Record<Tier, Piscina | null> = {
     reader: pool(workerFolder, 'reader', lanes),
     hasher: hashed ? pool(workerFolder, 'hasher', lanes) : null,
-    writer: pool(workerFolder, 'writer', lanes * writersPerLane),
+    writer: writerTask === null ? null : pool(workerFolder, 'writer', lanes * writersPerLane),
   };
   const failure = new FirstFailure(layouts);
   const onAbort = (): void => failure.set(cancellation(signal), true);
@@ -72,7 +75,9 @@ export async function runLanes(
   try {
     for (const lane of layouts) {
       for (let ring = 0; ring < writersPerLane; ring++) {
-        start('writer', lane, { ...options.writer, ring, stopFlags: stopFlags.buffer }, writer);
+        if (consume === null)
+          start('writer', lane, { ...writerTask, ring, stopFlags: stopFlags.buffer }, writer);
+        else tasks.push(consume(lane, ring).catch((error) => failure.set(error)));
       }
       if (hashed) start('hasher', lane, {}, null);
       start('reader', lane, { ...options.reader, stopFlags: stopFlags.buffer }, reader);
