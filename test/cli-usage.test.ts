@@ -100,6 +100,7 @@ test('mistyped commands and options are refused with a suggestion', async () => 
     [['run', '--workers', 'many'], /--workers.*whole number from 1 to 256/],
     [['run', '--workers'], /--workers.*argument missing/],
     [['run', 'more'], /too many arguments/],
+    [['verify', '--tier1-size', '0'], /--tier1-size.*whole number from 1 to/],
     [['run', '--verbosity', 'loud'], /--verbosity.*debug, info, warn, error/],
     [['run', '--shutdown-timeout', '-1'], /--shutdown-timeout.*whole number/],
     [[], /no command was given/],
@@ -117,7 +118,6 @@ test('mistyped commands and options are refused with a suggestion', async () => 
 test('what is known and not there yet is refused, not ignored', async () => {
   for (const args of [
     ['resume'],
-    ['verify', '--tier1-size', '5'],
     ['init', '-o', 'x.yaml'],
     ['tui'],
     ['--state-file', 'x', 'run'],

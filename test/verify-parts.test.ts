@@ -71,6 +71,27 @@ test('rows that are there twice are a difference', async () => {
   assert.deepEqual(await merged([one, two], [one, two]), []);
 });
 
+test('merging holds no more of many rows than of few', async () => {
+  const many = async function* (digest: string): AsyncGenerator<KeyedDigest[], void, void> {
+    for (let batch = 0; batch < 300; batch++) {
+      yield Array.from({ length: 1000 }, (_, i) => {
+        const number = String(batch * 1000 + i).padStart(32, '0');
+        return { key: [`key ${number}`], keyHash: number, digest: `${digest}${number.slice(1)}` };
+      });
+    }
+  };
+  const before = process.memoryUsage().heapUsed;
+  let most = 0;
+  let changes = 0;
+  for await (const batch of mergeSides(many('a'), many('b'), 10_000)) {
+    changes += batch.length;
+    most = Math.max(most, process.memoryUsage().heapUsed - before);
+  }
+  assert.equal(changes, 300_000);
+  // All of them at once are more than 150 MB.
+  assert.ok(most < 100e6, `${Math.round(most / 1e6)} MB`);
+});
+
 test('merging ends both sides when nobody listens any more', async () => {
   const ended: string[] = [];
   const endless = async function* (name: string): AsyncGenerator<KeyedDigest[], void, void> {
