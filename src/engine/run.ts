@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
-import { finalize } from '../finalize/finalize.js';
+import { finalize, type StepKind } from '../finalize/finalize.js';
 import { type Host, inspectHost } from '../host/host.js';
 import { chooseSizes, type Sizes, sizeLines } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
@@ -161,8 +161,8 @@ async function finalizeTables(
   onEvent: RunEventHandler,
 ): Promise<StepOutcome[]> {
   const connect = (): Promise<TargetConnection> => connectTarget(config.target);
-  const plansIn = (finished: boolean): TablePlan[] =>
-    tables.filter(({ state }) => (state === 'finished') === finished).map((table) => table.plan);
+  const plansOf = (wanted: (table: TableWork) => boolean): TablePlan[] =>
+    tables.filter(wanted).map((table) => table.plan);
   const onStep = (step: StepOutcome): void => {
     if (step.error === undefined) onEvent({ ...step, kind: 'step' });
     else onEvent({ kind: 'table-failed', table: step.table, error: step.error });
@@ -172,16 +172,33 @@ async function finalizeTables(
     ...step,
     step: kind,
   });
-  const done = await finalize(connect, plansIn(true), {
-    parallel,
-    onStep: (step) => onStep(toOutcome(step)),
-  });
-  const undone = await finalize(connect, plansIn(false), {
-    parallel,
-    kinds: ['logged'],
-    onStep: (step) => onStep(toOutcome(step)),
-  });
-  return [...done, ...undone].map(toOutcome);
+  const steps = async (
+    kinds: readonly StepKind[] | undefined,
+    wanted: (table: TableWork) => boolean,
+  ): Promise<StepOutcome[]> => {
+    const done = await finalize(connect, plansOf(wanted), {
+      parallel,
+      ...(kinds !== undefined && { kinds }),
+      onStep: (step) => onStep(toOutcome(step)),
+    });
+    return done.map(toOutcome);
+  };
+  const finished = ({ state }: TableWork): boolean => state === 'finished';
+  return [
+    ...(await steps(undefined, (table) => finished(table) && table.changes === undefined)),
+    // Brought up to date, a table has its key already; where nothing changed, its statistics hold.
+    ...(await steps(['logged', 'analyze'], (table) => finished(table) && wasWritten(table))),
+    ...(await steps(['logged'], (table) => !finished(table) || isUntouched(table))),
+  ];
+}
+
+/** Whether rows of a table that had rows before were written or deleted. */
+function wasWritten({ changes, rowsCommitted }: TableWork): boolean {
+  return changes !== undefined && (rowsCommitted > 0 || changes.deleted > 0);
+}
+
+function isUntouched(table: TableWork): boolean {
+  return table.changes !== undefined && !wasWritten(table);
 }
 
 function outcomeOf(

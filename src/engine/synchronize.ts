@@ -43,22 +43,24 @@ interface SyncedTable extends TableWork {
 /** Brings every table up to date; does not throw: what went wrong is in the result, beside what went right. */
 export async function synchronize(options: SynchronizeOptions): Promise<Transferred> {
   const { plans, partitions } = options;
+  let loaded: Transferred = { tables: [], error: null };
   try {
     const empty = await emptyTables(options.target, plans);
-    const loaded = await load(
+    loaded = await load(
       options,
       plans.filter((plan) => empty.has(plan)),
       partitions.filter((_, i) => empty.has(plans[i]!)),
     );
     const rest = plans.filter((plan) => !empty.has(plan));
-    for (const plan of rest) await fillRowHashes(options, plan);
     if (loaded.error !== null || rest.length === 0) {
       return { tables: inOrder(plans, [...loaded.tables, ...rest.map(waitingTable)]), error: loaded.error };
     }
     const synced = await bringDifferences(options, rest);
     return { tables: inOrder(plans, [...loaded.tables, ...synced.tables]), error: synced.error };
   } catch (error) {
-    return { tables: plans.map(waitingTable), error };
+    const done = new Set(loaded.tables.map(({ plan }) => tableLabel(plan.source)));
+    const undone = plans.filter(({ source }) => !done.has(tableLabel(source)));
+    return { tables: inOrder(plans, [...loaded.tables, ...undone.map(waitingTable)]), error };
   }
 }
 
@@ -67,22 +69,29 @@ function inOrder(plans: readonly TablePlan[], tables: readonly TableWork[]): Tab
   return plans.flatMap((plan) => byLabel.get(tableLabel(plan.source)) ?? []);
 }
 
+/** Tables one statement looks into: enough to make the round trips nothing. */
+const TABLES_AT_ONCE = 100;
+
 async function emptyTables(target: TargetConnection, plans: readonly TablePlan[]): Promise<Set<TablePlan>> {
   const empty = new Set<TablePlan>();
-  for (const plan of plans) {
-    const [row] = await target.query<{ filled: boolean }>(
-      `SELECT EXISTS (SELECT FROM ${qualified(plan.target)}) AS filled`,
-    );
-    if (row?.filled === false) empty.add(plan);
+  for (let at = 0; at < plans.length; at += TABLES_AT_ONCE) {
+    const some = plans.slice(at, at + TABLES_AT_ONCE);
+    const looks = some.map((plan) => `EXISTS (SELECT FROM ${qualified(plan.target)})`);
+    const [row] = await target.query<{ filled: boolean[] }>(`SELECT ARRAY[${looks.join(', ')}] AS filled`);
+    for (const [i, plan] of some.entries()) if (row?.filled[i] === false) empty.add(plan);
   }
   return empty;
 }
 
 /**
- * Gives the rows of a table that just got its row hash column their hashes, computed by PostgreSQL from their values.
+ * Gives rows without a row hash theirs, computed by PostgreSQL from their values, where a table just got the column.
  * One statement: all rows have them afterwards or none, so the first row speaks for the rest.
  */
-async function fillRowHashes({ target, onEvent }: SynchronizeOptions, plan: TablePlan): Promise<void> {
+async function fillRowHashes(
+  target: TargetConnection,
+  plan: TablePlan,
+  onEvent: RunEventHandler,
+): Promise<void> {
   const hash = rowHashSql(plan, 'target', 'error');
   if (plan.rowHashColumn === null || hash === null) return;
   const table = qualified(plan.target);
@@ -92,11 +101,9 @@ async function fillRowHashes({ target, onEvent }: SynchronizeOptions, plan: Tabl
   );
   if (first?.missing !== true) return;
   await target.query(`UPDATE ${table} AS t SET ${column} = ${hash} WHERE ${column} IS NULL`);
-  onEvent({
-    kind: 'note',
-    table: tableLabel(plan.source),
-    text: `${plan.rowHashColumn} filled in for the rows that were there`,
-  });
+  const text = `${plan.rowHashColumn} filled in for the rows that were there`;
+  plan.notes.push(text);
+  onEvent({ kind: 'note', table: tableLabel(plan.source), text });
 }
 
 /** A first load is a full load; the transfer numbers its tables from 0. */
@@ -167,6 +174,7 @@ async function* tableWork(
 ): AsyncGenerator<ReadWork, void, void> {
   account.started(table);
   try {
+    await verifier.pool.use(({ target }) => fillRowHashes(target, table.plan, options.onEvent));
     const { comparison, notes } = await verifier.compare({ ...table.plan, rowHashColumn: null });
     table.plan.notes.push(...notes);
     const work = new DifferenceWork(table.plan, options.config, options.target);
