@@ -18,6 +18,12 @@ import { type RowLayout, rowLayout } from './layout.js';
 import { type Need, RowStream } from './rowStream.js';
 import { generateTranscoder, STOP, type Transcode, type TranscodeState } from './transcoder.js';
 
+/**
+ * COPY bytes after which a chunk ends, however few its rows. PostgreSQL keeps up to 1000 tuples of a COPY in memory
+ * before it inserts them, and of a binary one it does not count the bytes: rows of 50 MB would cost it 50 GB.
+ */
+const MAX_CHUNK_BYTES = 128 * 1024 * 1024;
+
 /** Buffers a reader keeps for its life. */
 export interface ReaderBuffers {
   window: InputWindow;
@@ -166,7 +172,10 @@ export class RowPump implements ResponseSink {
         return null;
       case STOP.NEED_OUTPUT:
         if (sink.slotEmpty) this.#startStream();
-        else sink.publish(false);
+        else {
+          sink.publish(false);
+          this.#chunkFull = this.#chunkLarge;
+        }
         return null;
       case STOP.ENOUGH_ROWS:
         this.#chunkFull = true;
@@ -177,6 +186,11 @@ export class RowPump implements ResponseSink {
       default:
         return null;
     }
+  }
+
+  /** Only a table with a key may be cut: without one it is all or nothing. */
+  get #chunkLarge(): boolean {
+    return this.#sink.bytes >= MAX_CHUNK_BYTES && this.#options.plan.keyColumns.length > 0;
   }
 
   #startStream(): void {
@@ -194,7 +208,7 @@ export class RowPump implements ResponseSink {
       sink.rowEnded();
       sink.count(1);
       this.rows++;
-      if (sink.rows >= this.#options.plan.chunkRows) this.#chunkFull = true;
+      if (sink.rows >= this.#options.plan.chunkRows || this.#chunkLarge) this.#chunkFull = true;
       return null;
     }
     if (step.value === 'input') return 'input';

@@ -43,14 +43,16 @@ export class Response {
   async run(events: AsyncIterable<EngineEvent>, signal: AbortSignal): Promise<void> {
     const iterator = events[Symbol.asyncIterator]();
     let stop = () => {};
-    const aborted = new Promise<'aborted'>((resolve) => {
-      stop = () => resolve('aborted');
-      signal.addEventListener('abort', stop, { once: true });
-    });
+    const onAbort = (): void => stop();
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
       while (!signal.aborted) {
         const pulling = iterator.next();
-        const next = await Promise.race([pulling, aborted]);
+        // Not Promise.race against one promise for all: that would keep every event until the response is over.
+        const next = await new Promise<IteratorResult<EngineEvent> | 'aborted'>((resolve, reject) => {
+          stop = () => resolve('aborted');
+          pulling.then(resolve, reject);
+        });
         if (next === 'aborted') {
           pulling.catch(() => {});
           break;
@@ -62,7 +64,7 @@ export class Response {
       if (error instanceof ProtocolViolation) throw error;
       if (!signal.aborted) this.fail(error);
     } finally {
-      signal.removeEventListener('abort', stop);
+      signal.removeEventListener('abort', onAbort);
       // Tells the engine to stop, and waits until it has: its session is used by the next request.
       await iterator.return?.().catch(() => {});
     }
