@@ -236,11 +236,6 @@ describe('truncate', () => {
   });
 });
 
-test('upsert is refused before anything happens', async () => {
-  await refused(transferMode('upsert').check(target, []), 'UNSUPPORTED', /upsert/);
-  await refused(transferMode('upsert').prepare(target, []), 'UNSUPPORTED', /upsert/);
-});
-
 describe('a role with few rights', () => {
   before(() => target.query(`CREATE ROLE mpm_limited LOGIN PASSWORD 'pw'`));
   after(() => target.query('DROP OWNED BY mpm_limited; DROP ROLE mpm_limited'));

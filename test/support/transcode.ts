@@ -4,13 +4,8 @@
 
 import type { NulPolicy } from '../../src/copy/text.js';
 import type { TablePlan } from '../../src/plan/model.js';
-import { ChunkSink } from '../../src/read/chunkSink.js';
-import { RowPump } from '../../src/read/rowPump.js';
-import { RingConsumer } from '../../src/ring/consumer.js';
-import { createLane, SLOT_KIND } from '../../src/ring/layout.js';
-import { LaneProducer } from '../../src/ring/producer.js';
-import { InputWindow } from '../../src/tds/window.js';
 import type { CopyField } from '../../src/types/family.js';
+import { TestPump } from './pump.js';
 
 export interface PlanColumn {
   name: string;
@@ -87,79 +82,36 @@ export interface Transcoded {
   rows: number;
   /** Rows of each chunk, from its END slot. */
   chunks: number[];
-  /** Server errors the pump passed on. */
-  messages: string[];
 }
 
-/** Feeds `pieces` to a pump whose ring is emptied as it fills. */
-export async function transcode(
+/** A reader's pump whose ring is emptied as it fills, used for one response after another. */
+export class Transcoder {
+  readonly #pump: TestPump;
+  #parts: Buffer[] = [];
+
+  constructor({ windowBytes = 1 << 20, slotBytes = 65_536 } = {}) {
+    this.#pump = new TestPump({ windowBytes, slotBytes, slotsPerRing: 8 });
+    this.#pump.onData = (ring) => {
+      this.#parts.push(Buffer.from(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes)));
+    };
+  }
+
+  /** Feeds the pieces of one response; throws what the pump threw. */
+  async run(plan: TablePlan, pieces: Iterable<Buffer>, nul?: NulPolicy): Promise<Transcoded> {
+    this.#parts = [];
+    const { error, rows, chunks } = await this.#pump.run(plan, pieces, nul);
+    if (error !== null) throw error;
+    return { tuples: Buffer.concat(this.#parts), rows, chunks };
+  }
+}
+
+/** One response through a pump of its own. */
+export function transcode(
   plan: TablePlan,
   pieces: Iterable<Buffer>,
-  options: { slotBytes?: number; windowBytes?: number; nul?: NulPolicy } = {},
+  options: { windowBytes?: number; slotBytes?: number; nul?: NulPolicy } = {},
 ): Promise<Transcoded> {
-  const layout = createLane({
-    rings: 1,
-    slotsPerRing: 8,
-    slotBytes: options.slotBytes ?? 65_536,
-    hashed: false,
-  });
-  const sink = new ChunkSink(new LaneProducer(layout));
-  const ring = new RingConsumer(layout, 0);
-  const windowBytes = options.windowBytes ?? 1 << 20;
-  const pump = new RowPump(
-    {
-      plan,
-      nul: options.nul ?? 'error',
-      describe: (chunk) => ({
-        table: 0,
-        label: 'dbo.t',
-        partition: 0,
-        chunk,
-        before: [],
-        copy: '',
-        after: [],
-        text: null,
-        hash: null,
-      }),
-      stopped: () => false,
-    },
-    sink,
-    { window: new InputWindow(windowBytes), scratch: Buffer.alloc(windowBytes) },
-  );
-  const parts: Buffer[] = [];
-  const chunks: number[] = [];
-  const messages: string[] = [];
-  pump.onMessage = (token) => messages.push(`${token.kind} ${token.number}: ${token.message}`);
-  const empty = (): void => {
-    while (ring.tryPeek()) {
-      if (ring.kind === SLOT_KIND.DATA) {
-        parts.push(Buffer.from(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes)));
-      } else if (ring.kind === SLOT_KIND.END) chunks.push((ring.json() as { rows: number }).rows);
-      ring.advance();
-      ring.release(1);
-    }
-  };
-  const settle = async (work: Promise<void> | undefined): Promise<void> => {
-    if (work === undefined) return;
-    let done = false;
-    const settled = work.finally(() => {
-      done = true;
-    });
-    settled.catch(() => {});
-    while (!done) {
-      empty();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await settled;
-  };
-  for (const piece of pieces) {
-    await settle(pump.push(piece));
-    empty();
-  }
-  pump.end();
-  await settle(pump.finish());
-  empty();
-  return { tuples: Buffer.concat(parts), rows: pump.rows, chunks, messages };
+  return new Transcoder(options).run(plan, pieces, options.nul);
 }
 
 /** Takes the payload out of recorded packets: [MS-TDS] packet header, 8 bytes, length big-endian at 2. */
