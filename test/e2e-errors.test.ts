@@ -305,3 +305,17 @@ test('passwords from the environment, and a schema without tables', async () => 
   assert.match(done.stderr, /nowhere.*\[TABLE_NOT_FOUND\]/s);
   silentAboutPasswords(done.stdout + done.stderr);
 });
+
+test('health-check with everything wrong: both sides named, no password said', async () => {
+  const config = scene.config({
+    source: { password: wrongPassword },
+    target: { user: role, password: wrongPassword },
+  });
+  for (const json of [[], ['--output-json']]) {
+    const done = await runCli(['-c', config, '--verbosity', 'debug', ...json, 'health-check']);
+    assert.equal(done.code, 2, done.stderr);
+    assert.match(done.stdout, /refused login/);
+    assert.match(done.stdout, new RegExp(`refused role ${role}`));
+    silentAboutPasswords(done.stdout + done.stderr);
+  }
+});

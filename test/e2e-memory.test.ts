@@ -70,6 +70,9 @@ FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(${LARGE_ROWS} AS bigint)) AS s;`);
        OR content <> convert_to(repeat(lpad(id::text, 16, '0'), ${binaryBytes / 16}), 'UTF8')`);
   assert.deepEqual(wrong, []);
   assert.deepEqual(await scene.rows('SELECT count(*) FROM public.files'), [[String(LARGE_ROWS)]]);
+  // Three rows a chunk: PostgreSQL keeps the tuples of a binary COPY in memory until there are a thousand.
+  const [chunks] = await scene.rows('SELECT count(DISTINCT xmin::text) FROM public.files');
+  assert.deepEqual(chunks, [String(Math.ceil(LARGE_ROWS / 3))]);
   await scene.client.query('DROP TABLE public.files');
   await scene.tsql('DROP TABLE large.files');
 });
