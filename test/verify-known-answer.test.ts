@@ -42,7 +42,9 @@ const everyType = planOf([
 /** A source that answers with what it is told, type by type. */
 const answering = (answer: (sqlType: string, expected: string[]) => string[]) => ({
   async query(sql: string) {
-    const samples = TYPE_SAMPLES.find(({ sqlType }) => sql.includes(`CONVERT(${sqlType}, NULL)`));
+    const samples = TYPE_SAMPLES.find(({ sqlType, samples: [first] }) =>
+      sql.includes(`CONVERT(${sqlType}, ${first?.source})`),
+    );
     assert.ok(samples, `no samples are asked by ${sql}`);
     return answer(samples.sqlType, expectedHashes(samples)).map((h) => ({ h }));
   },

@@ -210,6 +210,12 @@ export const TYPE_SAMPLES: readonly TypeSamples[] = [
   ofType('xml', 'xml', { maxLengthBytes: -1 }, [text('<a b="1">é😀</a>')]),
   ofType('binary', 'binary(4)', { maxLengthBytes: 4 }, [bytes('00ff00fe')]),
   ofType('varbinary', 'varbinary(10)', { maxLengthBytes: 10 }, [bytes(''), bytes('00ff00')]),
+  // Past 8000 bytes, where old servers give up.
+  ofType('varchar', 'varchar(max)', { maxLengthBytes: -1 }, [longText]),
+  ofType('nvarchar', 'nvarchar(max)', { maxLengthBytes: -1 }, [text('Ж日😀'), longText]),
+  ofType('varbinary', 'varbinary(max)', { maxLengthBytes: -1 }, [
+    { source: longText.source, target: `\\x${longText.field.toString('hex')}`, field: longText.field },
+  ]),
   ofType('image', 'image', { maxLengthBytes: 16 }, [bytes('00ff00')]),
   ofType('timestamp', 'binary(8)', { maxLengthBytes: 8 }, [bytes('00000000000007d1')]),
   ofType('hierarchyid', 'hierarchyid', { maxLengthBytes: 892 }, [text('/'), text('/1/2.5/')]),

@@ -64,9 +64,9 @@ export class HashingSource implements Side {
 
   async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
     const { from, parameters } = this.#from([`${this.#digest} AS h`], scope, true);
-    const bucket = `${word('x.kh', 1)} / CONVERT(bigint, @size)`;
+    const bucketed = `(SELECT ${word('x.kh', 1)} / CONVERT(bigint, @size) AS b, x.h FROM ${from}) AS x`;
     const rows = await this.#source.query(
-      `SELECT CONVERT(nvarchar(20), ${bucket}) AS b, ${this.#sums()} FROM ${from} GROUP BY ${bucket}`,
+      `SELECT CONVERT(nvarchar(20), x.b) AS b, ${this.#sums()} FROM ${bucketed} GROUP BY x.b`,
       [...parameters, { name: 'size', value: String(2 ** (32 - bits)) }],
     );
     return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
