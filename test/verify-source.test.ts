@@ -7,7 +7,10 @@ import { after, before, test } from 'node:test';
 import { planTables } from '../src/plan/tables.js';
 import { readCatalog } from '../src/source/catalog.js';
 import { connectSource, type SourceConnection } from '../src/source/connection.js';
+import { quoteTable } from '../src/source/sql.js';
 import { connectTarget, type TargetConnection } from '../src/target/connection.js';
+import { qualified } from '../src/target/identifiers.js';
+import { keyHashSql, rowHashSql } from '../src/verify/hashSql.js';
 import { testKnownAnswers } from '../src/verify/knownAnswer.js';
 import { everyTypeScript } from './fixtures/everyType.js';
 import { typeCaseScript } from './fixtures/typeCases.js';
@@ -100,4 +103,42 @@ test('after a run every table of every type and key matches, by values and by ro
       'dbo.Type_sql_variant',
     ]);
   }
+});
+
+test('row hashes and key hashes as SQL are those in the tables, on both sides', async () => {
+  const plans = planTables(await readCatalog(source, { schemas: ['dbo'] }), {
+    targetSchema: 'public',
+    chunkRows: 1000,
+    rowHashColumn: 'row_hash',
+    hashTextColumns: true,
+    unlogged: false,
+  });
+  let rows = 0;
+  for (const plan of plans) {
+    const { name } = plan.source;
+    const stored = await target.query<{ all: string; wrong: string }>(
+      `SELECT count(*) AS all, count(*) FILTER (WHERE t.row_hash <> ${rowHashSql(plan, 'target', 'error')}) AS wrong
+        FROM ${qualified(plan.target)} AS t`,
+    );
+    assert.equal(Number(stored[0]!.wrong), 0, name);
+    rows += Number(stored[0]!.all);
+    if (plan.keyColumns.length === 0) continue;
+    const inTarget = await target.query<{ key: string; row: string }>(
+      `SELECT ${keyHashSql(plan, 'target', 'error')} AS key, t.row_hash AS row FROM ${qualified(plan.target)} AS t
+        ORDER BY 1`,
+    );
+    const [key, row] = [keyHashSql(plan, 'source', 'error'), rowHashSql(plan, 'source', 'error')];
+    assert.notEqual(key, null);
+    if (row === null) continue;
+    const inSource = await source.query(
+      `SELECT x.[key], x.[row] FROM (SELECT ${key} AS [key], ${row} AS [row] FROM ${quoteTable(plan.source)} AS t) AS x`,
+    );
+    const digests = inSource.map((one) => ({ key: String(one.key), row: String(one.row) }));
+    assert.deepEqual(
+      digests.sort((a, b) => (a.key < b.key ? -1 : 1)),
+      inTarget,
+      name,
+    );
+  }
+  assert.ok(rows > 20_000);
 });
