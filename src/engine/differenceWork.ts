@@ -11,7 +11,7 @@ import type { ReadWork } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import type { Difference } from '../verify/compare.js';
-import type { KeyRange } from '../verify/side.js';
+import { type KeyRange, WHOLE } from '../verify/side.js';
 import type { RowChanges } from './events.js';
 import { deleteStatement, MAX_DELETED_KEYS, mergeStatements } from './mergeSql.js';
 
@@ -19,6 +19,12 @@ export const NO_CHANGES: RowChanges = { inserted: 0, updated: 0, deleted: 0, ext
 
 /** From this share of changed rows on, reading the whole range costs less than naming keys. */
 const DENSE = 1 / 4;
+
+/** What is read for a difference, and how many rows that must give; null where nobody knows. */
+export interface DifferenceRead {
+  read: ReadWork;
+  expectedRows: number | null;
+}
 
 export class DifferenceWork {
   readonly changes: RowChanges = { ...NO_CHANGES };
@@ -29,17 +35,20 @@ export class DifferenceWork {
   #parts = 0;
   /** The range whose later parts are already on their way, because it is read whole. */
   #whole: KeyRange | null = null;
+  readonly #exactKeys: boolean;
 
-  constructor(plan: TablePlan, config: Config, target: TargetConnection) {
+  /** @param exactKeys false where the keys of differences can't be asked for: one of them has the whole table read. */
+  constructor(plan: TablePlan, config: Config, target: TargetConnection, exactKeys: boolean) {
     const { migration } = config;
     this.#plan = { ...plan, chunkRows: migration.upsert_batch_size };
     this.#config = config;
+    this.#exactKeys = exactKeys;
     this.#target = target;
     this.#statements = mergeStatements(plan, migration.use_binary_copy ? 'binary' : 'text');
   }
 
   /** @returns what is to be read for a difference; rows to delete are gone when it resolves. */
-  async of({ range, sourceRows, part, changes }: Difference): Promise<ReadWork[]> {
+  async of({ range, sourceRows, part, changes }: Difference): Promise<DifferenceRead[]> {
     const wanted: string[][] = [];
     const extra: string[][] = [];
     for (const { change, key } of changes) {
@@ -51,21 +60,29 @@ export class DifferenceWork {
       }
     }
     await this.#remove(extra);
+    if (wanted.length === 0) return [];
+    if (!this.#exactKeys) {
+      if (this.#whole === WHOLE) return [];
+      this.#whole = WHOLE;
+      return [this.#read(readQuery(this.#plan, WHOLE, this.#config.source), null)];
+    }
     if (part > 0 && range !== null && range === this.#whole) return [];
-    if (range !== null && part === 0 && wanted.length > 0 && wanted.length >= Number(sourceRows) * DENSE) {
+    if (range !== null && part === 0 && wanted.length >= Number(sourceRows) * DENSE) {
       this.#whole = range;
-      return [this.#read(readQuery(this.#plan, range, this.#config.source))];
+      return [this.#read(readQuery(this.#plan, range, this.#config.source), null)];
     }
     const size = Math.min(maxKeys(this.#plan.keyColumns.length), this.#plan.chunkRows);
-    const work: ReadWork[] = [];
+    const work: DifferenceRead[] = [];
     for (let at = 0; at < wanted.length; at += size) {
-      work.push(this.#read(keysQuery(this.#plan, wanted.slice(at, at + size), this.#config.source)));
+      const keys = wanted.slice(at, at + size);
+      work.push(this.#read(keysQuery(this.#plan, keys, this.#config.source), keys.length));
     }
     return work;
   }
 
-  #read(query: ReadWork['query']): ReadWork {
-    return { plan: this.#plan, partition: this.#parts++, query, statements: this.#statements };
+  #read(query: ReadWork['query'], expectedRows: number | null): DifferenceRead {
+    const read = { plan: this.#plan, partition: this.#parts++, query, statements: this.#statements };
+    return { read, expectedRows };
   }
 
   async #remove(keys: readonly (readonly string[])[]): Promise<void> {

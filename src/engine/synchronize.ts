@@ -38,6 +38,10 @@ interface SyncedTable extends TableWork {
   changes: RowChanges;
   /** Everything that differs was handed out. */
   compared: boolean;
+  /** By partition under way: rows that were asked for by key. */
+  expectedRows: Map<number, number>;
+  /** Rows that were found to differ and were not there any more when they were read. */
+  rowsGone: number;
 }
 
 /** Brings every table up to date; does not throw: what went wrong is in the result, beside what went right. */
@@ -175,12 +179,12 @@ async function* tableWork(
   account.started(table);
   try {
     await verifier.pool.use(({ target }) => fillRowHashes(target, table.plan, options.onEvent));
-    const { comparison, notes } = await verifier.compare({ ...table.plan, rowHashColumn: null });
+    const { comparison, exactKeys, notes } = await verifier.compare({ ...table.plan, rowHashColumn: null });
     table.plan.notes.push(...notes);
-    const work = new DifferenceWork(table.plan, options.config, options.target);
+    const work = new DifferenceWork(table.plan, options.config, options.target, exactKeys);
     for await (const difference of comparison.differences()) {
-      for (const read of await work.of(difference)) {
-        account.handedOut(table);
+      for (const { read, expectedRows } of await work.of(difference)) {
+        account.handedOut(table, read.partition, expectedRows);
         yield read;
       }
       table.changes = work.changes;
@@ -213,6 +217,8 @@ function waitingTable(plan: TablePlan): SyncedTable {
     error: null,
     changes: { ...NO_CHANGES },
     compared: false,
+    expectedRows: new Map(),
+    rowsGone: 0,
   };
 }
 
@@ -232,10 +238,12 @@ class Account {
   reader(next: ReaderControl['next']): ReaderControl {
     return {
       next,
-      read: async ({ table, rows }) => {
+      read: async ({ table, partition, rows }) => {
         const entry = this.#byIndex.get(table)!;
         this.#count(table, -1);
         entry.rowsRead += rows;
+        entry.rowsGone += Math.max(0, (entry.expectedRows.get(partition) ?? 0) - rows);
+        entry.expectedRows.delete(partition);
         this.#settle(entry);
       },
       failed: async (table, _partition, error) => {
@@ -270,8 +278,10 @@ class Account {
     this.onEvent({ kind: 'table-started', table: table.label, partitions: 1 });
   }
 
-  handedOut(table: SyncedTable): void {
+  /** @param expectedRows rows the partition must give, or null where nobody knows */
+  handedOut(table: SyncedTable, partition: number, expectedRows: number | null): void {
     this.#count(table.plan.index, 1);
+    if (expectedRows !== null) table.expectedRows.set(partition, expectedRows);
   }
 
   compared(table: SyncedTable): void {
@@ -316,6 +326,11 @@ class Account {
     }
     table.state = 'finished';
     table.endedMs = performance.now();
+    if (table.rowsGone > 0) {
+      plan.notes.push(
+        `${table.rowsGone} rows that differed were gone when they were read: the source is being written to; run again`,
+      );
+    }
     this.onEvent({
       kind: 'table-finished',
       table: table.label,

@@ -8,9 +8,11 @@ import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { existingRelations } from '../target/catalog.js';
 import type { TargetConnection } from '../target/connection.js';
+import { mapColumn } from '../types/index.js';
 import { type CompareOptions, type Sides, TableComparison } from './compare.js';
 import { HashingSource } from './hashingSource.js';
 import { HashingTarget } from './hashingTarget.js';
+import { keyColumns } from './hashSql.js';
 import { type KnownAnswers, testKnownAnswers, unhashable } from './knownAnswer.js';
 import { type ConnectionPair, PairPool } from './pairs.js';
 import { type StreamedOptions, type StreamSource, streamedSource, streamedTarget } from './streamedSide.js';
@@ -27,6 +29,11 @@ export interface VerifierOptions
 /** One table ready to be compared. */
 export interface PreparedComparison {
   comparison: TableComparison;
+  /**
+   * Whether the source's keys come as the source itself writes them; where its rows are streamed they are
+   * PostgreSQL's text of the values, without what a mapping loses.
+   */
+  exactKeys: boolean;
   /** What had to be done differently, in words. */
   notes: string[];
 }
@@ -120,7 +127,9 @@ export class Verifier {
       ...this.#options,
       ...(onRows !== undefined && { onRows }),
     });
-    return { comparison, notes };
+    const exactKeys =
+      streamed.source === null || keyColumns(plan).every((column) => mapColumn(column.source).loses === null);
+    return { comparison, exactKeys, notes };
   }
 
   close(): Promise<void> {
