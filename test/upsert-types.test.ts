@@ -54,7 +54,10 @@ test('the first run loads everything, the next one writes nothing', async () => 
   }
   assert.equal(second.result.rows_transferred, 0);
   // Nothing was written, so there is nothing to analyze; the empty table was loaded again.
-  assert.deepEqual(second.result.steps.map(({ table }) => table), ['dbo.Empty']);
+  assert.deepEqual(
+    second.result.steps.map(({ table }) => table),
+    ['dbo.Empty'],
+  );
   assert.deepEqual(await writes(scene, 'public'), before);
   assert.deepEqual(written(rows, await versions(scene, '"AllTypes"', '"Id"')), []);
 });

@@ -3,12 +3,14 @@
  * did; and rows only the target has, deleted where that was asked for. Main thread.
  */
 import type { Config } from '../config/schema.js';
+import { AppError } from '../errors.js';
 import type { ChunkStatements } from '../plan/chunk.js';
 import { keysQuery, maxKeys } from '../plan/keysQuery.js';
 import type { TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
 import type { ReadWork } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
+import { columnTypes } from '../target/catalog.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import type { Difference } from '../verify/compare.js';
 import { type KeyRange, WHOLE } from '../verify/side.js';
@@ -32,6 +34,7 @@ export class DifferenceWork {
   readonly #config: Config;
   readonly #target: TargetConnection;
   readonly #statements: ChunkStatements;
+  #delete: string | null = null;
   #parts = 0;
   /** The range whose later parts are already on their way, because it is read whole. */
   #whole: KeyRange | null = null;
@@ -51,7 +54,8 @@ export class DifferenceWork {
   async of({ range, sourceRows, part, changes }: Difference): Promise<DifferenceRead[]> {
     const wanted: string[][] = [];
     const extra: string[][] = [];
-    for (const { change, key } of changes) {
+    for (const { change, key, collides } of changes) {
+      if (collides) throw collision(this.#plan, key);
       if (change === 'delete') extra.push(key);
       else {
         wanted.push(key);
@@ -90,16 +94,33 @@ export class DifferenceWork {
       this.changes.extra += keys.length;
       return;
     }
-    const statement = deleteStatement(this.#plan);
+    if (keys.length === 0) return;
+    this.#delete ??= deleteStatement(this.#plan, await columnTypes(this.#target, this.#plan.target));
     for (let at = 0; at < keys.length; at += MAX_DELETED_KEYS) {
       const batch = keys.slice(at, at + MAX_DELETED_KEYS);
       const columns = this.#plan.keyColumns.map((_, i) => batch.map((key) => key[i]!));
       try {
-        const { rowCount } = await this.#target.client.query(statement, columns);
+        const { rowCount } = await this.#target.client.query(this.#delete, columns);
         this.changes.deleted += rowCount ?? 0;
       } catch (error) {
         throw targetError(error, { table: tableLabel(this.#plan.source) });
       }
     }
   }
+}
+
+/** Both rows would be one row in the target, and every run would let the other one win. */
+function collision(plan: TablePlan, key: readonly string[]): AppError {
+  const table = tableLabel(plan.source);
+  const shown = plan.keyColumns.map((name, i) => `${name}=${key[i]}`).join(', ');
+  return new AppError(
+    'VALUE_UNREPRESENTABLE',
+    `Two rows of ${table} have keys that are the same in the target, one of them ${shown}`,
+    {
+      table,
+      key: shown,
+      remedy:
+        "The target's type keeps less than the source's: see the table's notes. Make the keys differ in what is kept, or exclude the table.",
+    },
+  );
 }

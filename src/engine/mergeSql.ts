@@ -63,13 +63,16 @@ function differs(plan: TablePlan, others: readonly string[]): string {
 /** Keys one DELETE names at most. */
 export const MAX_DELETED_KEYS = 1000;
 
-/** @returns the statement that deletes the rows of `keys` keys; its parameters are one array of texts a key column. */
-export function deleteStatement(plan: TablePlan): string {
-  const key = plan.columns
-    .filter(({ keyPosition }) => keyPosition >= 0)
-    .sort((a, b) => a.keyPosition - b.keyPosition);
+/**
+ * The statement that deletes rows by their keys; its parameters are one array of texts a key column.
+ *
+ * @param types the key columns' own types, without limits: a cast to a shorter type would change a key in silence,
+ * and the wrong row would go.
+ */
+export function deleteStatement(plan: TablePlan, types: ReadonlyMap<string, string>): string {
+  const key = targetKey(plan);
   const arrays = key.map((_, i) => `$${i + 1}::text[]`).join(', ');
   const names = key.map((_, i) => `k${i}`).join(', ');
-  const match = key.map(({ targetName, pgType }, i) => `t.${quoteIdent(targetName)} = w.k${i}::${pgType}`);
+  const match = key.map((name, i) => `t.${quoteIdent(name)} = w.k${i}::${types.get(name)}`);
   return `DELETE FROM ${qualified(plan.target)} AS t USING unnest(${arrays}) AS w(${names}) WHERE ${match.join(' AND ')}`;
 }

@@ -6,7 +6,7 @@
  */
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
-import type { Sizes } from '../host/sizes.js';
+import { laneMemoryBytes, MAIN_CONNECTIONS, type Sizes } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { type ReaderControl, type ReadWork, StopFlags, type WriterControl } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
@@ -130,10 +130,10 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
   const tables = plans.map(waitingTable);
   const stopFlags = StopFlags.forTables(Math.max(...plans.map(({ index }) => index)) + 1);
   const account = new Account(tables, stopFlags, onEvent);
-  const { verifier, streamer, parallel } = comparisonOf(config, sizes, { trustRowHash: false, signal });
+  const { lanes, writersPerLane, compared } = shareOut(config, sizes);
+  const { verifier, streamer, parallel } = comparisonOf(config, compared, { trustRowHash: false, signal });
   const cut = (): void => void verifier.close();
   signal.addEventListener('abort', cut, { once: true });
-  const lanes = Math.max(1, Math.min(sizes.lanes, migration.upsert_parallel_tasks));
   const feed = interleave(tables, Math.max(1, Math.min(sizes.workers, parallel)), (table) =>
     tableWork(table, verifier, options, account),
   );
@@ -142,7 +142,7 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
     await runLanes(
       {
         lanes,
-        writersPerLane: Math.max(1, Math.floor(migration.upsert_parallel_tasks / lanes)),
+        writersPerLane,
         slotsPerRing: sizes.slotsPerRing,
         slotBytes: sizes.slotBytes,
         hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
@@ -167,6 +167,30 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
     await feed.return().catch(() => {});
     await streamer.close();
   }
+}
+
+/**
+ * Lanes and writers for the merges, and connections for the comparison that runs beside them: together no more than
+ * the configuration allows, in the memory that lanes may take.
+ */
+function shareOut(
+  { migration }: Config,
+  sizes: Sizes,
+): { lanes: number; writersPerLane: number; compared: Sizes } {
+  const { upsert_parallel_tasks: merges } = migration;
+  const ofSource = (migration.max_mssql_connections ?? Number.POSITIVE_INFINITY) - MAIN_CONNECTIONS;
+  const ofTarget = (migration.max_pg_connections ?? Number.POSITIVE_INFINITY) - MAIN_CONNECTIONS;
+  const lanes = Math.max(1, Math.min(sizes.lanes, merges, Math.floor(ofSource / 2)));
+  let writersPerLane = Math.max(1, Math.floor(Math.min(merges, ofTarget / 2) / lanes));
+  const memory = () => laneMemoryBytes({ ...sizes, lanes, writersPerLane });
+  while (writersPerLane > 1 && memory() > sizes.memoryBudgetBytes / 2) writersPerLane--;
+  // comparisonOf leaves one of these for rows that are streamed.
+  const compared = {
+    ...sizes,
+    maxSourceConnections: ofSource - lanes + 1,
+    maxTargetConnections: ofTarget - lanes * writersPerLane + 1,
+  };
+  return { lanes, writersPerLane, compared };
 }
 
 /** Compares one table and yields what is to be read of it. A comparison that fails fails its table only. */

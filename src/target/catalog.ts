@@ -75,6 +75,22 @@ export function existingRelations(
   return target.query<TargetRelation>(RELATIONS_SQL, nameArrays(names));
 }
 
+/** @returns a table's column types without their limits, by column: `numeric`, `bpchar`, `character varying`. */
+export async function columnTypes(
+  target: TargetConnection,
+  { schema, name }: TargetName,
+): Promise<Map<string, string>> {
+  const rows = await target.query<{ name: string; type: string }>(
+    `SELECT a.attname AS name, format_type(a.atttypid, -1) AS type
+      FROM pg_namespace n
+      JOIN pg_class c ON c.relnamespace = n.oid
+      JOIN pg_attribute a ON a.attrelid = c.oid
+      WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped`,
+    [schema, name],
+  );
+  return new Map(rows.map((row) => [row.name, row.type]));
+}
+
 const UNIQUE_KEYS_SQL = `
 SELECT n.nspname AS schema, c.relname AS name, (
     SELECT json_agg(a.attname ORDER BY a.attname)

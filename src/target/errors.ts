@@ -64,9 +64,11 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
   const { code } = driver;
   const state = sqlState(driver);
   const said = spoken(driver, error);
+  const key = keyOf(driver);
   const build = (errorCode: ErrorCode, message: string, remedy = driver.hint): AppError =>
     new AppError(errorCode, message, {
       ...(driver.column !== undefined && { column: driver.column }),
+      ...(key !== undefined && { key }),
       ...place,
       ...(remedy !== undefined && { remedy }),
       ...(state !== undefined && { serverCode: state }),
@@ -105,7 +107,21 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
   if (/^(53|40001|40P01|57P0)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);
   }
+  if (state.startsWith('23')) {
+    const what = driver.constraint === undefined ? 'the constraint' : `constraint ${driver.constraint}`;
+    return build(
+      'TARGET_QUERY',
+      `The target reported ${state}: ${said}`,
+      `Change ${what} in the target, or the rows that violate it, and run again.`,
+    );
+  }
   return build('TARGET_QUERY', `The target reported ${state}: ${said}`);
+}
+
+/** @returns the key a violated constraint speaks of, `word=w12`. */
+function keyOf({ code, detail }: DriverError): string | undefined {
+  const match = code?.startsWith('23') ? /^Key \((.*?)\)=\((.*)\) /s.exec(detail ?? '') : null;
+  return match === null ? undefined : `${match[1]}=${match[2]}`;
 }
 
 /** Names what kept a connection from being made. */

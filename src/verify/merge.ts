@@ -8,6 +8,8 @@ export interface RowChange {
   change: 'insert' | 'update' | 'delete';
   /** Exact key texts in key order: the source's for an insert or update, the target's for a delete. */
   key: string[];
+  /** The source has another row whose key the target can't tell from this one's; only one of them fits. */
+  collides?: true;
 }
 
 type Batches = AsyncIterator<KeyedDigest[], void>;
@@ -52,6 +54,11 @@ export async function* mergeSides(
   const s = new Rows(source);
   const t = new Rows(target);
   let changes: RowChange[] = [];
+  let lastSource = '';
+  const add = (change: RowChange['change'], { key, keyHash }: KeyedDigest): void => {
+    const collides = change !== 'delete' && keyHash === lastSource;
+    changes.push(collides ? { change, key, collides } : { change, key });
+  };
   try {
     for (;;) {
       const [sourceHas, targetHas] = await Promise.all([s.load(), t.load()]);
@@ -62,13 +69,15 @@ export async function* mergeSides(
         const { row: to } = t;
         if (from === undefined && to === undefined) break;
         if (to === undefined || (from !== undefined && from.keyHash < to.keyHash)) {
-          changes.push({ change: 'insert', key: from!.key });
+          add('insert', from!);
+          lastSource = from!.keyHash;
           s.next();
         } else if (from === undefined || to.keyHash < from.keyHash) {
-          changes.push({ change: 'delete', key: to.key });
+          add('delete', to);
           t.next();
         } else {
-          if (from.digest !== to.digest) changes.push({ change: 'update', key: from.key });
+          if (from.digest !== to.digest) add('update', from);
+          lastSource = from.keyHash;
           s.next();
           t.next();
         }

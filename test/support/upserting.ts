@@ -80,13 +80,12 @@ export async function writes(scene: Scene, schema: string): Promise<Record<strin
   return Object.fromEntries(rows) as Record<string, string>;
 }
 
-/** Asserts that each table of `schema` holds exactly the rows a fresh full migration of the source makes. */
-export async function assertLikeSource(
+/** Migrates the whole source into a schema of its own: what an upsert must come to. @returns its tables' names. */
+export async function migrateTruth(
   scene: Scene,
-  schema: string,
+  truth: string,
   migration: Record<string, unknown> = {},
-): Promise<void> {
-  const truth = `${schema}_truth`;
+): Promise<string[]> {
   const full = {
     hash_text_columns: true,
     use_hash_detection: true,
@@ -94,18 +93,38 @@ export async function assertLikeSource(
     target_mode: 'drop_recreate',
   };
   const { tables } = succeeded(await scene.migrate({ target: { schema: truth }, migration: full }));
-  for (const { target } of tables) {
-    const name = target.slice(truth.length + 1);
-    const [expected, found] = [truth, schema].map((one) => [one, name].map(pg.escapeIdentifier).join('.'));
-    const columns = await scene.rows(
-      `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-        WHERE attrelid = '${expected?.replaceAll("'", "''")}'::regclass AND attnum > 0`,
-    );
-    const list = columns[0]?.[0];
-    const rows = (table: string | undefined) => `SELECT (ROW(${list}))::text FROM ${table}`;
-    const missing = await scene.rows(`${rows(expected)} EXCEPT ALL ${rows(found)} LIMIT 5`);
-    const extra = await scene.rows(`${rows(found)} EXCEPT ALL ${rows(expected)} LIMIT 5`);
-    assert.deepEqual({ name, missing, extra }, { name, missing: [], extra: [] });
-  }
+  return tables.map(({ target }) => target.slice(truth.length + 1));
+}
+
+/** Asserts that two tables hold the same rows, byte for byte, in the columns they have in common. */
+export async function assertSameRows(
+  scene: Scene,
+  name: string,
+  schemas: { truth: string; schema: string },
+): Promise<void> {
+  const [expected, found] = [schemas.truth, schemas.schema].map((one) =>
+    [one, name].map(pg.escapeIdentifier).join('.'),
+  );
+  const columns = await scene.client.query<{ list: string }>(
+    `SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list FROM pg_attribute a
+      JOIN pg_attribute b ON b.attrelid = $2::regclass AND b.attname = a.attname
+      WHERE a.attrelid = $1::regclass AND a.attnum > 0`,
+    [expected, found],
+  );
+  const rows = (table: string | undefined) => `SELECT (ROW(${columns.rows[0]?.list}))::text FROM ${table}`;
+  const missing = await scene.rows(`${rows(expected)} EXCEPT ALL ${rows(found)} LIMIT 5`);
+  const extra = await scene.rows(`${rows(found)} EXCEPT ALL ${rows(expected)} LIMIT 5`);
+  assert.deepEqual({ name, missing, extra }, { name, missing: [], extra: [] });
+}
+
+/** Asserts that each table of `schema` holds exactly the rows a fresh full migration of the source makes. */
+export async function assertLikeSource(
+  scene: Scene,
+  schema: string,
+  migration: Record<string, unknown> = {},
+): Promise<void> {
+  const truth = `${schema}_truth`;
+  const names = await migrateTruth(scene, truth, migration);
+  for (const name of names) await assertSameRows(scene, name, { truth, schema });
   await scene.client.query(`DROP SCHEMA "${truth}" CASCADE`);
 }

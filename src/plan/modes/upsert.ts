@@ -10,8 +10,12 @@ import { inTransaction, type TargetConnection } from '../../target/connection.js
 import { addPrimaryKey, createTable, createUniqueIndex, ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
+import { rangeColumns } from '../queries.js';
 import { addRowHash, fittingRelations, lacksRowHash } from './existing.js';
 import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
+
+/** SQLSTATE unique_violation. */
+const UNIQUE_VIOLATION = '23505';
 
 export const upsert: TransferMode = {
   name: 'upsert',
@@ -40,8 +44,7 @@ export const upsert: TransferMode = {
           else await addRowHash(target, plan, relation);
           // A primary key on an empty table comes after its rows, with the other finalization.
           const later = relation === undefined && plan.primaryKey.length > 0;
-          if (!later && (relation === undefined || unkeyed.has(plan)))
-            await target.query(uniqueKeyStatement(plan));
+          if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
         }
       });
     } catch (error) {
@@ -58,10 +61,28 @@ export function targetKey(plan: Pick<TablePlan, 'columns'>): string[] {
     .map(({ targetName }) => targetName);
 }
 
-function uniqueKeyStatement(plan: TablePlan): string {
-  return plan.primaryKey.length > 0 && plan.primaryKeyName !== null
-    ? addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey)
-    : createUniqueIndex(plan.target, targetKey(plan));
+async function addUniqueKey(target: TargetConnection, plan: TablePlan): Promise<void> {
+  const statement =
+    plan.primaryKey.length > 0 && plan.primaryKeyName !== null
+      ? addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey)
+      : createUniqueIndex(plan.target, targetKey(plan));
+  try {
+    await target.query(statement);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.serverCode !== UNIQUE_VIOLATION) throw error;
+    const label = tableLabel(plan.target);
+    throw new AppError(
+      'SCHEMA_CONFLICT',
+      `Target table ${label} has several rows with one key (${targetKey(plan).join(', ')}): ${error.message}`,
+      {
+        ...error.place,
+        table: label,
+        remedy: 'Delete all but one of them; or use target_mode: truncate, which loads the table anew.',
+        serverCode: error.serverCode,
+        cause: error,
+      },
+    );
+  }
 }
 
 interface Examined {
@@ -90,8 +111,23 @@ async function examine(target: TargetConnection, plans: readonly TablePlan[]): P
   return { existing, unkeyed: new Set(unkeyed) };
 }
 
-/** Rows are matched by their key: a table without one can't be kept in step. */
+/** Rows are matched by their key: a table without one, or with one that can't be asked for, can't be kept in step. */
 function requireKeys(plans: readonly TablePlan[]): void {
+  const unasked = plans.filter((plan) => plan.keyColumns.length > 0 && rangeColumns(plan) === null);
+  const [odd] = unasked;
+  if (odd !== undefined) {
+    const list = unasked
+      .map((plan) => `${tableLabel(plan.source)} (${plan.keyColumns.join(', ')})`)
+      .join(', ');
+    throw new AppError(
+      'UNSUPPORTED',
+      `target_mode upsert asks for rows by their key, and types as sql_variant can't be asked for exactly: ${list}`,
+      {
+        table: tableLabel(odd.source),
+        remedy: 'Exclude these tables (migration.exclude_tables), or use target_mode: truncate.',
+      },
+    );
+  }
   const keyless = plans.filter((plan) => plan.keyColumns.length === 0).map((plan) => tableLabel(plan.source));
   const [first] = keyless;
   if (first === undefined) return;

@@ -1,0 +1,111 @@
+/**
+ * `upsert` where the target refuses rows, and where it is stopped half way: what failed is named, what went right
+ * stays, and the next run completes it.
+ *
+ * Run by the main thread of the test process.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Scene, startScene, succeeded, tableError } from './support/endToEnd.js';
+import { assertLikeSource, changesOf, upsert } from './support/upserting.js';
+
+const MANY = 60_000;
+let scene: Scene;
+before(async () => {
+  const table = (
+    name: string,
+  ) => `CREATE TABLE dbo.${name} (id int NOT NULL CONSTRAINT pk_${name} PRIMARY KEY, v int NOT NULL, word nvarchar(20) NULL);
+GO
+INSERT INTO dbo.${name} (id, v, word) SELECT CAST(s.value AS int), CAST(s.value AS int), CONCAT(N'w', s.value)
+FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(${name === 'many' ? MANY : 100} AS bigint)) AS s;`;
+  scene = await startScene('upsert_failures', ['one', 'two', 'three', 'many'].map(table).join('\nGO\n'));
+});
+after(() => scene?.stop());
+
+const small = { include_tables: ['one', 'two', 'three'] };
+
+test('a constraint that refuses a row fails its table only', async () => {
+  succeeded(await upsert(scene, small));
+  await scene.client.query(`ALTER TABLE two ADD CONSTRAINT not_bad CHECK (word <> 'bad')`);
+  await scene.tsql(`UPDATE dbo.one SET v = 0 WHERE id = 5; UPDATE dbo.three SET v = 0 WHERE id = 5;
+UPDATE dbo.two SET word = N'bad' WHERE id = 7;`);
+  const done = await upsert(scene, small);
+  assert.deepEqual([done.code, done.result.error?.code], [3, 'TABLES_FAILED'], done.stderr);
+  assert.deepEqual(done.result.failed_tables, ['dbo.two']);
+  const error = tableError(done.result, 'dbo.two');
+  assert.deepEqual([error.code, error.server_code, error.table], ['TARGET_QUERY', '23514', 'dbo.two']);
+  assert.match(error.message, /violates check constraint "not_bad".*Failing row contains \(7, 7, bad/);
+  assert.match(error.remedy ?? '', /constraint/);
+  for (const name of ['one', 'three']) {
+    assert.deepEqual(await scene.rows(`SELECT v FROM ${name} WHERE id = 5`), [['0']], name);
+  }
+  await scene.client.query('ALTER TABLE two DROP CONSTRAINT not_bad');
+  assert.equal(changesOf(await upsert(scene, small))['public.two']?.updated, 1);
+  await assertLikeSource(scene, 'public', small);
+});
+
+test('a further unique index of the target that a change violates is named with its key', async () => {
+  await scene.client.query('CREATE UNIQUE INDEX one_word ON one (word)');
+  await scene.tsql(`UPDATE dbo.one SET word = N'w12' WHERE id = 11; UPDATE dbo.two SET v = 1 WHERE id = 2;`);
+  const done = await upsert(scene, small);
+  assert.deepEqual([done.code, done.result.failed_tables], [3, ['dbo.one']], done.stderr);
+  const error = tableError(done.result, 'dbo.one');
+  assert.equal(error.server_code, '23505');
+  assert.match(error.message, /unique constraint "one_word".*Key \(word\)=\(w12\) already exists/);
+  assert.equal(error.key, 'word=w12');
+  assert.match(error.remedy ?? '', /one_word/);
+  assert.deepEqual(await scene.rows('SELECT word FROM one WHERE id IN (11, 12) ORDER BY id'), [
+    ['w11'],
+    ['w12'],
+  ]);
+  assert.deepEqual(await scene.rows('SELECT v FROM two WHERE id = 2'), [['1']]);
+  await scene.client.query('DROP INDEX one_word');
+});
+
+test('a row hash that the target refuses fails its table only', async () => {
+  await scene.client.query(`ALTER TABLE one DROP COLUMN row_hash;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'this table is closed'; END $$;
+    CREATE TRIGGER closed BEFORE UPDATE ON one FOR EACH ROW EXECUTE FUNCTION refuse()`);
+  await scene.tsql('UPDATE dbo.two SET v = 3 WHERE id = 3');
+  const done = await upsert(scene, small);
+  assert.deepEqual([done.code, done.result.failed_tables], [3, ['dbo.one']], done.stderr);
+  assert.match(tableError(done.result, 'dbo.one').message, /this table is closed/);
+  assert.deepEqual(await scene.rows('SELECT v FROM two WHERE id = 3'), [['3']]);
+  await scene.client.query('DROP TRIGGER closed ON one');
+  assert.equal(changesOf(await upsert(scene, small))['public.one']?.updated, 1);
+  await assertLikeSource(scene, 'public', small);
+});
+
+test('SIGTERM in the middle, then again', async () => {
+  const only = {
+    include_tables: ['many'],
+    upsert_batch_size: 200,
+    batch_verify: { tier1_batch_size: 10_000, tier2_batch_size: 1000 },
+  };
+  succeeded(await upsert(scene, only));
+  await scene.client.query(`UPDATE many SET v = -v, word = NULL; DELETE FROM many WHERE id % 10 = 0`);
+  const done = await upsert(
+    scene,
+    only,
+    {},
+    {
+      onStart: (child) => {
+        const look = async () => {
+          const [row] = await scene.rows('SELECT count(*) FROM many WHERE v > 0');
+          if (Number(row?.[0]) > 0) child.kill('SIGTERM');
+          else if (child.exitCode === null) setTimeout(look, 10);
+        };
+        void look();
+      },
+    },
+  );
+  assert.deepEqual([done.code, done.result.status], [5, 'cancelled'], done.stderr);
+  const [row] = await scene.rows(
+    'SELECT count(*) FILTER (WHERE v > 0), count(*) FILTER (WHERE v < 0) FROM many',
+  );
+  const [mended, left] = [Number(row?.[0]), Number(row?.[1])];
+  assert.ok(mended > 0 && left > 0, `${mended} rows mended and ${left} left: stopped in the middle`);
+  const again = changesOf(await upsert(scene, only))['public.many'];
+  assert.equal((again?.inserted ?? 0) + (again?.updated ?? 0), MANY - mended);
+  await assertLikeSource(scene, 'public', only);
+});
