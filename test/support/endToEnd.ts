@@ -128,9 +128,3 @@ export function tableError(result: RunResult, table: string): ResultError {
   assert.ok(error, `no error of ${table} in ${JSON.stringify(result)}`);
   return error;
 }
-
-/** What `rows(sql)` of a table is compared by: its number of rows and an MD5 over their texts in a fixed order. */
-export function digestSql(table: string, columns: string, order: string): string {
-  return `SELECT count(*), md5(string_agg(t.line, E'\\n' ORDER BY t.ordering)) FROM (
-    SELECT concat_ws('|', ${columns}) AS line, ${order} AS ordering FROM ${table}) AS t`;
-}
