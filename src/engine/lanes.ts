@@ -112,7 +112,8 @@ class FirstFailure {
   }
 }
 
-function cancellation(signal: AbortSignal): unknown {
+/** @returns why a run was cancelled, as the error it ends with. */
+export function cancellation(signal: AbortSignal): unknown {
   return signal.reason instanceof AppError
     ? signal.reason
     : new AppError('CANCELLED', 'The run was cancelled');

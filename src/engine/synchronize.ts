@@ -17,7 +17,7 @@ import { interleave } from '../verify/interleave.js';
 import type { Verifier } from '../verify/verifier.js';
 import { DifferenceWork, NO_CHANGES } from './differenceWork.js';
 import type { RowChanges, RunEventHandler } from './events.js';
-import { runLanes } from './lanes.js';
+import { cancellation, runLanes } from './lanes.js';
 import { type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
 import type { TableWork } from './workQueue.js';
@@ -138,7 +138,14 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
     tableWork(table, verifier, options, account),
   );
   try {
+    signal.throwIfAborted();
     for (const text of await verifier.prepare(plans)) onEvent({ kind: 'note', text });
+    // Threads are only worth starting once something differs.
+    let first: IteratorResult<ReadWork, void> | null = await feed.next();
+    if (first.done) {
+      account.assertComplete();
+      return { tables, error: null };
+    }
     await runLanes(
       {
         lanes,
@@ -152,7 +159,9 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
         signal,
       },
       account.reader(async () => {
-        const { value, done } = await feed.next();
+        const next = first ?? feed.next();
+        first = null;
+        const { value, done } = await next;
         return done ? null : value;
       }),
       account.writer(),
@@ -160,7 +169,8 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
     account.assertComplete();
     return { tables, error: null };
   } catch (error) {
-    return { tables, error };
+    // A closed connection is how the comparison hears of it.
+    return { tables, error: signal.aborted ? cancellation(signal) : error };
   } finally {
     signal.removeEventListener('abort', cut);
     await verifier.close();
