@@ -12,6 +12,7 @@ const order = [
   'tds',
   'copy',
   'types',
+  'translate',
   'ring',
   'source',
   'target',
