@@ -16,6 +16,9 @@ const { session, done } = start(process.argv.slice(2), {
   signal: stop.signal,
 });
 
+/** What a run may take after the shutdown timeout, to let go of its connections and save its state. */
+const GRACE_MS = 5000;
+
 /** Ends the process once what was written has left. */
 function exit(code: number): void {
   process.exitCode = code;
@@ -33,15 +36,18 @@ function onSignal(signal: NodeJS.Signals): void {
   const timeout = session.shutdownTimeoutSeconds;
   session.log.warn(`${signal}: stopping within ${timeout} s; once more to stop at once`);
   stop.abort(cancelled);
-  setTimeout(() => {
-    exit(
-      session.fail(
-        new AppError('CANCELLED', `stopped by ${signal}; work was still going on after ${timeout} s`, {
-          remedy: 'start it again when ready',
-        }),
-      ),
-    );
-  }, timeout * 1000);
+  setTimeout(
+    () => {
+      exit(
+        session.fail(
+          new AppError('CANCELLED', `stopped by ${signal}; work was still going on after ${timeout} s`, {
+            remedy: 'start it again when ready',
+          }),
+        ),
+      );
+    },
+    timeout * 1000 + GRACE_MS,
+  );
 }
 
 process.on('SIGINT', onSignal);

@@ -16,6 +16,8 @@ const ROW_CHARACTERS = 1900;
 const CHUNK = 2000;
 const TOOL = 'mssql-pg-migrate';
 const migration = {
+  // What happens when it is not tried again; what happens when it is stands in the fault tests.
+  max_retries: 0,
   target_mode: 'truncate',
   chunk_size: CHUNK,
   large_table_threshold: 1000,
@@ -76,7 +78,7 @@ async function interrupted(
 ): Promise<Migration & { lastedMs: number }> {
   let child: ChildProcess | undefined;
   let harmedAt = 0;
-  const running = scene.migrate({ source, migration }, args, {
+  const running = scene.migrate({ source, migration }, ['--fresh', ...args], {
     timeoutMs: 60_000,
     onStart: (started) => {
       child = started;
@@ -117,7 +119,7 @@ test('a signal while another session holds a lock: the shutdown timeout ends the
   await other.query('BEGIN; LOCK TABLE public.big IN ACCESS EXCLUSIVE MODE');
   try {
     let child: ChildProcess | undefined;
-    const running = scene.migrate({ migration }, ['--shutdown-timeout', '1'], {
+    const running = scene.migrate({ migration }, ['--fresh', '--shutdown-timeout', '1'], {
       timeoutMs: 60_000,
       onStart: (started) => {
         child = started;

@@ -12,6 +12,7 @@ import type { Span } from '../observe/result.js';
 /** The options every command has. */
 export interface GlobalOptions {
   config: string;
+  stateFile: string | undefined;
   outputJson: boolean;
   logFormat: LogFormat;
   verbosity: LogLevel;

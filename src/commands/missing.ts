@@ -1,13 +1,12 @@
 /**
- * Commands and options that are known and not there yet: each is refused in so many words, never ignored.
+ * Commands that are known and not there yet: each is refused in so many words, never ignored.
  *
  * Runs on the main thread.
  */
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { AppError } from '../errors.js';
 
 const MISSING_COMMANDS: Record<string, string> = {
-  resume: 'run it again from the beginning with `run`',
   init: 'write the configuration by hand; `config-schema` prints a schema for your editor',
   tui: 'use `run` at a terminal, which shows live progress',
 };
@@ -24,15 +23,5 @@ export function addMissing(program: Command): void {
           remedy: instead,
         });
       });
-  }
-  program.addOption(new Option('--state-file <path>').hideHelp());
-}
-
-/** @throws AppError UNSUPPORTED where an option was given that this version can't honour */
-export function refuseMissingOptions(options: Record<string, unknown>): void {
-  if (options.stateFile !== undefined) {
-    throw new AppError('UNSUPPORTED', 'this version keeps no state file: --state-file has no effect yet', {
-      remedy: 'leave --state-file out',
-    });
   }
 }

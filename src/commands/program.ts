@@ -3,18 +3,21 @@
  *
  * Runs on the main thread. A new command is one file here and one line below.
  */
-import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import type { LogLevel } from '../engine/events.js';
 import type { LogFormat } from '../observe/log.js';
 import { addConfigSchema, configSchemaCommand } from './config-schema.js';
 import type { CommandResult, Context, GlobalOptions } from './context.js';
 import { addHealthCheck, healthCheck } from './health-check.js';
-import { addMissing, refuseMissingOptions } from './missing.js';
+import { addMissing } from './missing.js';
 import { wholeNumber } from './options.js';
+import { addReceipt, receipt } from './receipt.js';
+import { addResume } from './resume.js';
 import { addRun, run } from './run.js';
+import { addStatus, status } from './status.js';
 import { addValidate, validate } from './validate.js';
 import { addVerify, verify } from './verify.js';
+import { version } from './version.js';
 
 /** Called with the chosen command and what it does. */
 export type Runner = (command: Command, run: (context: Context) => Promise<CommandResult>) => Promise<void>;
@@ -26,6 +29,7 @@ export function buildProgram(runner: Runner): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .option('-c, --config <path>', 'configuration file, YAML or JSON', 'config.yaml')
+    .option('--state-file <path>', 'file that mirrors how far a run is; `resume` and `status` read it')
     .option('--output-json', 'print the result as one JSON line on stdout, on failure too')
     .addOption(
       new Option(
@@ -49,6 +53,11 @@ export function buildProgram(runner: Runner): Command {
     .addHelpText('after', EXAMPLES);
 
   addRun(program).action((flags, command) => runner(command, (context) => run(context, flags)));
+  addResume(program).action((flags, command) =>
+    runner(command, (context) => run(context, { ...flags, resume: true })),
+  );
+  addStatus(program).action((flags, command) => runner(command, (context) => status(context, flags)));
+  addReceipt(program).action((flags, command) => runner(command, (context) => receipt(context, flags)));
   addValidate(program).action((_flags, command) => runner(command, validate));
   addVerify(program).action((flags, command) => runner(command, (context) => verify(context, flags)));
   addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
@@ -57,13 +66,12 @@ export function buildProgram(runner: Runner): Command {
   return program;
 }
 
-/** @throws AppError UNSUPPORTED for an option this version can't honour */
 export function readGlobals(command: Command): GlobalOptions {
   const options = command.optsWithGlobals<Record<string, unknown>>();
-  refuseMissingOptions(options);
   const progress = options.progress === true;
   return {
     config: String(options.config),
+    stateFile: options.stateFile as string | undefined,
     outputJson: options.outputJson === true,
     // Whoever reads stderr line by line as JSON should not stumble over log lines.
     logFormat: (options.logFormat as LogFormat | undefined) ?? (progress ? 'json' : 'text'),
@@ -80,23 +88,9 @@ Examples:
   mssql-pg-migrate -c config.yaml health-check
   mssql-pg-migrate -c config.yaml run --dry-run
   mssql-pg-migrate -c config.yaml run
+  mssql-pg-migrate -c config.yaml --state-file run.state resume
   mssql-pg-migrate -c config.yaml validate
   mssql-pg-migrate -c config.yaml verify --details 20
 
 Exit codes: 0 done, 1 configuration or usage, 2 connection, 3 transfer, 4 rows differ,
             5 cancelled, 6 state, 7 input or output.`;
-
-/** package.json is the nearest one above this file, built or not. */
-function version(): string {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const { version } = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')) as {
-        version: string;
-      };
-      if (version !== undefined) return version;
-    } catch {
-      // Not there: one folder further up.
-    }
-  }
-  return 'unknown';
-}

@@ -13,9 +13,13 @@ import { runReport, runResult } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
 import { dryRunJson, dryRunReport } from './dry-run.js';
 import { wholeNumber } from './options.js';
+import { version } from './version.js';
 
 interface RunFlags extends Overrides {
   dryRun?: boolean;
+  resume?: boolean;
+  fresh?: boolean;
+  failFast?: boolean;
 }
 
 export function addRun(program: Command): Command {
@@ -23,6 +27,8 @@ export function addRun(program: Command): Command {
     .command('run')
     .description('migrate the tables the configuration selects')
     .option('--dry-run', 'show the plan: tables, types, partitions, what would be dropped; touch nothing')
+    .option('--fresh', 'begin anew though an unfinished run of this configuration could be resumed')
+    .option('--fail-fast', 'stop all tables as soon as one fails')
     .option('--source-schema <name>', 'read this schema instead of source.schema')
     .option('--target-schema <name>', 'write to this schema instead of target.schema')
     .option('--workers <n>', 'tables at the same time, instead of migration.workers', wholeNumber(1, 256))
@@ -52,7 +58,17 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
   progress.start();
   let outcome: RunOutcome;
   try {
-    outcome = await runMigration(config, { signal: context.signal, onEvent: progress.consume, dryRun });
+    outcome = await runMigration(config, {
+      signal: context.signal,
+      shutdownMs: context.globals.shutdownTimeoutSeconds * 1000,
+      onEvent: progress.consume,
+      dryRun,
+      resume: flags.resume === true,
+      fresh: flags.fresh === true,
+      failFast: flags.failFast === true,
+      stateFile: context.globals.stateFile,
+      toolVersion: version(),
+    });
   } finally {
     progress.stop();
   }

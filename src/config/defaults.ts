@@ -29,6 +29,11 @@ export const SOURCE_DEFAULTS = {
     'long enough for a login over a slow link, short enough to notice',
   ),
   request_timeout_seconds: setting(0, 's', 'reading a large table takes as long as it takes; 0 is no limit'),
+  stall_timeout_seconds: setting(
+    300,
+    's',
+    'longer than the source should block a reader, far shorter than the system takes to notice a lost peer',
+  ),
   packet_size_bytes: setting(32767, 'bytes', 'the largest TDS packet: fewest packet headers a row'),
 } as const;
 
@@ -46,6 +51,11 @@ export const TARGET_DEFAULTS = {
     60,
     's',
     'someone holding a lock on a table should be reported, not waited for',
+  ),
+  stall_timeout_seconds: setting(
+    300,
+    's',
+    'longer than a checkpoint or a slow disk, far shorter than the system takes to notice a lost peer',
   ),
 } as const;
 
@@ -81,6 +91,8 @@ export const MIGRATION_DEFAULTS = {
     '',
     'rows only the target has are reported; deleting is asked for, never assumed',
   ),
+  max_retries: setting(5, 'retries', 'with the pauses between them, half a minute: a failover or a restart'),
+  retry_delay_ms: setting(1000, 'ms', 'time for a deadlock or a lost connection to clear'),
   create_indexes: setting(true, '', 'a migrated table should answer queries as the original did'),
   create_foreign_keys: setting(true, '', 'a migrated table should refuse what the original refused'),
   create_check_constraints: setting(true, '', 'a migrated table should refuse what the original refused'),

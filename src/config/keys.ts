@@ -52,6 +52,16 @@ export const sourceSchema = v.strictObject({
     ),
     S.request_timeout_seconds.value,
   ),
+  stall_timeout_seconds: v.optional(
+    whole(
+      0,
+      MAX_TIMEOUT_SECONDS,
+      "Time the source may pause in the middle of a table's rows; 0 is no limit",
+      's',
+      S.stall_timeout_seconds.why,
+    ),
+    S.stall_timeout_seconds.value,
+  ),
   packet_size_bytes: v.optional(
     whole(512, 32_767, 'TDS packet size asked of the server', 'bytes', S.packet_size_bytes.why),
     S.packet_size_bytes.value,
@@ -88,6 +98,16 @@ export const targetSchema = v.strictObject({
       T.lock_timeout_seconds.why,
     ),
     T.lock_timeout_seconds.value,
+  ),
+  stall_timeout_seconds: v.optional(
+    whole(
+      0,
+      MAX_TIMEOUT_SECONDS,
+      'Time the target may let a COPY or COMMIT wait; 0 is no limit',
+      's',
+      T.stall_timeout_seconds.why,
+    ),
+    T.stall_timeout_seconds.value,
   ),
 });
 
@@ -213,6 +233,27 @@ export const migrationSchema = v.strictObject({
     [],
   ),
   exclude_tables: v.optional(patterns('Patterns of tables to leave out; they win over include_tables'), []),
+
+  max_retries: v.optional(
+    whole(
+      0,
+      1000,
+      'Tries after the first where something fails for a passing reason, without progress in between',
+      M.max_retries.unit,
+      M.max_retries.why,
+    ),
+    M.max_retries.value,
+  ),
+  retry_delay_ms: v.optional(
+    whole(
+      0,
+      600_000,
+      'Pause before the first of them; each further one is twice as long, up to a minute',
+      M.retry_delay_ms.unit,
+      M.retry_delay_ms.why,
+    ),
+    M.retry_delay_ms.value,
+  ),
 
   create_indexes: v.optional(
     flag('Create the indexes other than the primary key', M.create_indexes.why),

@@ -32,8 +32,11 @@ export type RunEvent =
 
 export type RunEventHandler = (event: RunEvent) => void;
 
-/** How a table ended: `skipped` was never begun because the run ended first. */
-export type TableStatus = 'success' | 'failed' | 'skipped' | 'planned';
+/**
+ * How a table ended: `skipped` was never begun because the run ended first, `interrupted` was begun and can be
+ * resumed.
+ */
+export type TableStatus = 'success' | 'failed' | 'interrupted' | 'skipped' | 'planned';
 
 /** What `upsert` found to do to a table that had rows already. */
 export interface RowChanges {
@@ -55,6 +58,8 @@ export interface TableOutcome {
   /** Bytes of COPY data committed. */
   bytes: number;
   durationMs: number;
+  /** How often something of it was tried again, where it was. */
+  retries?: number;
   /** Present where rows were brought over one by one. */
   changes?: RowChanges;
   notes: string[];
@@ -93,7 +98,18 @@ export interface RunOutcome {
 }
 
 export interface RunOptions {
+  /** Its abort lets chunks that are under way end, for `shutdownMs` at most. */
   signal: AbortSignal;
+  shutdownMs?: number;
   onEvent: RunEventHandler;
   dryRun: boolean;
+  /** Goes on with an unfinished run. */
+  resume?: boolean;
+  /** Begins anew though there is an unfinished run. */
+  fresh?: boolean;
+  /** The first table that fails ends the run. */
+  failFast?: boolean;
+  /** Path of the state file; left out, none is kept. */
+  stateFile?: string | undefined;
+  toolVersion?: string;
 }

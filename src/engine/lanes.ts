@@ -22,9 +22,9 @@ export interface LanesOptions {
   slotBytes: number;
   /** True where a hash thread fills in the row hashes. */
   hashed: boolean;
-  reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy'>;
+  reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy' | 'retry'>;
   /** What the writer workers are given, or what empties each ring on this thread in their place. */
-  writer: Pick<WriterTask, 'target'> | ((lane: LaneLayout, ring: number) => Promise<void>);
+  writer: Pick<WriterTask, 'target' | 'retry'> | ((lane: LaneLayout, ring: number) => Promise<void>);
   stopFlags: StopFlags;
   signal: AbortSignal;
   /** Folder of the worker files; tests put one there that dies. */

@@ -4,10 +4,12 @@
  * Differences are found range by range and fetched as they are found; a lane asks for the next piece of work when
  * it is free, and the comparison goes on no faster than that. Nothing grows with the rows that differ.
  */
+import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { laneMemoryBytes, MAIN_CONNECTIONS, type Sizes } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
+import { retryPolicy } from '../plan/retry.js';
 import { type ReaderControl, type ReadWork, StopFlags, type WriterControl } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import type { TargetConnection } from '../target/connection.js';
@@ -18,7 +20,7 @@ import type { Verifier } from '../verify/verifier.js';
 import { DifferenceWork, NO_CHANGES } from './differenceWork.js';
 import type { RowChanges, RunEventHandler } from './events.js';
 import { cancellation, runLanes } from './lanes.js';
-import { type Transferred, transfer } from './transfer.js';
+import { type TransferOptions, type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
 import type { TableWork } from './workQueue.js';
 
@@ -29,8 +31,12 @@ export interface SynchronizeOptions {
   sizes: Sizes;
   /** For what is asked and deleted while the lanes work. */
   target: TargetConnection;
+  ledger: Ledger;
   signal: AbortSignal;
+  shutdownMs: number;
+  failFast: boolean;
   onEvent: RunEventHandler;
+  onChunk: TransferOptions['onChunk'];
 }
 
 /** A table that is brought up to date. */
@@ -119,6 +125,9 @@ function load(
   if (plans.length === 0) return Promise.resolve({ tables: [], error: null });
   return transfer({
     ...options,
+    // Tables that an earlier process has loaded in part are compared.
+    earlier: [],
+    retry: retryPolicy(options.config.migration),
     plans: plans.map((plan, index) => ({ ...plan, index })),
     partitions: partitions.map((ranges, table) => ranges.map((range) => ({ ...range, table }))),
   });
@@ -153,8 +162,14 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
         slotsPerRing: sizes.slotsPerRing,
         slotBytes: sizes.slotBytes,
         hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-        reader: { source: config.source, nul: migration.on_nul, binaryCopy: migration.use_binary_copy },
-        writer: { target: config.target },
+        reader: {
+          source: config.source,
+          nul: migration.on_nul,
+          binaryCopy: migration.use_binary_copy,
+          // Rows that were merged already are merged once more, to no effect.
+          retry: retryPolicy(migration),
+        },
+        writer: { target: config.target, retry: retryPolicy(migration) },
         stopFlags,
         signal,
       },
@@ -246,6 +261,7 @@ function waitingTable(plan: TablePlan): SyncedTable {
     rowsCommitted: 0,
     bytesCommitted: 0,
     chunksCommitted: 0,
+    retries: 0,
     startedMs: 0,
     endedMs: 0,
     error: null,
@@ -280,7 +296,11 @@ class Account {
         entry.expectedRows.delete(partition);
         this.#settle(entry);
       },
-      failed: async (table, _partition, error) => {
+      failed: async (table, _partition, error, again) => {
+        if (again) {
+          this.#byIndex.get(table)!.retries++;
+          return;
+        }
         this.#count(table, -1);
         this.failed(table, error);
       },
@@ -302,7 +322,7 @@ class Account {
         });
         this.#settle(entry);
       },
-      failed: async ({ table }, error) => this.failed(table, error),
+      failed: async ({ table }, _end, error) => this.failed(table, error),
     };
   }
 

@@ -1,23 +1,44 @@
 /**
  * Moves the rows: hands partitions to the lanes and keeps account of what was committed. Main thread.
  */
+import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
+import { AppError, type ErrorData, fromErrorData, isRetryable, toErrorData } from '../errors.js';
 import type { Sizes } from '../host/sizes.js';
+import type { ChunkDone, ChunkEnd } from '../plan/chunk.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
-import { type ReaderControl, StopFlags, type WriterControl } from '../plan/work.js';
+import { Retries, type RetryPolicy } from '../plan/retry.js';
+import {
+  type ChunkPlace,
+  type ReaderControl,
+  type ReadWork,
+  StopFlags,
+  type WriterControl,
+} from '../plan/work.js';
 import { copyStatement } from '../target/ddl.js';
 import type { RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
-import { type TableWork, type WorkListener, WorkQueue } from './workQueue.js';
+import { type EarlierWork, type TableWork, WorkQueue } from './workQueue.js';
 
 export interface TransferOptions {
   config: Config;
   plans: TablePlan[];
   partitions: Partition[][];
+  /** What an earlier process of the run has done of each table. */
+  earlier?: readonly EarlierWork[];
   sizes: Sizes;
+  /** Where chunks are entered; without one, a chunk that fails is not tried again. */
+  ledger?: Ledger;
+  retry?: RetryPolicy;
+  /** True where the first table that fails ends the run. */
+  failFast?: boolean;
+  /** Its abort lets chunks that are under way end, for `shutdownMs` at most. */
   signal: AbortSignal;
+  shutdownMs?: number;
   onEvent: RunEventHandler;
+  /** Told of every chunk once it is in the target. */
+  onChunk?: (plan: TablePlan, chunk: ChunkPlace, end: Pick<ChunkEnd, 'rows' | 'upper'>) => void;
 }
 
 export interface Transferred {
@@ -27,89 +48,198 @@ export interface Transferred {
 }
 
 /** Transfers every partition; does not throw: what went wrong is in the result, beside what went right. */
-export async function transfer({
-  config,
-  plans,
-  partitions,
-  sizes,
-  signal,
-  onEvent,
-}: TransferOptions): Promise<Transferred> {
-  const stopFlags = StopFlags.forTables(plans.length);
-  const queue = new WorkQueue(
-    plans,
-    partitions,
-    { tables: sizes.workers, readersPerTable: sizes.parallelReaders },
-    listener(onEvent, stopFlags),
-  );
-  const format = config.migration.use_binary_copy ? 'binary' : 'text';
-  const reader: ReaderControl = {
-    async next() {
-      const partition = await queue.next();
-      if (partition === null) return null;
-      const plan = plans[partition.table]!;
-      return {
-        plan,
-        partition: partition.partition,
-        query: readQuery(plan, partition, config.source),
-        statements: { before: [], copy: copyStatement(plan, format), after: [] },
-      };
-    },
-    async read(done) {
-      queue.read(done);
-    },
-    async failed(table, _partition, error) {
-      queue.failed(table, error, true);
-    },
-  };
-  const writer: WriterControl = {
-    async committed(chunk, end) {
-      queue.committed(chunk.table, end);
-    },
-    async failed(chunk, error) {
-      queue.failed(chunk.table, error, false);
-    },
-  };
-  try {
-    await runLanes(
-      {
-        ...sizes,
-        hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-        reader: {
-          source: config.source,
-          nul: config.migration.on_nul,
-          binaryCopy: config.migration.use_binary_copy,
-        },
-        writer: { target: config.target },
-        stopFlags,
-        signal,
-      },
-      reader,
-      writer,
-    );
-    queue.assertComplete();
-    return { tables: queue.tables, error: null };
-  } catch (error) {
-    return { tables: queue.tables, error };
-  }
+export async function transfer(options: TransferOptions): Promise<Transferred> {
+  return new Transfer(options).run();
 }
 
-function listener(onEvent: RunEventHandler, stopFlags: StopFlags): WorkListener {
-  return {
-    started: ({ label, partitions }) => onEvent({ kind: 'table-started', table: label, partitions }),
-    committed: ({ label, rowsCommitted, bytesCommitted }) =>
-      onEvent({ kind: 'rows', table: label, rows: rowsCommitted, bytes: bytesCommitted }),
-    finished: (table) =>
-      onEvent({
-        kind: 'table-finished',
-        table: table.label,
-        rows: table.rowsCommitted,
-        bytes: table.bytesCommitted,
-        durationMs: table.endedMs - table.startedMs,
-      }),
-    failed: (table) => {
-      stopFlags.stop(table.plan.index);
-      onEvent({ kind: 'table-failed', table: table.label, error: table.error! });
-    },
-  };
+class Transfer {
+  readonly #options: TransferOptions;
+  readonly #policy: RetryPolicy;
+  readonly #stopFlags: StopFlags;
+  readonly #queue: WorkQueue;
+  /** Failures in a row of writing a table. */
+  readonly #failures: Retries[];
+  /** Ends the lanes at once. */
+  readonly #abort = new AbortController();
+  /** Entries in the ledger that nobody waits for yet. */
+  readonly #entries: Promise<void>[] = [];
+  #cancelled: unknown = null;
+
+  constructor(options: TransferOptions) {
+    const { plans, partitions, sizes, earlier } = options;
+    this.#options = options;
+    this.#policy = options.retry ?? { retries: 0, delayMs: 0 };
+    this.#stopFlags = StopFlags.forTables(plans.length);
+    this.#failures = plans.map(() => new Retries(this.#policy));
+    const limits = { tables: sizes.workers, readersPerTable: sizes.parallelReaders };
+    this.#queue = new WorkQueue(plans, partitions, limits, this, earlier);
+  }
+
+  async run(): Promise<Transferred> {
+    const { config, plans, sizes, signal, shutdownMs = 0 } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const onSignal = (): void => {
+      this.#cancelled = signal.reason;
+      this.#drain();
+      timer = setTimeout(() => this.#abort.abort(signal.reason), shutdownMs);
+    };
+    signal.addEventListener('abort', onSignal, { once: true });
+    if (signal.aborted) onSignal();
+    try {
+      this.#queue.begin();
+      await runLanes(
+        {
+          ...sizes,
+          hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
+          reader: {
+            source: config.source,
+            nul: config.migration.on_nul,
+            binaryCopy: config.migration.use_binary_copy,
+            retry: this.#policy,
+          },
+          writer: { target: config.target, retry: this.#policy },
+          stopFlags: this.#stopFlags,
+          signal: this.#abort.signal,
+        },
+        this.#reader(),
+        this.#writer(),
+      );
+      await Promise.all(this.#entries);
+      this.#queue.assertComplete();
+      return { tables: this.#queue.tables, error: this.#cancelled };
+    } catch (error) {
+      await Promise.allSettled(this.#entries);
+      return { tables: this.#queue.tables, error };
+    } finally {
+      signal.removeEventListener('abort', onSignal);
+      clearTimeout(timer);
+    }
+  }
+
+  #drain(): void {
+    this.#stopFlags.drain();
+    this.#queue.drain();
+  }
+
+  #reader(): ReaderControl {
+    return {
+      next: async () => {
+        const partition = await this.#queue.next();
+        return partition === null ? null : this.#work(partition);
+      },
+      read: async (done) => this.#queue.read(done),
+      failed: async (table, _partition, error, again) => {
+        if (again) this.#tryingAgain(table, error);
+        else this.#queue.failed(table, error, true);
+      },
+    };
+  }
+
+  #work(partition: Partition): ReadWork {
+    const { config, plans, ledger } = this.#options;
+    const plan = plans[partition.table]!;
+    const format = config.migration.use_binary_copy ? 'binary' : 'text';
+    return {
+      plan,
+      partition: partition.partition,
+      query: readQuery(plan, partition, config.source),
+      range: { lower: partition.lower, upper: partition.upper },
+      retries: partition.retries ?? 0,
+      statements: {
+        before: [],
+        copy: copyStatement(plan, format),
+        after: [],
+        ...(ledger !== undefined && { ledger: ledger.chunkEntry(plan) }),
+      },
+    };
+  }
+
+  #writer(): WriterControl {
+    return {
+      committed: async (chunk, done) => this.#committed(chunk, done),
+      failed: (chunk, end, error) => this.#notWritten(chunk, end, error),
+    };
+  }
+
+  #committed(chunk: ChunkPlace, done: Omit<ChunkDone, 'digest'>): void {
+    this.#failures[chunk.table]!.reset();
+    this.#options.onChunk?.(this.#options.plans[chunk.table]!, chunk, done);
+    this.#queue.committed(chunk.table, done);
+  }
+
+  /** A chunk failed, or the answer to its COMMIT got lost: the ledger knows which, and its rows are read again. */
+  async #notWritten(chunk: ChunkPlace, end: ChunkEnd | null, error: ErrorData): Promise<void> {
+    const { ledger, plans } = this.#options;
+    const { table } = chunk;
+    if (!isRetryable(fromErrorData(error)) || ledger === undefined) {
+      this.#queue.failed(table, error, false);
+      return;
+    }
+    // The reader has given the chunk up as well, and reads it again by itself.
+    if (end === null) return;
+    const range = { lower: chunk.lower, upper: end.upper };
+    const retries = 1;
+    const partition: Partition = { table, partition: this.#queue.newPartition(table), ...range, retries };
+    if (!(await ledger.move(plans[table]!, chunk, range, partition))) {
+      this.#committed(chunk, end);
+      return;
+    }
+    const failures = this.#failures[table]!;
+    if (!failures.mayRetry(fromErrorData(error))) {
+      this.#queue.failed(table, error, false);
+      return;
+    }
+    this.#tryingAgain(table, error);
+    await failures.pause(() => this.#stopFlags.isDraining);
+    this.#queue.again(partition, end);
+  }
+
+  #tryingAgain(table: number, error: ErrorData): void {
+    this.#queue.retried(table);
+    const { label } = this.#queue.tables[table]!;
+    this.#options.onEvent({
+      kind: 'log',
+      level: 'warn',
+      message: `${label}: trying again after: ${error.message}`,
+    });
+  }
+
+  started({ label, partitions }: TableWork): void {
+    this.#options.onEvent({ kind: 'table-started', table: label, partitions });
+  }
+
+  committed({ label, rowsCommitted, bytesCommitted }: TableWork): void {
+    this.#options.onEvent({ kind: 'rows', table: label, rows: rowsCommitted, bytes: bytesCommitted });
+  }
+
+  finished(table: TableWork): void {
+    const { ledger, onEvent } = this.#options;
+    onEvent({
+      kind: 'table-finished',
+      table: table.label,
+      rows: table.rowsCommitted,
+      bytes: table.bytesCommitted,
+      durationMs: table.endedMs - table.startedMs,
+    });
+    if (ledger === undefined) return;
+    const expected = { rows: table.rowsCommitted, chunks: table.chunksCommitted };
+    const entry = ledger.loaded(table.plan, expected).catch((error) => {
+      if (error instanceof AppError && error.code === 'TARGET_TRANSIENT') {
+        table.state = 'failed';
+        table.error = toErrorData(error);
+        this.failed(table);
+        return;
+      }
+      this.#abort.abort(error);
+      throw error;
+    });
+    entry.catch(() => {});
+    this.#entries.push(entry);
+  }
+
+  failed(table: TableWork): void {
+    this.#stopFlags.stop(table.plan.index);
+    this.#options.onEvent({ kind: 'table-failed', table: table.label, error: table.error! });
+    if (this.#options.failFast === true) this.#drain();
+  }
 }

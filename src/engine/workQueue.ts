@@ -2,9 +2,10 @@
  * Which partition is read next, and how far each table is. Main thread.
  *
  * Tables are begun largest first, at most `tables` at a time, each by at most `readersPerTable` readers. A table
- * is finished when every partition was read and every row read was committed.
+ * is finished when every partition was read and every row read was committed. Until every table is finished or has
+ * failed, readers are kept waiting: a chunk that could not be written comes back as a partition of its own.
  */
-import { AppError, type ErrorData } from '../errors.js';
+import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import type { ChunkEnd } from '../plan/chunk.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import type { ReadDone } from '../plan/work.js';
@@ -12,6 +13,15 @@ import { tableLabel } from '../source/model.js';
 import type { RowChanges } from './events.js';
 
 export type TableState = 'waiting' | 'running' | 'finished' | 'failed';
+
+/** Rows that an earlier process of the run has committed. */
+export interface EarlierWork {
+  rows: number;
+  bytes: number;
+  chunks: number;
+  /** The lowest partition number that is not taken. */
+  nextPartition: number;
+}
 
 /** One table's way through the run. */
 export interface TableWork {
@@ -23,6 +33,8 @@ export interface TableWork {
   rowsCommitted: number;
   bytesCommitted: number;
   chunksCommitted: number;
+  /** Times that something of it was tried again. */
+  retries: number;
   startedMs: number;
   endedMs: number;
   error: ErrorData | null;
@@ -31,9 +43,12 @@ export interface TableWork {
 }
 
 interface Entry extends TableWork {
+  partitions: number;
   pending: Partition[];
   reading: number;
   unread: number;
+  chunksRead: number;
+  nextPartition: number;
 }
 
 export interface WorkLimits {
@@ -57,12 +72,14 @@ export class WorkQueue {
   readonly #listener: WorkListener;
   /** Lanes waiting for a partition that the limits hold back. */
   #waiting: ((partition: Partition | null) => void)[] = [];
+  #draining = false;
 
   constructor(
     plans: readonly TablePlan[],
     partitions: readonly Partition[][],
     limits: WorkLimits,
     listener: WorkListener,
+    earlier: readonly EarlierWork[] = [],
   ) {
     this.#limits = limits;
     this.#listener = listener;
@@ -71,22 +88,34 @@ export class WorkQueue {
       label: tableLabel(plan.source),
       partitions: partitions[i]!.length,
       state: 'waiting',
-      rowsRead: 0,
-      rowsCommitted: 0,
-      bytesCommitted: 0,
-      chunksCommitted: 0,
+      rowsRead: earlier[i]?.rows ?? 0,
+      rowsCommitted: earlier[i]?.rows ?? 0,
+      bytesCommitted: earlier[i]?.bytes ?? 0,
+      chunksRead: earlier[i]?.chunks ?? 0,
+      chunksCommitted: earlier[i]?.chunks ?? 0,
+      retries: 0,
       startedMs: 0,
       endedMs: 0,
       error: null,
       pending: [...partitions[i]!],
       reading: 0,
       unread: partitions[i]!.length,
+      nextPartition: earlier[i]?.nextPartition ?? partitions[i]!.length,
     }));
   }
 
   /** Every table, in plan order. */
   get tables(): readonly TableWork[] {
     return this.#entries;
+  }
+
+  /** Finishes the tables of which nothing is left to read. */
+  begin(): void {
+    for (const entry of this.#entries) {
+      if (entry.unread > 0) continue;
+      this.#start(entry);
+      this.#settle(entry);
+    }
   }
 
   /** @returns the next partition for a lane, as soon as the limits allow one; null when there is none left. */
@@ -97,23 +126,46 @@ export class WorkQueue {
   }
 
   /** A partition was read to its end. */
-  read({ table, rows }: ReadDone): void {
+  read({ table, rows, chunks }: ReadDone): void {
     const entry = this.#entries[table]!;
     entry.reading--;
     entry.unread--;
     entry.rowsRead += rows;
+    entry.chunksRead += chunks;
     this.#settle(entry);
     this.#wake();
   }
 
   /** A chunk was committed. */
-  committed(table: number, { rows, bytes }: ChunkEnd): void {
+  committed(table: number, { rows, bytes }: Pick<ChunkEnd, 'rows' | 'bytes'>): void {
     const entry = this.#entries[table]!;
     entry.rowsCommitted += rows;
     entry.bytesCommitted += bytes;
     entry.chunksCommitted++;
     this.#listener.committed(entry);
     this.#settle(entry);
+    this.#wake();
+  }
+
+  /** Something of a table is tried again. */
+  retried(table: number): void {
+    this.#entries[table]!.retries++;
+  }
+
+  /** @returns a partition number of a table that was not used before. */
+  newPartition(table: number): number {
+    return this.#entries[table]!.nextPartition++;
+  }
+
+  /** A chunk that was read is not committed and must be read again, as a partition of its own. */
+  again(partition: Partition, { rows }: Pick<ChunkEnd, 'rows'>): void {
+    const entry = this.#entries[partition.table]!;
+    entry.rowsRead -= rows;
+    entry.chunksRead--;
+    entry.unread++;
+    entry.partitions++;
+    if (entry.state !== 'failed' && !this.#draining) entry.pending.push(partition);
+    this.#wake();
   }
 
   /**
@@ -124,13 +176,14 @@ export class WorkQueue {
   failed(table: number, error: ErrorData, readerFreed: boolean): void {
     const entry = this.#entries[table]!;
     if (readerFreed) entry.reading--;
-    if (entry.state !== 'failed') {
-      entry.state = 'failed';
-      entry.error = error;
-      entry.endedMs = performance.now();
-      entry.pending = [];
-      this.#listener.failed(entry);
-    }
+    this.#fail(entry, error);
+    this.#wake();
+  }
+
+  /** Nothing more is handed out. */
+  drain(): void {
+    this.#draining = true;
+    for (const entry of this.#entries) entry.pending = [];
     this.#wake();
   }
 
@@ -140,37 +193,51 @@ export class WorkQueue {
    * @throws AppError INTERNAL naming the table whose rows went missing on the way
    */
   assertComplete(): void {
-    for (const { state, label, rowsRead, rowsCommitted } of this.#entries) {
-      if (state === 'finished' || state === 'failed') continue;
-      throw new AppError('INTERNAL', `${label}: ${rowsRead} rows were read and ${rowsCommitted} committed`, {
-        table: label,
-        remedy: 'The target table is not complete. Report this as a bug.',
-      });
+    for (const entry of this.#entries) {
+      if (entry.state === 'finished' || entry.state === 'failed' || this.#draining) continue;
+      throw incomplete(entry);
     }
   }
 
+  #start(entry: Entry): void {
+    if (entry.state !== 'waiting') return;
+    entry.state = 'running';
+    entry.startedMs = performance.now();
+    this.#listener.started(entry);
+  }
+
   #settle(entry: Entry): void {
-    if (entry.state !== 'running' || entry.unread > 0 || entry.rowsCommitted !== entry.rowsRead) return;
+    if (entry.state !== 'running' || entry.unread > 0 || entry.chunksCommitted !== entry.chunksRead) return;
+    if (entry.rowsCommitted !== entry.rowsRead) {
+      this.#fail(entry, toErrorData(incomplete(entry)));
+      return;
+    }
     entry.state = 'finished';
     entry.endedMs = performance.now();
     this.#listener.finished(entry);
   }
 
-  /** @returns a partition, null where none is left at all, undefined where the limits hold one back. */
+  #fail(entry: Entry, error: ErrorData): void {
+    if (entry.state === 'failed') return;
+    entry.state = 'failed';
+    entry.error = error;
+    entry.endedMs = performance.now();
+    entry.pending = [];
+    this.#listener.failed(entry);
+  }
+
+  /** @returns a partition, null where none is left at all, undefined where one may still come. */
   #take(): Partition | null | undefined {
+    if (this.#draining) return null;
     let left = false;
     let busy = 0;
     for (const entry of this.#entries) if (entry.reading > 0) busy++;
     for (const entry of this.#entries) {
+      if (entry.state === 'waiting' || entry.state === 'running') left = true;
       if (entry.pending.length === 0) continue;
-      left = true;
       if (entry.reading >= this.#limits.readersPerTable) continue;
       if (entry.reading === 0 && busy >= this.#limits.tables) continue;
-      if (entry.state === 'waiting') {
-        entry.state = 'running';
-        entry.startedMs = performance.now();
-        this.#listener.started(entry);
-      }
+      this.#start(entry);
       entry.reading++;
       return entry.pending.shift()!;
     }
@@ -184,4 +251,11 @@ export class WorkQueue {
       this.#waiting.shift()!(partition);
     }
   }
+}
+
+function incomplete({ label, rowsRead, rowsCommitted }: TableWork): AppError {
+  return new AppError('INTERNAL', `${label}: ${rowsRead} rows were read and ${rowsCommitted} committed`, {
+    table: label,
+    remedy: 'The target table is not complete. Report this as a bug.',
+  });
 }

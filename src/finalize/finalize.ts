@@ -11,9 +11,9 @@ import { type TargetConnection, targetError } from '../target/connection.js';
 import { analyze } from './analyze.js';
 import { logged } from './logged.js';
 import { primaryKeys } from './primaryKeys.js';
-import type { FinalizeStep, StepKind, StepMaker } from './step.js';
+import type { FinalizeHooks, FinalizeStep, StepKind, StepMaker } from './step.js';
 
-export type { FinalizeStep, StepKind } from './step.js';
+export type { FinalizeHooks, FinalizeStep, StepKind } from './step.js';
 
 /** In this order for each table: SET LOGGED rewrites a table with its indexes, so it comes before there are any. */
 const STEPS: readonly StepMaker[] = [logged, primaryKeys, analyze];
@@ -24,6 +24,7 @@ export interface FinalizeOptions {
   /** The kinds of step to do; default: all. A run that failed still asks for `logged`. */
   kinds?: readonly StepKind[];
   onStep?: (step: FinalizeStep) => void;
+  hooks?: FinalizeHooks;
 }
 
 /**
@@ -51,11 +52,12 @@ export async function finalize(
         for (const maker of makers) {
           const name = maker.name(plan);
           if (name === null) continue;
-          let step = await runStep(session, plan, maker, name);
+          const hooks = options.hooks ?? {};
+          let step = await runStep(session, plan, maker, name, hooks);
           if (step?.error?.code === 'TARGET_CONNECTION_LOST') {
             // Every step looks first what is there already, so it may be run twice.
             await session.close();
-            step = await runStep(session, plan, maker, name);
+            step = await runStep(session, plan, maker, name, hooks);
           }
           if (step !== null) report(step);
         }
@@ -98,6 +100,7 @@ async function runStep(
   plan: TablePlan,
   maker: StepMaker,
   name: string,
+  hooks: FinalizeHooks,
 ): Promise<FinalizeStep | null> {
   const table = tableLabel(plan.source);
   const started = performance.now();
@@ -108,7 +111,7 @@ async function runStep(
     durationMs: Math.round(performance.now() - started),
   });
   try {
-    return (await maker.run(await session.open(), plan)) ? done() : null;
+    return (await maker.run(await session.open(), plan, hooks)) ? done() : null;
   } catch (error) {
     return { ...done(), error: toErrorData(targetError(error, { table })) };
   }

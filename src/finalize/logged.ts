@@ -6,7 +6,7 @@
 import { AppError } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
-import type { TargetConnection } from '../target/connection.js';
+import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { qualified } from '../target/identifiers.js';
 import type { StepMaker } from './step.js';
 
@@ -14,10 +14,13 @@ export const logged: StepMaker = {
   kind: 'logged',
   name: (plan) => (plan.unlogged ? tableLabel(plan.target) : null),
 
-  async run(target, plan) {
+  async run(target, plan, hooks) {
     // Null: a partitioned table, which has no storage of its own.
     if ((await persistence(target, plan)) !== 'u') return false;
-    await target.query(`ALTER TABLE ${qualified(plan.target)} SET LOGGED`);
+    await inTransaction(target, async () => {
+      await target.query(`ALTER TABLE ${qualified(plan.target)} SET LOGGED`);
+      await hooks.onLogged?.(target, plan);
+    });
     if ((await persistence(target, plan)) === 'p') return true;
     throw new AppError('TARGET_QUERY', `Target table ${tableLabel(plan.target)} is still UNLOGGED`, {
       remedy: `Run ALTER TABLE ${qualified(plan.target)} SET LOGGED: until then a crash of the server empties it.`,

@@ -25,5 +25,11 @@ export interface StepMaker {
   kind: StepKind;
   name(plan: TablePlan): string | null;
   /** @returns false where it turned out that there was nothing to do. */
-  run(target: TargetConnection, plan: TablePlan): Promise<boolean>;
+  run(target: TargetConnection, plan: TablePlan, hooks: FinalizeHooks): Promise<boolean>;
+}
+
+/** What else must happen together with a step. */
+export interface FinalizeHooks {
+  /** In the transaction in which the table becomes LOGGED; what it throws keeps the table UNLOGGED. */
+  onLogged?(target: TargetConnection, plan: TablePlan): Promise<void>;
 }

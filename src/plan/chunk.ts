@@ -35,6 +35,18 @@ export interface ChunkStatements {
   before: string[];
   copy: string;
   after: string[];
+  /** How the chunk is entered in the ledger, last of all; left out where there is none. */
+  ledger?: LedgerEntry;
+}
+
+/** The entry of a chunk in the ledger: part of the chunk's own transaction, so that neither is there without the other. */
+export interface LedgerEntry {
+  /**
+   * Parameters: those of `values`, then table, partition, chunk, lower, upper, rows, bytes, digest, duration in ms,
+   * retries. Enters one row; none where another process has taken the run over.
+   */
+  sql: string;
+  values: (string | number)[];
 }
 
 /** A chunk starts: one COPY in one transaction. */
@@ -45,6 +57,12 @@ export interface ChunkBegin extends ChunkStatements {
   partition: number;
   /** Number of this chunk in its partition, from 0. */
   chunk: number;
+  /** Keys of its rows are greater than this; null where nothing bounds them below. */
+  lower: string[] | null;
+  /** How often its rows were tried before. */
+  retries: number;
+  /** The target table, where a lock on it is to be explained. */
+  into?: { schema: string; name: string };
   /** Fields of the tuple where the writer sends text instead of binary; null for binary COPY. */
   text: CopyField[] | null;
   hash: ChunkHash | null;
@@ -55,6 +73,14 @@ export interface ChunkEnd {
   rows: number;
   /** COPY bytes of its tuples. */
   bytes: number;
+  /** Keys of its rows are not greater than this: the last one's, or its partition's bound where there is no more. */
+  upper: string[] | null;
+}
+
+/** A chunk that is in the target. */
+export interface ChunkDone extends ChunkEnd {
+  /** CRC-32 of its COPY bytes, 8 hexadecimal digits. */
+  digest: string;
 }
 
 /** A chunk can't be completed. */

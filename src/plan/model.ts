@@ -4,6 +4,9 @@
 import type { SourceColumn } from '../source/model.js';
 import type { CopyField } from '../types/family.js';
 
+/** `chunkRows` of a table that is one chunk because nothing else could tell which rows are there already. */
+export const WHOLE_TABLE_ROWS = Number.MAX_SAFE_INTEGER;
+
 export interface PlannedColumn {
   /** The catalog's own description, from which the mapping's T-SQL can be had again on any thread. */
   source: SourceColumn;
@@ -35,7 +38,7 @@ export interface TablePlan {
   /** The primary key's constraint name in the target, or null where there is no primary key. */
   primaryKeyName: string | null;
   approximateRows: number;
-  /** Rows per chunk: one COPY in one transaction. A table without a key is one chunk. */
+  /** Rows per chunk: one COPY in one transaction. `WHOLE_TABLE_ROWS` where no key can bound a range. */
   chunkRows: number;
   /** Name of the row hash column to add and fill, or null. */
   rowHashColumn: string | null;
@@ -45,12 +48,18 @@ export interface TablePlan {
   notes: string[];
 }
 
-/** A key range of a table: lower < key <= upper in the source's own order; null is open. Values are exact key texts. */
-export interface Partition {
-  table: number;
-  partition: number;
+/** Keys with lower < key <= upper, in the source's own order; null is open. Values are exact key texts, in key order. */
+export interface KeyRange {
   lower: string[] | null;
   upper: string[] | null;
+}
+
+/** A key range of a table, read by one statement. */
+export interface Partition extends KeyRange {
+  table: number;
+  partition: number;
+  /** How often this range was tried before, where it was. */
+  retries?: number;
 }
 
 /** One statement with its nvarchar parameters, ready for sp_executesql. */

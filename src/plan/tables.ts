@@ -10,7 +10,7 @@ import { quote } from '../source/sql.js';
 import { MAX_IDENTIFIER_BYTES } from '../target/identifiers.js';
 import { mapColumn } from '../types/index.js';
 import { isLongText } from '../types/text.js';
-import type { PlannedColumn, TablePlan } from './model.js';
+import { type PlannedColumn, type TablePlan, WHOLE_TABLE_ROWS } from './model.js';
 
 export interface PlanOptions {
   targetSchema: string;
@@ -67,7 +67,15 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
     const planned = planColumn(label, column, key.indexOf(column.name), options, problems, notes);
     if (planned !== null) columns.push(planned);
   }
+  const keyed = key.map((name) => columns.find(({ sourceName }) => sourceName === name)?.source);
+  const unbound = keyed.find((column) => column !== undefined && mapColumn(column).keyText === null);
+  const ranged = key.length > 0 && unbound === undefined;
   if (key.length === 0) notes.push('no primary key or unique key: read as one stream, in one transaction');
+  if (unbound !== undefined) {
+    notes.push(
+      `key column ${unbound.name} (${unbound.declaredType}) can't bound a range: read as one stream, in one transaction`,
+    );
+  }
   const primaryKey = table.primaryKey === null ? [] : [...table.primaryKey.columns];
   const primaryKeyName = table.primaryKey === null ? null : constraintName(table.primaryKey.name);
   if (table.primaryKey !== null && primaryKeyName !== table.primaryKey.name) {
@@ -84,8 +92,8 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
     primaryKey,
     primaryKeyName,
     approximateRows: table.approximateRows,
-    // Without a key a second try could not tell which rows are there already: all or nothing.
-    chunkRows: key.length === 0 ? Number.MAX_SAFE_INTEGER : options.chunkRows,
+    // Without a key that can bound a range a second try could not tell which rows are there already: all or nothing.
+    chunkRows: ranged ? options.chunkRows : WHOLE_TABLE_ROWS,
     rowHashColumn: options.rowHashColumn,
     unlogged: options.unlogged,
     notes,

@@ -2,14 +2,21 @@
  * What the orchestrator and a lane's threads say to each other over comlink: work and outcomes, never rows.
  */
 import type { ErrorData } from '../errors.js';
-import type { ChunkBegin, ChunkEnd, ChunkStatements } from './chunk.js';
-import type { SourceQuery, TablePlan } from './model.js';
+import type { ChunkBegin, ChunkDone, ChunkEnd, ChunkStatements } from './chunk.js';
+import type { KeyRange, SourceQuery, TablePlan } from './model.js';
 
 /** One partition to read. */
 export interface ReadWork {
   plan: TablePlan;
   partition: number;
   query: SourceQuery;
+  /**
+   * The keys `query` reads, in their order: after a break the reader goes on behind the last chunk that was ended.
+   * Left out where it is not such a range: then the query is run again from its beginning.
+   */
+  range?: KeyRange;
+  /** How often these rows were tried before, where they were. */
+  retries?: number;
   /** What is done with each chunk of its rows. */
   statements: ChunkStatements;
 }
@@ -18,6 +25,7 @@ export interface ReadWork {
 export interface ReadDone {
   table: number;
   partition: number;
+  /** Rows and chunks of it, those of broken off and repeated chunks left out. */
   rows: number;
   chunks: number;
 }
@@ -27,19 +35,31 @@ export interface ReaderControl {
   /** @returns the next partition, or null when there is none left for this lane. */
   next(): Promise<ReadWork | null>;
   read(done: ReadDone): Promise<void>;
-  /** The partition could not be read to its end; nothing more of it will come. */
-  failed(table: number, partition: number, error: ErrorData): Promise<void>;
+  /**
+   * The partition could not be read to its end.
+   *
+   * @param again true where this reader tries again; else nothing more of the partition will come
+   */
+  failed(table: number, partition: number, error: ErrorData, again: boolean): Promise<void>;
 }
+
+/** What names a chunk, and where its keys begin. */
+export type ChunkPlace = Pick<ChunkBegin, 'table' | 'partition' | 'chunk' | 'lower'>;
 
 /** What a writer tells the orchestrator. */
 export interface WriterControl {
-  committed(chunk: Pick<ChunkBegin, 'table' | 'partition' | 'chunk'>, end: ChunkEnd): Promise<void>;
-  failed(chunk: Pick<ChunkBegin, 'table' | 'partition' | 'chunk'>, error: ErrorData): Promise<void>;
+  committed(chunk: ChunkPlace, done: ChunkDone): Promise<void>;
+  /**
+   * The chunk is not in the target and will not come there.
+   *
+   * @param end its rows and where its keys end; null where the reader has given it up as well
+   */
+  failed(chunk: ChunkPlace, end: ChunkEnd | null, error: ErrorData): Promise<void>;
 }
 
 /**
- * One word a table in shared memory: set where the table has failed, so that every thread drops what it still
- * has of it.
+ * Words in shared memory: one for the run, set where it is to stop at the next chunk's end, and one a table, set
+ * where the table has failed, so that every thread drops what it still has of it.
  */
 export class StopFlags {
   readonly #words: Int32Array;
@@ -49,14 +69,23 @@ export class StopFlags {
   }
 
   static forTables(count: number): StopFlags {
-    return new StopFlags(new SharedArrayBuffer(Math.max(1, count) * Int32Array.BYTES_PER_ELEMENT));
+    return new StopFlags(new SharedArrayBuffer((1 + count) * Int32Array.BYTES_PER_ELEMENT));
+  }
+
+  /** Readers stop where a chunk ends; what they have read is still committed. */
+  drain(): void {
+    Atomics.store(this.#words, 0, 1);
+  }
+
+  get isDraining(): boolean {
+    return Atomics.load(this.#words, 0) !== 0;
   }
 
   stop(table: number): void {
-    Atomics.store(this.#words, table, 1);
+    Atomics.store(this.#words, 1 + table, 1);
   }
 
   isStopped(table: number): boolean {
-    return Atomics.load(this.#words, table) !== 0;
+    return Atomics.load(this.#words, 1 + table) !== 0;
   }
 }

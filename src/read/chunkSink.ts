@@ -90,9 +90,9 @@ export class ChunkSink {
     this.#closeSlot();
   }
 
-  /** Ends the chunk, every slot of it published; false where the ring is full. */
-  end(): boolean {
-    const end: ChunkEnd = { rows: this.rows, bytes: this.bytes };
+  /** Ends the chunk, every slot of it published, its last key `upper`; false where the ring is full. */
+  end(upper: string[] | null): boolean {
+    const end: ChunkEnd = { rows: this.rows, bytes: this.bytes, upper };
     if (!this.#ring!.publishJson(SLOT_KIND.END, end)) return false;
     this.#ring = null;
     return true;

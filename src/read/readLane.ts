@@ -4,23 +4,17 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { NulPolicy } from '../copy/text.js';
-import { AppError, atPlace, type ErrorData, toErrorData } from '../errors.js';
-import { type ChunkBegin, hashFields } from '../plan/chunk.js';
-import type { TablePlan } from '../plan/model.js';
+import { AppError, toErrorData } from '../errors.js';
+import { Retries, type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ReaderControl, ReadWork, StopFlags } from '../plan/work.js';
 import { isLaneAborted, type LaneLayout } from '../ring/layout.js';
 import { LaneProducer } from '../ring/producer.js';
-import {
-  connectSource,
-  type SourceConnection,
-  type SourceOptions,
-  sourceError,
-} from '../source/connection.js';
+import { connectSource, type SourceConnection, type SourceOptions } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
-import { bulkRead } from '../tds/bulkRead.js';
 import { InputWindow } from '../tds/window.js';
 import { ChunkSink } from './chunkSink.js';
-import { type ReaderBuffers, RowPump } from './rowPump.js';
+import { readPartition, startOf } from './readPartition.js';
+import type { ReaderBuffers, RowPump } from './rowPump.js';
 
 /** What a reader worker is started with; `control` carries a comlink `ReaderControl`. */
 export interface ReaderTask {
@@ -28,6 +22,8 @@ export interface ReaderTask {
   source: SourceOptions;
   nul: NulPolicy;
   binaryCopy: boolean;
+  /** What becomes of passing troubles; left out, the first one fails the table. */
+  retry?: RetryPolicy;
   /** Shared memory of `StopFlags`. */
   stopFlags: SharedArrayBuffer;
   control: MessagePort;
@@ -35,8 +31,9 @@ export interface ReaderTask {
 
 /** Bytes of a response a reader holds at most; a row that does not fit is streamed. */
 const WINDOW_BYTES = 1024 * 1024;
-/** How soon a lane's abort ends a read that waits for the server. */
-const ABORT_CHECK_MS = 100;
+/** How soon an abort, a stop or a silent source ends a read that waits. */
+const CHECK_MS = 100;
+const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
 /**
  * Reads until the orchestrator has no more work, then closes the rings.
@@ -48,93 +45,155 @@ export async function readLane(
   control: ReaderControl,
   stopFlags: StopFlags,
 ): Promise<void> {
-  const lane = new LaneProducer(task.lane);
-  const sink = new ChunkSink(lane);
-  const buffers: ReaderBuffers = {
-    window: new InputWindow(WINDOW_BYTES),
-    scratch: Buffer.allocUnsafe(WINDOW_BYTES),
-  };
-  let source: SourceConnection | null = null;
-  let onAbort: () => void = () => {};
-  const aborted = new Promise<null>((resolve) => {
-    onAbort = () => resolve(null);
-  });
-  const abortCheck = setInterval(() => {
-    if (!isLaneAborted(task.lane)) return;
-    source?.connection.close();
-    onAbort();
-  }, ABORT_CHECK_MS);
-  /** The orchestrator may hold work back until another lane is through: an abort ends that wait, too. */
-  const next = (): Promise<ReadWork | null> => Promise.race([control.next(), aborted]);
+  const reader = new LaneReader(task, control, stopFlags);
   try {
-    for (let work = await next(); work !== null; work = await next()) {
-      source ??= await connectSource({ ...task.source, request_timeout_seconds: 0 });
-      const outcome = await readPartition(work, task, source, sink, buffers, stopFlags);
-      if (outcome.error === null) {
-        const { plan, partition } = work;
-        await control.read({ table: plan.index, partition, rows: outcome.rows, chunks: outcome.chunks });
-        continue;
-      }
-      if (isLaneAborted(task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
-      await sink.abort(outcome.error.message);
-      await source.close();
-      source = null;
-      await control.failed(work.plan.index, work.partition, outcome.error);
-    }
-    await lane.closeAll();
+    await reader.run();
   } finally {
-    clearInterval(abortCheck);
+    await reader.close();
+  }
+}
+
+class LaneReader {
+  readonly #task: Omit<ReaderTask, 'control' | 'stopFlags'>;
+  readonly #control: ReaderControl;
+  readonly #stopFlags: StopFlags;
+  readonly #lane: LaneProducer;
+  readonly #sink: ChunkSink;
+  readonly #buffers: ReaderBuffers;
+  readonly #policy: RetryPolicy;
+  readonly #check: NodeJS.Timeout;
+  #source: SourceConnection | null = null;
+  #pump: RowPump | null = null;
+  /** The source has said nothing for too long, and was hung up on. */
+  #silent = false;
+  #onAbort: () => void = () => {};
+  readonly #aborted: Promise<null>;
+
+  constructor(task: Omit<ReaderTask, 'control' | 'stopFlags'>, control: ReaderControl, stopFlags: StopFlags) {
+    this.#task = task;
+    this.#control = control;
+    this.#stopFlags = stopFlags;
+    this.#lane = new LaneProducer(task.lane);
+    this.#sink = new ChunkSink(this.#lane);
+    this.#buffers = { window: new InputWindow(WINDOW_BYTES), scratch: Buffer.alloc(WINDOW_BYTES) };
+    this.#policy = task.retry ?? NO_RETRIES;
+    this.#aborted = new Promise<null>((resolve) => {
+      this.#onAbort = () => resolve(null);
+    });
+    this.#check = setInterval(() => this.#lookAround(), CHECK_MS);
+  }
+
+  async run(): Promise<void> {
+    for (let work = await this.#next(); work !== null; work = await this.#next()) await this.#read(work);
+    await this.#lane.closeAll();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#check);
+    await this.#disconnect();
+  }
+
+  /** The orchestrator may hold work back until another lane is through: an abort ends that wait, too. */
+  #next(): Promise<ReadWork | null> {
+    return Promise.race([this.#control.next(), this.#aborted]);
+  }
+
+  /** Ends a read that waits for the source: where the lane is aborted, the run stops, or the source is silent. */
+  #lookAround(): void {
+    if (isLaneAborted(this.#task.lane)) {
+      this.#source?.connection.close();
+      this.#onAbort();
+      return;
+    }
+    if (this.#pump === null) return;
+    const limitMs = (this.#task.source.stall_timeout_seconds ?? 0) * 1000;
+    const since = this.#pump.waitingSinceMs;
+    this.#silent ||= limitMs > 0 && since !== null && performance.now() - since > limitMs;
+    const idle = this.#stopFlags.isDraining && !this.#sink.chunkOpen;
+    if (this.#silent || idle) this.#source?.connection.close();
+  }
+
+  /** Reads one partition, again and again while what goes wrong is passing. */
+  async #read(work: ReadWork): Promise<void> {
+    const { plan, partition } = work;
+    const progress = startOf(work);
+    const retries = new Retries(this.#policy);
+    for (;;) {
+      const ended = progress.chunks;
+      const source = await this.#connect();
+      if (source === null) return;
+      const error = await this.#try(work, progress, source);
+      if (error === null) {
+        const { rows, chunks } = progress;
+        return this.#control.read({ table: plan.index, partition, rows, chunks });
+      }
+      if (isLaneAborted(this.#task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
+      await this.#sink.abort(error.message);
+      await this.#disconnect();
+      // Whatever was read of it up to here is committed, and the rest is for another run.
+      if (this.#stopFlags.isDraining) return;
+      if (progress.chunks > ended) retries.reset();
+      const again = retries.mayRetry(error);
+      await this.#control.failed(plan.index, partition, toErrorData(error), again);
+      if (!again) return;
+      await retries.pause(() => this.#ended);
+    }
+  }
+
+  async #try(
+    work: ReadWork,
+    progress: ReturnType<typeof startOf>,
+    source: SourceConnection,
+  ): Promise<AppError | null> {
+    const reading = {
+      work,
+      progress,
+      task: this.#task,
+      sink: this.#sink,
+      buffers: this.#buffers,
+      stopFlags: this.#stopFlags,
+    };
+    const error = await readPartition(reading, source, (pump) => {
+      this.#pump = pump;
+    });
+    this.#pump = null;
+    const silent = this.#silent;
+    this.#silent = false;
+    if (error === null || !silent) return error;
+    const seconds = this.#task.source.stall_timeout_seconds;
+    return new AppError(
+      'SOURCE_CONNECTION_LOST',
+      `The source stopped sending in the middle of an answer, for more than ${seconds} s`,
+      {
+        table: tableLabel(work.plan.source),
+        partition: work.partition,
+        remedy: 'Look for what blocks its session, or raise source.stall_timeout_seconds.',
+      },
+    );
+  }
+
+  get #ended(): boolean {
+    return isLaneAborted(this.#task.lane) || this.#stopFlags.isDraining;
+  }
+
+  /** @returns the connection, or null where the run stops before there is one */
+  async #connect(): Promise<SourceConnection | null> {
+    try {
+      this.#source ??= await withRetries(
+        this.#policy,
+        () => connectSource({ ...this.#task.source, request_timeout_seconds: 0 }),
+        { ended: () => this.#ended },
+      );
+      return this.#source;
+    } catch (error) {
+      if (this.#stopFlags.isDraining) return null;
+      throw error;
+    }
+  }
+
+  async #disconnect(): Promise<void> {
+    const source = this.#source;
+    this.#source = null;
     await source?.close();
   }
-}
-
-interface Outcome {
-  rows: number;
-  chunks: number;
-  error: ErrorData | null;
-}
-
-async function readPartition(
-  { plan, partition, query, statements }: ReadWork,
-  task: Pick<ReaderTask, 'nul' | 'binaryCopy'>,
-  source: SourceConnection,
-  sink: ChunkSink,
-  buffers: ReaderBuffers,
-  stopFlags: StopFlags,
-): Promise<Outcome> {
-  const table = tableLabel(plan.source);
-  const begin: Omit<ChunkBegin, 'chunk'> = {
-    table: plan.index,
-    label: table,
-    partition,
-    ...statements,
-    text: task.binaryCopy ? null : tupleFields(plan),
-    hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },
-  };
-  const pump = new RowPump(
-    {
-      plan,
-      nul: task.nul,
-      describe: (chunk) => ({ ...begin, chunk }),
-      stopped: () => stopFlags.isStopped(plan.index),
-    },
-    sink,
-    buffers,
-  );
-  try {
-    await bulkRead(source.connection, query.sql, query.parameters, pump);
-    await pump.finish();
-    return { rows: pump.rows, chunks: pump.chunks, error: null };
-  } catch (error) {
-    const known =
-      error instanceof AppError
-        ? atPlace(error, { table, partition })
-        : sourceError(error, { table, partition });
-    return { rows: pump.rows, chunks: pump.chunks, error: toErrorData(known) };
-  }
-}
-
-function tupleFields(plan: TablePlan): ChunkBegin['text'] {
-  const fields = plan.columns.map(({ field }) => field);
-  return plan.rowHashColumn === null ? fields : [...fields, 'text'];
 }

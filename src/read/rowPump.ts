@@ -7,7 +7,7 @@
 import type { NulPolicy } from '../copy/text.js';
 import { AppError } from '../errors.js';
 import type { ChunkBegin } from '../plan/chunk.js';
-import type { TablePlan } from '../plan/model.js';
+import { type KeyRange, type TablePlan, WHOLE_TABLE_ROWS } from '../plan/model.js';
 import type { ResponseSink } from '../tds/bulkRead.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { readToken, type ServerMessageToken } from '../tds/tokenReader.js';
@@ -31,33 +31,50 @@ export interface ReaderBuffers {
   scratch: Buffer;
 }
 
+/** How far a partition was read, in whole chunks; what a next try goes on from. */
+export interface RangeProgress {
+  /** The last key of the last chunk; at first the partition's own bound. */
+  lower: string[] | null;
+  rows: number;
+  chunks: number;
+}
+
 export interface PumpOptions {
   plan: TablePlan;
   nul: NulPolicy;
-  /** Describes chunk `chunk` of this partition. */
-  describe(chunk: number): ChunkBegin;
+  /** Where the range that is read ends; null where it is no range, and chunks have no bounds. */
+  range: Pick<KeyRange, 'upper'> | null;
+  /** Moved on with each chunk. */
+  progress: RangeProgress;
+  /** Describes the chunk that `progress` leads up to. */
+  describe(progress: RangeProgress): ChunkBegin;
   /** True once the table has failed elsewhere and reading on is of no use. */
   stopped(): boolean;
+  /** True once the run is to stop at the next chunk's end. */
+  draining(): boolean;
 }
 
 export class RowPump implements ResponseSink {
   onMessage: ((token: ServerMessageToken) => void) | null = null;
   /** Rows read so far. */
   rows = 0;
-  /** Chunks begun so far. */
-  chunks = 0;
+  /** Since when the source is waited for to go on with its answer (`performance.now()`), or null. */
+  waitingSinceMs: number | null = null;
   readonly #options: PumpOptions;
   readonly #sink: ChunkSink;
   readonly #window: InputWindow;
   readonly #scratch: Buffer;
-  readonly #state: TranscodeState = { position: 0, output: 0, rows: 0 };
+  readonly #state: TranscodeState = { position: 0, output: 0, rows: 0, lastRow: -1 };
   #layout: RowLayout | null = null;
   #transcode: Transcode | null = null;
   /** The interpreter, while it is inside a row. */
   #stream: Generator<Need, void, void> | null = null;
+  #interpreter: RowStream | null = null;
   /** The interpreter's open slot is full and was handed on; the row goes on in the next. */
   #midRow = false;
   #chunkFull = false;
+  /** The last key of the full chunk. */
+  #lastKey: string[] | null = null;
   #done = false;
   /** The server has sent an ERROR: the request ends with it. */
   #failed = false;
@@ -71,16 +88,19 @@ export class RowPump implements ResponseSink {
   }
 
   push(chunk: Buffer): Promise<void> | undefined {
-    if (this.#options.stopped()) throw new AppError('CANCELLED', 'the table was stopped');
+    this.waitingSinceMs = null;
+    this.#throwIfStopped();
     let from = 0;
     while (from < chunk.length) {
       from = this.#window.append(chunk, from);
       if (this.#work() === 'output') return this.#pushSlowly(chunk, from);
     }
+    this.waitingSinceMs = performance.now();
     return undefined;
   }
 
   end(): void {
+    this.waitingSinceMs = null;
     if (this.#window.available > 0 || this.#stream !== null || !this.#done) {
       throw new AppError('PROTOCOL', 'The answer of SQL Server ended in the middle of a token');
     }
@@ -89,18 +109,37 @@ export class RowPump implements ResponseSink {
   /** Ends the last chunk; only after the server has said that the whole answer is good. */
   async finish(): Promise<void> {
     if (!this.#sink.chunkOpen) return;
+    // There is no row left in the range: the chunk reaches up to its end.
+    while (!this.#endChunk(this.#options.range?.upper ?? null)) await this.#sink.waitForRoom();
+  }
+
+  /** @returns false where the ring is full. */
+  #endChunk(upper: string[] | null): boolean {
     if (this.#sink.slotOpen) this.#sink.publish(false);
-    while (!this.#sink.end()) await this.#sink.waitForRoom();
+    if (!this.#sink.end(upper)) return false;
+    const { progress } = this.#options;
+    progress.rows += this.#sink.rows;
+    progress.chunks++;
+    progress.lower = upper;
+    return true;
+  }
+
+  #throwIfStopped(): void {
+    if (this.#options.stopped()) throw new AppError('CANCELLED', 'the table was stopped');
+    if (!this.#sink.chunkOpen && this.#options.draining()) throw new AppError('CANCELLED', 'the run stops');
   }
 
   async #pushSlowly(chunk: Buffer, taken: number): Promise<void> {
     let from = taken;
     for (;;) {
       await this.#sink.waitForRoom();
-      if (this.#options.stopped()) throw new AppError('CANCELLED', 'the table was stopped');
+      this.#throwIfStopped();
       if (this.#work() === 'output') continue;
       do {
-        if (from === chunk.length) return;
+        if (from === chunk.length) {
+          this.waitingSinceMs = performance.now();
+          return;
+        }
         from = this.#window.append(chunk, from);
       } while (this.#work() === 'input');
     }
@@ -115,9 +154,9 @@ export class RowPump implements ResponseSink {
         continue;
       }
       if (this.#chunkFull) {
-        if (this.#sink.slotOpen) this.#sink.publish(false);
-        if (!this.#sink.end()) return 'output';
+        if (!this.#endChunk(this.#lastKey)) return 'output';
         this.#chunkFull = false;
+        this.#throwIfStopped();
       }
       if (this.#window.available === 0) return 'input';
       const type = this.#window.bytes[this.#window.position];
@@ -137,8 +176,7 @@ export class RowPump implements ResponseSink {
       throw new AppError('PROTOCOL', 'SQL Server sent a row outside of a result');
     }
     if (!this.#sink.chunkOpen) {
-      if (!this.#sink.begin(this.#options.describe(this.chunks))) return false;
-      this.chunks++;
+      if (!this.#sink.begin(this.#options.describe(this.#options.progress))) return false;
     }
     return this.#sink.slotOpen || this.#sink.openSlot(false);
   }
@@ -165,6 +203,12 @@ export class RowPump implements ResponseSink {
     room.position = this.#state.output;
     sink.count(this.#state.rows);
     this.rows += this.#state.rows;
+    const { lastRow } = this.#state;
+    // The key of the chunk's last row is still at hand where this call wrote it.
+    if (lastRow >= 0 && this.#chunkLarge) {
+      this.#chunkIsFull(() => this.#keyAt(lastRow));
+      return null;
+    }
     switch (stop) {
       case STOP.NEED_INPUT:
         if (window.available > 0 && window.full) this.#startStream();
@@ -172,13 +216,10 @@ export class RowPump implements ResponseSink {
         return null;
       case STOP.NEED_OUTPUT:
         if (sink.slotEmpty) this.#startStream();
-        else {
-          sink.publish(false);
-          this.#chunkFull = this.#chunkLarge;
-        }
+        else sink.publish(false);
         return null;
       case STOP.ENOUGH_ROWS:
-        this.#chunkFull = true;
+        this.#chunkIsFull(() => this.#keyAt(lastRow));
         return null;
       case STOP.BAD_VALUE:
         this.#startStream();
@@ -188,14 +229,35 @@ export class RowPump implements ResponseSink {
     }
   }
 
-  /** Only a table with a key may be cut: without one it is all or nothing. */
+  /** Only a table whose key bounds ranges may be cut: another one is all or nothing. */
   get #chunkLarge(): boolean {
-    return this.#sink.bytes >= MAX_CHUNK_BYTES && this.#options.plan.keyColumns.length > 0;
+    return this.#sink.bytes >= MAX_CHUNK_BYTES && this.#options.plan.chunkRows !== WHOLE_TABLE_ROWS;
   }
 
   #startStream(): void {
-    this.#stream = new RowStream(this.#layout!, this.#window, this.#sink.room).row();
+    this.#interpreter = new RowStream(this.#layout!, this.#window, this.#sink.room);
+    this.#stream = this.#interpreter.row();
     this.#midRow = false;
+  }
+
+  #chunkIsFull(key: () => string[]): void {
+    this.#chunkFull = true;
+    this.#lastKey = this.#options.range === null ? null : key();
+  }
+
+  /** Reads the key of a row that is whole in the window, once a chunk: the tuple made on the way is thrown away. */
+  #keyAt(position: number): string[] {
+    const window = this.#window;
+    const after = window.position;
+    const room = { bytes: this.#scratch, position: 0, end: this.#scratch.length };
+    const interpreter = new RowStream(this.#layout!, window, room);
+    window.position = position;
+    for (const need of interpreter.row()) {
+      if (need === 'input') throw new AppError('INTERNAL', 'the last row of a chunk is not whole any more');
+      room.position = 0;
+    }
+    window.position = after;
+    return interpreter.key;
   }
 
   /** Lets the interpreter go on; null once its row is complete. */
@@ -208,7 +270,9 @@ export class RowPump implements ResponseSink {
       sink.rowEnded();
       sink.count(1);
       this.rows++;
-      if (sink.rows >= this.#options.plan.chunkRows || this.#chunkLarge) this.#chunkFull = true;
+      if (sink.rows >= this.#options.plan.chunkRows || this.#chunkLarge) {
+        this.#chunkIsFull(() => this.#interpreter!.key);
+      }
       return null;
     }
     if (step.value === 'input') return 'input';

@@ -39,11 +39,18 @@ export class RowStream {
   /** What is wrong with this row, once something is: the rest is only read, for the key. */
   #failure: AppError | null = null;
   #keyTexts: (string | null)[] = [];
+  #keyValues: Buffer[] = [];
 
   constructor(layout: RowLayout, input: InputWindow, room: SlotRoom) {
     this.#layout = layout;
     this.#input = input;
     this.#room = room;
+  }
+
+  /** The exact key texts of the row that was read last, in key order; empty where the table has no key. */
+  get key(): string[] {
+    const { keyOrdinals, codecs, columns } = this.#layout;
+    return keyOrdinals.map((i) => codecs[i]!.keyText(columns[i]!, this.#keyValues[i]!));
   }
 
   /**
@@ -55,6 +62,7 @@ export class RowStream {
     const { columns, rowHash, keyOrdinals } = this.#layout;
     this.#failure = null;
     this.#keyTexts = columns.map(() => null);
+    this.#keyValues = [];
     yield* this.#need(1);
     const sparse = this.#take(1)[0] === TOKEN.NBCROW;
     let bitmap: Buffer | null = null;
@@ -134,6 +142,7 @@ export class RowStream {
     }
     if (this.#layout.keyOrdinals.includes(i)) {
       this.#keyTexts[i] = fieldToText(target.field, content, 0, content.length);
+      this.#keyValues[i] = Buffer.from(value);
     }
     yield* this.#putLength(content.length);
     yield* this.#put(Buffer.from(content));

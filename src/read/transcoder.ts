@@ -33,6 +33,8 @@ export interface TranscodeState {
   output: number;
   /** Rows written by this call. */
   rows: number;
+  /** Input offset of the last row written by this call, -1 where it wrote none. */
+  lastRow: number;
 }
 
 /**
@@ -100,7 +102,7 @@ function transcoderSource(layout: RowLayout): string {
   const bitmapBytes = Math.ceil(columns.length / 8);
   const text = `'use strict';
 return function transcode(ib, iv, p, end, ob, ov, o, oEnd, maxRows, scratch, state) {
-  let rows = 0, status = 0, rowStart = p, rowOut = o, bitmap = 0, nbc = false;
+  let rows = 0, status = 0, rowStart = p, rowOut = o, lastRow = -1, bitmap = 0, nbc = false;
   let v = 0, n = 0, i = 0, r = 0, w = 0, d = 0, t = 0, u = 0, b = ib;
   loop: for (;;) {
     rowStart = p; rowOut = o;
@@ -116,9 +118,9 @@ return function transcode(ib, iv, p, end, ob, ov, o, oEnd, maxRows, scratch, sta
     ov.setInt16(o, ${columns.length + (layout.rowHash ? 1 : 0)}); o += ${FIELD_COUNT_BYTES};
 ${body.join('\n')}
     ${layout.rowHash ? `ov.setInt32(o, ${ROW_HASH_BYTES}); o += ${LENGTH_BYTES + ROW_HASH_BYTES};` : ''}
-    rows++;
+    rows++; lastRow = rowStart;
   }
-  state.position = rowStart; state.output = rowOut; state.rows = rows;
+  state.position = rowStart; state.output = rowOut; state.rows = rows; state.lastRow = lastRow;
   return status;
 };`;
   return text

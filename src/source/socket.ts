@@ -25,7 +25,12 @@ const ENCRYPTED = new Set([0x01, 0x03]);
 export function socketConnector(options: SocketOptions): (...args: unknown[]) => Promise<Socket> {
   return async (...args) => {
     const [address, , signal] = args;
-    const socket = connect({ ...endpoint(address, options), noDelay: true });
+    const socket = connect({
+      ...endpoint(address, options),
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    });
     if (options.encrypt) requireEncryption(socket, options.onPlain);
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => {

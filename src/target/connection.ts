@@ -24,6 +24,8 @@ export interface TargetOptions {
   connect_timeout_seconds: number;
   /** How long a statement waits for another session's lock; 0: for ever. */
   lock_timeout_seconds: number;
+  /** How long the target may let a chunk's COPY or COMMIT wait; 0 or left out: for ever. */
+  stall_timeout_seconds?: number;
 }
 
 /** One session on the target. */
@@ -121,6 +123,10 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     ['statement_timeout', '0'],
     ['idle_in_transaction_session_timeout', '0'],
     ['lock_timeout', `${options.lock_timeout_seconds}s`],
+    // A server whose client has gone without a word should not keep its locks for hours.
+    ['tcp_keepalives_idle', '30'],
+    ['tcp_keepalives_interval', '10'],
+    ['tcp_keepalives_count', '3'],
   ];
   try {
     const names = settings.map(([name]) => name);
@@ -143,6 +149,8 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     throw targetError(error);
   }
 }
+
+const FAREWELL_MS = 2000;
 
 class OpenConnection implements TargetConnection {
   readonly client: pg.Client;
@@ -171,8 +179,18 @@ class OpenConnection implements TargetConnection {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.client.end();
+    this.#closing ??= this.#end();
     return this.#closing;
+  }
+
+  /** A peer that has gone without a word answers no farewell. */
+  async #end(): Promise<void> {
+    const timer = setTimeout(() => this.client.connection.stream.destroy(), FAREWELL_MS);
+    try {
+      await this.client.end();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

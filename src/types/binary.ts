@@ -55,6 +55,10 @@ export const binaryCodec: TypeCodec = {
       o += n;`;
   },
 
+  keyText(_column, value) {
+    return value.toString('hex').toUpperCase();
+  },
+
   encode(_column, _target, value) {
     return value;
   },

@@ -86,6 +86,8 @@ function momentHash(column: SourceColumn): ColumnHash {
 const LAST_DAY = 3_652_058; // 9999-12-31, days since 0001-01-01
 const FIRST_DAY_1900 = -53_690; // 1753-01-01, days since 1900-01-01
 const LAST_DAY_1900 = 2_958_463; // 9999-12-31
+const DAYS_0001_TO_1970 = 719_162;
+const DAYS_1900_TO_1970 = 25_567;
 const TICKS_A_DAY = 25_920_000;
 const MINUTES_A_DAY = 1440;
 
@@ -159,6 +161,8 @@ export const datetimeCodec: TypeCodec = {
       o = writeTimestamp(d - ${DAYS_1900_TO_2000}, datetimeTicksToMicros(t), ob, ov, o);`;
   },
 
+  keyText: momentText,
+
   encode(column, _target, value) {
     const content = Buffer.alloc(column.type === TYPE.DATEN ? 4 : 8);
     if (column.type === TYPE.DATEN) {
@@ -171,6 +175,52 @@ export const datetimeCodec: TypeCodec = {
     return content;
   },
 };
+
+/** As styles 23 and 121 print a moment: every fractional digit of the type, and the offset where it has one. */
+function momentText({ type, scale }: WireColumn, value: Buffer): string {
+  const from0001 = (days: number): string => dayText(days - DAYS_0001_TO_1970);
+  if (type === TYPE.DATEN) return from0001(value.readUIntLE(0, 3));
+  if (type === TYPE.TIMEN || type === TYPE.DATETIME2N || type === TYPE.DATETIMEOFFSETN) {
+    const bytes = timeBytes(scale);
+    const units = value.readUIntLE(0, bytes);
+    if (type === TYPE.TIMEN) return clockText(units, scale);
+    const days = value.readUIntLE(bytes, 3);
+    if (type === TYPE.DATETIME2N) return `${from0001(days)} ${clockText(units, scale)}`;
+    // The wire has the instant in UTC; what is printed is the local time.
+    const offset = value.readInt16LE(bytes + 3);
+    const perMinute = 60 * 10 ** scale;
+    const perDay = MINUTES_A_DAY * perMinute;
+    const local = units + offset * perMinute;
+    const shift = Math.floor(local / perDay);
+    const hours = Math.floor(Math.abs(offset) / 60);
+    const zone = `${offset < 0 ? '-' : '+'}${digits(hours, 2)}:${digits(Math.abs(offset) % 60, 2)}`;
+    return `${from0001(days + shift)} ${clockText(local - shift * perDay, scale)} ${zone}`;
+  }
+  if (value.length === 4) {
+    const day = dayText(value.readUInt16LE(0) - DAYS_1900_TO_1970);
+    return `${day} ${clockText(value.readUInt16LE(2) * 60_000, 3)}`;
+  }
+  const day = dayText(value.readInt32LE(0) - DAYS_1900_TO_1970);
+  return `${day} ${clockText(datetimeTicksToMicros(value.readUInt32LE(4)) / 1000, 3)}`;
+}
+
+/** `units` of 10^-scale seconds since midnight. */
+function clockText(units: number, scale: number): string {
+  const perSecond = 10 ** scale;
+  const seconds = Math.floor(units / perSecond);
+  const clock = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) =>
+    digits(Math.floor(part), 2),
+  );
+  return clock.join(':') + (scale === 0 ? '' : `.${digits(units - seconds * perSecond, scale)}`);
+}
+
+function dayText(daysSince1970: number): string {
+  return new Date(daysSince1970 * 86_400_000).toISOString().slice(0, 10);
+}
+
+function digits(value: number, count: number): string {
+  return String(value).padStart(count, '0');
+}
 
 function outOfRange(what: string): AppError {
   return new AppError('VALUE_UNREPRESENTABLE', `The value's ${what} is outside what SQL Server can store`, {

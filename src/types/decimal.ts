@@ -12,6 +12,7 @@ import {
 } from '../copy/numeric.js';
 import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
+import type { WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
 import type { ColumnHash } from './hash.js';
@@ -79,22 +80,36 @@ export const decimalCodec: TypeCodec = {
     return 'o = writeMoney(iv.getInt32(v, true), iv.getUint32(v + 4, true), ob, ov, o);';
   },
 
+  keyText(column, value) {
+    const { unscaled, scale } = plainValue(column, value);
+    const digits = String(unscaled < 0n ? -unscaled : unscaled).padStart(scale + 1, '0');
+    const point = digits.length - scale;
+    const text = scale === 0 ? digits : `${digits.slice(0, point)}.${digits.slice(point)}`;
+    return unscaled < 0n ? `-${text}` : text;
+  },
+
   encode(column, _target, value) {
-    let unscaled: bigint;
-    if (column.type === TYPE.DECIMALN || column.type === TYPE.NUMERICN) {
-      if (!DECIMAL_BYTES.includes(value.length)) {
-        throw new AppError('PROTOCOL', `The source sent a decimal value of ${value.length} bytes`);
-      }
-      unscaled = 0n;
-      for (let i = value.length - 1; i >= 1; i--) unscaled = (unscaled << 8n) | BigInt(value[i]!);
-      if (value[0] === 0) unscaled = -unscaled;
-      return withoutLength(numericField(unscaled, column.scale));
-    }
-    if (value.length === 4) unscaled = BigInt(value.readInt32LE(0));
-    else unscaled = (BigInt(value.readInt32LE(0)) << 32n) | BigInt(value.readUInt32LE(4));
-    return withoutLength(numericField(unscaled, MONEY_SCALE));
+    const { unscaled, scale } = plainValue(column, value);
+    return withoutLength(numericField(unscaled, scale));
   },
 };
+
+/** The number times 10^scale, the plain way. */
+function plainValue(column: WireColumn, value: Buffer): { unscaled: bigint; scale: number } {
+  if (column.type === TYPE.DECIMALN || column.type === TYPE.NUMERICN) {
+    if (!DECIMAL_BYTES.includes(value.length)) {
+      throw new AppError('PROTOCOL', `The source sent a decimal value of ${value.length} bytes`);
+    }
+    let unscaled = 0n;
+    for (let i = value.length - 1; i >= 1; i--) unscaled = (unscaled << 8n) | BigInt(value[i]!);
+    return { unscaled: value[0] === 0 ? -unscaled : unscaled, scale: column.scale };
+  }
+  const unscaled =
+    value.length === 4
+      ? BigInt(value.readInt32LE(0))
+      : (BigInt(value.readInt32LE(0)) << 32n) | BigInt(value.readUInt32LE(4));
+  return { unscaled, scale: MONEY_SCALE };
+}
 
 function withoutLength(field: Buffer): Buffer {
   return field.subarray(4);

@@ -78,6 +78,11 @@ export interface TypeCodec {
   emit(column: WireColumn, target: TargetField, src: string): string;
   /** @returns the field's content; throws AppError VALUE_UNREPRESENTABLE without a place. */
   encode(column: WireColumn, target: TargetField, value: Buffer): Buffer;
+  /**
+   * @returns the exact text of a key value as it lies on the wire, in a form that `KeyText.fromText` takes; only for
+   * types that can bound a range
+   */
+  keyText(column: WireColumn, value: Buffer): string;
   /** Functions the emitted code calls. */
   helpers: Readonly<Record<string, unknown>>;
 }

@@ -52,6 +52,13 @@ export const floatCodec: TypeCodec = {
       ov.setInt32(o, 8); ov.setInt32(o + 4, w); ov.setInt32(o + 8, iv.getInt32(v, true)); o += 12;`;
   },
 
+  keyText(column, value) {
+    // 9 and 17 digits: as many as read back as the same number.
+    return column.maxBytes === 4
+      ? value.readFloatLE(0).toExponential(8)
+      : value.readDoubleLE(0).toExponential(16);
+  },
+
   encode(column, _target, value) {
     const number = column.maxBytes === 4 ? value.readFloatLE(0) : value.readDoubleLE(0);
     if (!Number.isFinite(number)) {

@@ -83,6 +83,12 @@ export const integerCodec: TypeCodec = {
     }
   },
 
+  keyText(column, value) {
+    if (column.type === TYPE.BIT || column.type === TYPE.BITN) return value[0] === 0 ? '0' : '1';
+    if (value.length === 1) return String(value.readUInt8(0));
+    return value.length === 8 ? String(value.readBigInt64LE(0)) : String(value.readIntLE(0, value.length));
+  },
+
   encode(column, target, value) {
     if (target.field === 'bool') return Buffer.from([value[0] === 0 ? 0 : 1]);
     const content = Buffer.alloc(WIDTH[target.field]!);

@@ -129,6 +129,10 @@ export const textCodec: TypeCodec = {
       ov.setInt32(o, r - o - 4); o = r;`;
   },
 
+  keyText(column, value) {
+    return decodeText(value, encodingOf(column));
+  },
+
   encode(column, target, value) {
     const encoding = encodingOf(column);
     const hasMark = column.type === TYPE.XML && value.length >= 2 && value.readUInt16LE(0) === 0xfeff;

@@ -30,6 +30,12 @@ export const uuidMapper: TypeMapper = {
   },
 };
 
+const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+
+function inOrder(value: Buffer): Buffer {
+  return Buffer.from(ORDER.map((from) => value[from]!));
+}
+
 export const uuidCodec: TypeCodec = {
   wireTypes: [TYPE.GUID],
   targets: ['uuid'],
@@ -45,8 +51,12 @@ export const uuidCodec: TypeCodec = {
       ov.setInt32(o + 12, iv.getInt32(v + 8)); ov.setInt32(o + 16, iv.getInt32(v + 12)); o += 20;`;
   },
 
+  keyText(_column, value) {
+    const digits = inOrder(value).toString('hex').toUpperCase();
+    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  },
+
   encode(_column, _target, value) {
-    const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-    return Buffer.from(order.map((from) => value[from]!));
+    return inOrder(value);
   },
 };

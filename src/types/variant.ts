@@ -205,6 +205,10 @@ export const variantCodec: TypeCodec = {
       o = r;`;
   },
 
+  keyText(column) {
+    throw new AppError('INTERNAL', `Column ${column.name} is a sql_variant, which bounds no range`);
+  },
+
   encode(column, target, value) {
     return Buffer.from(variantText(column.name, target, value));
   },

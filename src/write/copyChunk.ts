@@ -5,12 +5,13 @@
  * when the socket has taken it, not when it has left: `write` resolves only once the socket holds nothing.
  */
 import type { Socket } from 'node:net';
+import { crc32 } from 'node:zlib';
 import type pg from 'pg';
 import { type CopyStreamQuery, from as copyFrom } from 'pg-copy-streams';
 import { COPY_HEADER, COPY_TRAILER } from '../copy/frame.js';
 import { TextRows } from '../copy/textRows.js';
 import { AppError } from '../errors.js';
-import type { ChunkBegin } from '../plan/chunk.js';
+import type { ChunkBegin, ChunkDone, ChunkEnd } from '../plan/chunk.js';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -24,7 +25,12 @@ export class CopyChunk {
   #onEnd: () => void = () => {};
   /** The server has ended the COPY by an error: there is nothing left to cancel. */
   #refused = false;
+  #ended = false;
   #inTransaction = false;
+  #digest = 0;
+  readonly #startedMs = performance.now();
+  /** Since when the server is waited for to take or answer something (`performance.now()`), or null. */
+  waitingSinceMs: number | null = null;
 
   constructor(client: pg.Client, begin: ChunkBegin) {
     this.#client = client;
@@ -44,7 +50,10 @@ export class CopyChunk {
         this.#refused = true;
         reject(error);
       });
-      this.#onEnd = () => reject(new Error('Connection terminated unexpectedly'));
+      this.#onEnd = () => {
+        this.#ended = true;
+        reject(new Error('Connection terminated unexpectedly'));
+      };
       this.#client.once('end', this.#onEnd);
     });
     // Looked at wherever something is awaited; until then it is nobody's unhandled rejection.
@@ -55,19 +64,22 @@ export class CopyChunk {
   /** Sends a slot's tuples; resolves when its memory may be used again. */
   async write(slots: Buffer, offset: number, bytes: number): Promise<void> {
     const tuples = slots.subarray(offset, offset + bytes);
+    this.#digest = crc32(tuples, this.#digest);
     await this.#send(this.#text === null ? tuples : this.#text.push(tuples));
   }
 
   /**
-   * Ends the COPY and commits.
+   * Ends the COPY, enters the chunk in the ledger and commits both.
    *
-   * @throws AppError INTERNAL where PostgreSQL counted other rows than were sent; nothing is committed then
+   * @throws AppError INTERNAL where PostgreSQL counted other rows than were sent, STATE_INVALID where the run is
+   * another process's by now: nothing is committed then
    */
-  async commit(rows: number): Promise<void> {
+  async commit(end: ChunkEnd): Promise<ChunkDone> {
+    const { rows } = end;
     const stream = this.#stream!;
     this.#text?.end();
     if (this.#text === null) await this.#send(COPY_TRAILER);
-    await this.#race(new Promise<void>((resolve) => stream.end(resolve)));
+    await this.#waiting(this.#race(new Promise<void>((resolve) => stream.end(resolve))));
     this.#closeStream();
     if (stream.rowCount !== rows) {
       const text = `${this.#begin.label}: PostgreSQL counted ${stream.rowCount} rows in a chunk of ${rows}`;
@@ -76,15 +88,35 @@ export class CopyChunk {
       });
     }
     for (const statement of this.#begin.after) await this.#client.query(statement);
-    await this.#client.query('COMMIT');
+    const done = { ...end, digest: this.#digest.toString(16).padStart(8, '0') };
+    await this.#enter(done);
+    await this.#waiting(this.#client.query('COMMIT'));
     this.#inTransaction = false;
+    return done;
+  }
+
+  async #enter(done: ChunkDone): Promise<void> {
+    const { ledger, label, partition, chunk, lower, retries } = this.#begin;
+    if (ledger === undefined) return;
+    const keys = [lower, done.upper].map((key) => (key === null ? null : JSON.stringify(key)));
+    const durationMs = Math.round(performance.now() - this.#startedMs);
+    const result = await this.#waiting(
+      this.#client.query(ledger.sql, [
+        ...ledger.values,
+        ...[label, partition, chunk, ...keys, done.rows, done.bytes, done.digest, durationMs, retries],
+      ]),
+    );
+    if (result.rowCount === 1) return;
+    throw new AppError('STATE_INVALID', 'Another process has taken this run over', {
+      remedy: 'Nothing more is written by this process. Let the other one finish.',
+    });
   }
 
   /** Rolls back whatever was begun. */
   async abort(reason: string): Promise<void> {
     const stream = this.#stream;
     this.#closeStream();
-    if (stream !== null && !this.#refused) {
+    if (stream !== null && !this.#refused && !this.#ended) {
       // destroy() sends CopyFail and ends when the server has answered it.
       stream.on('error', () => {});
       await new Promise<void>((resolve) => {
@@ -113,11 +145,20 @@ export class CopyChunk {
       stream.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
     socket.uncork();
+    this.waitingSinceMs = performance.now();
     await this.#race(taken);
     if (socket.writableLength > 0) {
       // Writes complete in order: when this empty one has, all before it have left.
       await this.#race(new Promise<void>((resolve) => socket.write(NOTHING, () => resolve())));
     }
+    this.waitingSinceMs = null;
+  }
+
+  async #waiting<T>(step: Promise<T>): Promise<T> {
+    this.waitingSinceMs = performance.now();
+    const result = await step;
+    this.waitingSinceMs = null;
+    return result;
   }
 
   #race<T>(step: Promise<T>): Promise<T> {

@@ -4,11 +4,13 @@
  * A chunk that fails is rolled back, reported, and its remaining slots dropped; the ring goes on with the next.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { AppError, atPlace, toErrorData } from '../errors.js';
+import { AppError, atPlace, isRetryable, toErrorData } from '../errors.js';
 import type { ChunkBegin, ChunkEnd } from '../plan/chunk.js';
-import type { StopFlags, WriterControl } from '../plan/work.js';
+import { type RetryPolicy, withRetries } from '../plan/retry.js';
+import type { ChunkPlace, StopFlags, WriterControl } from '../plan/work.js';
 import { RingConsumer } from '../ring/consumer.js';
 import { isLaneAborted, type LaneLayout, SLOT_KIND } from '../ring/layout.js';
+import { lockHolders } from '../target/catalog.js';
 import {
   connectTarget,
   type TargetConnection,
@@ -22,13 +24,16 @@ export interface WriterTask {
   lane: LaneLayout;
   ring: number;
   target: TargetOptions;
+  /** What becomes of a target that can't be reached for a while; left out, it ends the run. */
+  retry?: RetryPolicy;
   /** Shared memory of `StopFlags`. */
   stopFlags: SharedArrayBuffer;
   control: MessagePort;
 }
 
-/** How soon a lane's abort ends a wait for the server. */
-const ABORT_CHECK_MS = 100;
+/** How soon a lane's abort or a silent server ends a wait for the server. */
+const CHECK_MS = 100;
+const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
 /**
  * Writes until the ring is closed.
@@ -40,99 +45,154 @@ export async function writeLane(
   control: WriterControl,
   stopFlags: StopFlags,
 ): Promise<void> {
-  const ring = new RingConsumer(task.lane, task.ring);
-  let target: TargetConnection | null = null;
-  const abortCheck = setInterval(() => {
-    // Ends whatever the client waits for: its socket is gone, and the server rolls back.
-    if (isLaneAborted(task.lane)) target?.client.connection.stream.destroy();
-  }, ABORT_CHECK_MS);
+  const writer = new LaneWriter(task, control, stopFlags);
   try {
+    await writer.run();
+  } finally {
+    await writer.close();
+  }
+}
+
+class LaneWriter {
+  readonly #task: Omit<WriterTask, 'control' | 'stopFlags'>;
+  readonly #control: WriterControl;
+  readonly #stopFlags: StopFlags;
+  readonly #ring: RingConsumer;
+  readonly #check: NodeJS.Timeout;
+  #target: TargetConnection | null = null;
+  #copy: CopyChunk | null = null;
+  /** The server has let us wait for too long, and was hung up on. */
+  #silent = false;
+
+  constructor(task: Omit<WriterTask, 'control' | 'stopFlags'>, control: WriterControl, stopFlags: StopFlags) {
+    this.#task = task;
+    this.#control = control;
+    this.#stopFlags = stopFlags;
+    this.#ring = new RingConsumer(task.lane, task.ring);
+    this.#check = setInterval(() => this.#lookAround(), CHECK_MS);
+  }
+
+  async run(): Promise<void> {
     for (;;) {
-      await nextSlot(ring);
-      if (ring.kind === SLOT_KIND.CLOSE) {
-        pass(ring);
+      await this.#nextSlot();
+      if (this.#ring.kind === SLOT_KIND.CLOSE) {
+        this.#pass();
         return;
       }
-      const begin = ring.json() as ChunkBegin;
-      pass(ring);
-      if (stopFlags.isStopped(begin.table)) {
-        await skipChunk(ring);
-        continue;
-      }
-      target ??= await connectTarget(task.target);
-      const failure = await writeChunk(ring, begin, target, control);
-      if (failure === null) continue;
-      if (isLaneAborted(task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
-      stopFlags.stop(begin.table);
-      await control.failed(begin, toErrorData(failure));
-      if (failure.code !== 'TARGET_CONNECTION_LOST') continue;
-      await target.close().catch(() => {});
-      target = null;
+      const begin = this.#ring.json() as ChunkBegin;
+      this.#pass();
+      if (this.#stopFlags.isStopped(begin.table)) await this.#skipChunk();
+      else await this.#chunk(begin);
     }
-  } finally {
-    clearInterval(abortCheck);
-    await target?.close().catch(() => {});
   }
-}
 
-async function nextSlot(ring: RingConsumer): Promise<void> {
-  while (!ring.tryPeek()) await ring.waitForSlot();
-}
-
-/** Frees the slot at the cursor. */
-function pass(ring: RingConsumer): void {
-  ring.advance();
-  ring.release(1);
-}
-
-/** Drops a chunk's slots up to its end. */
-async function skipChunk(ring: RingConsumer): Promise<void> {
-  for (;;) {
-    await nextSlot(ring);
-    const { kind } = ring;
-    pass(ring);
-    if (kind === SLOT_KIND.END || kind === SLOT_KIND.ABORT) return;
+  async close(): Promise<void> {
+    clearInterval(this.#check);
+    await this.#disconnect();
   }
-}
 
-/** @returns why the chunk was not written, or null; the ring stands behind the chunk's last slot either way. */
-async function writeChunk(
-  ring: RingConsumer,
-  begin: ChunkBegin,
-  target: TargetConnection,
-  control: WriterControl,
-): Promise<AppError | null> {
-  let passed = false;
-  const copy = new CopyChunk(target.client, begin);
-  try {
-    await copy.begin();
-    for (;;) {
-      await nextSlot(ring);
-      const { kind, offset, bytes } = ring;
-      if (kind === SLOT_KIND.DATA) {
-        await copy.write(ring.buffer, offset, bytes);
-        pass(ring);
-        continue;
+  /** Ends a wait for the server: its socket is gone then, and the server rolls back. */
+  #lookAround(): void {
+    const limitMs = (this.#task.target.stall_timeout_seconds ?? 0) * 1000;
+    const since = this.#copy?.waitingSinceMs ?? null;
+    this.#silent ||= limitMs > 0 && since !== null && performance.now() - since > limitMs;
+    if (this.#silent || isLaneAborted(this.#task.lane)) this.#target?.client.connection.stream.destroy();
+  }
+
+  /** Writes the chunk that has begun, or reports why not; the ring stands behind its last slot either way. */
+  async #chunk(begin: ChunkBegin): Promise<void> {
+    this.#target ??= await withRetries(
+      this.#task.retry ?? NO_RETRIES,
+      () => connectTarget(this.#task.target),
+      {
+        ended: () => isLaneAborted(this.#task.lane),
+      },
+    );
+    const target = this.#target;
+    const copy = new CopyChunk(target.client, begin);
+    this.#copy = copy;
+    /** Undefined until the chunk's last slot is passed; null where the reader gave it up. */
+    let end: ChunkEnd | null | undefined;
+    try {
+      await copy.begin();
+      while (end === undefined) {
+        await this.#nextSlot();
+        const { kind, offset, bytes } = this.#ring;
+        if (kind === SLOT_KIND.DATA) await copy.write(this.#ring.buffer, offset, bytes);
+        else end = kind === SLOT_KIND.END ? (this.#ring.json() as ChunkEnd) : null;
+        this.#pass();
       }
-      const end = kind === SLOT_KIND.END ? (ring.json() as ChunkEnd) : null;
-      pass(ring);
-      passed = true;
       if (end === null) {
         await copy.abort('the reader gave the chunk up');
-        return null;
+        return;
       }
-      await copy.commit(end.rows);
-      await control.committed(begin, end);
-      return null;
+      await this.#control.committed(place(begin), await copy.commit(end));
+    } catch (thrown) {
+      const error = await this.#explain(thrown, begin, copy);
+      if (end === undefined) end = await this.#skipChunk();
+      if (isLaneAborted(this.#task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
+      if (!isRetryable(error)) this.#stopFlags.stop(begin.table);
+      if (error.code === 'TARGET_CONNECTION_LOST') await this.#disconnect();
+      await this.#control.failed(place(begin), end, toErrorData(error));
+    } finally {
+      this.#copy = null;
     }
-  } catch (error) {
-    const { label: table, partition } = begin;
-    const known =
-      error instanceof AppError
-        ? atPlace(error, { table, partition })
-        : targetError(error, { table, partition });
-    await copy.abort(known.message).catch(() => {});
-    if (!passed) await skipChunk(ring);
-    return known;
   }
+
+  /** Rolls back what is left of the chunk, and finds the words for why it failed. */
+  async #explain(thrown: unknown, begin: ChunkBegin, copy: CopyChunk): Promise<AppError> {
+    const at = { table: begin.label, partition: begin.partition };
+    const error = thrown instanceof AppError ? atPlace(thrown, at) : targetError(thrown, at);
+    await copy.abort(error.message).catch(() => {});
+    if (this.#silent) {
+      this.#silent = false;
+      const seconds = this.#task.target.stall_timeout_seconds;
+      const text = `The target let a chunk wait for more than ${seconds} s`;
+      return new AppError('TARGET_CONNECTION_LOST', text, {
+        ...at,
+        remedy: 'Look for what blocks its session, or raise target.stall_timeout_seconds.',
+        cause: error,
+      });
+    }
+    if (error.serverCode !== '55P03' || this.#target === null || begin.into === undefined) return error;
+    const holders = await lockHolders(this.#target, [begin.into]).catch(() => []);
+    if (holders.length === 0) return error;
+    return new AppError(error.code, `${error.message}; locks are held by ${holders.join(', ')}`, {
+      ...at,
+      serverCode: error.serverCode,
+      ...(error.remedy !== undefined && { remedy: error.remedy }),
+      cause: error,
+    });
+  }
+
+  async #disconnect(): Promise<void> {
+    const target = this.#target;
+    this.#target = null;
+    await target?.close().catch(() => {});
+  }
+
+  async #nextSlot(): Promise<void> {
+    while (!this.#ring.tryPeek()) await this.#ring.waitForSlot();
+  }
+
+  /** Frees the slot at the cursor. */
+  #pass(): void {
+    this.#ring.advance();
+    this.#ring.release(1);
+  }
+
+  /** Drops a chunk's slots up to its end. @returns its end, or null where the reader gave it up. */
+  async #skipChunk(): Promise<ChunkEnd | null> {
+    for (;;) {
+      await this.#nextSlot();
+      const { kind } = this.#ring;
+      const end = kind === SLOT_KIND.END ? (this.#ring.json() as ChunkEnd) : null;
+      this.#pass();
+      if (kind === SLOT_KIND.END || kind === SLOT_KIND.ABORT) return end;
+    }
+  }
+}
+
+function place({ table, partition, chunk, lower }: ChunkBegin): ChunkPlace {
+  return { table, partition, chunk, lower };
 }

@@ -52,7 +52,15 @@ export class TestPump {
       hash: null,
     };
     const pump = new RowPump(
-      { plan, nul, describe: (chunk) => ({ ...begin, chunk }), stopped: () => false },
+      {
+        plan,
+        nul,
+        range: null,
+        progress: { lower: null, rows: 0, chunks: 0 },
+        describe: ({ chunks: chunk, lower }) => ({ ...begin, chunk, lower, retries: 0 }),
+        stopped: () => false,
+        draining: () => false,
+      },
       this.#sink,
       this.#buffers,
     );

@@ -31,7 +31,7 @@ export const dropRecreate: TransferMode = {
   loads: 'everything',
   check,
 
-  async prepare(target, plans) {
+  async prepare(target, plans, also) {
     await check(target, plans);
     try {
       await inTransaction(target, async () => {
@@ -50,6 +50,7 @@ export const dropRecreate: TransferMode = {
               .join(';\n'),
           );
         }
+        await also?.();
       });
     } catch (error) {
       throw dependents(await nameLockHolders(target, plans, error));

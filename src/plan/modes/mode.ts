@@ -25,9 +25,10 @@ export interface TransferMode {
   /**
    * Checks, then leaves every table ready for its rows, empty where the mode loads everything; in one transaction.
    *
+   * @param also run last in that transaction: what must be true exactly when the tables are ready
    * @throws AppError as `check` does, and whatever the statements themselves run into.
    */
-  prepare(target: TargetConnection, plans: readonly TablePlan[]): Promise<void>;
+  prepare(target: TargetConnection, plans: readonly TablePlan[], also?: () => Promise<void>): Promise<void>;
 }
 
 const KINDS: Record<string, string> = {

@@ -29,7 +29,7 @@ export const truncate: TransferMode = {
     });
   },
 
-  async prepare(target, plans) {
+  async prepare(target, plans, also) {
     const existing = await examine(target, plans);
     try {
       await inTransaction(target, async () => {
@@ -40,6 +40,7 @@ export const truncate: TransferMode = {
           await target.query(`TRUNCATE TABLE ${there.map((plan) => qualified(plan.target)).join(', ')}`);
         }
         for (const plan of plans) await makeReady(target, plan, existing.get(tableLabel(plan.target)));
+        await also?.();
       });
     } catch (error) {
       throw await nameLockHolders(target, plans, error);

@@ -33,7 +33,7 @@ export const upsert: TransferMode = {
     });
   },
 
-  async prepare(target, plans) {
+  async prepare(target, plans, also) {
     const { existing, unkeyed } = await examine(target, plans);
     try {
       await inTransaction(target, async () => {
@@ -46,6 +46,7 @@ export const upsert: TransferMode = {
           const later = relation === undefined && plan.primaryKey.length > 0;
           if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
         }
+        await also?.();
       });
     } catch (error) {
       throw await nameLockHolders(target, plans, error);

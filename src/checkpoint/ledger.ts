@@ -1,0 +1,281 @@
+/**
+ * The ledger of one run, as the run itself writes it.
+ *
+ * Runs on the main thread, on a connection of its own that is made again where it is lost; every write may be
+ * repeated, since the answer to a COMMIT can get lost. Chunks are entered by the writers (`chunkEntry`).
+ */
+import { AppError, type ErrorData } from '../errors.js';
+import type { LedgerEntry } from '../plan/chunk.js';
+import type { KeyRange, Partition, TablePlan } from '../plan/model.js';
+import { type RetryPolicy, withRetries } from '../plan/retry.js';
+import type { ChunkPlace } from '../plan/work.js';
+import { tableLabel } from '../source/model.js';
+import { inTransaction, type TargetConnection } from '../target/connection.js';
+import { chunkTable, LEDGER } from './schema.js';
+
+export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'superseded';
+export type LedgerTableStatus = 'pending' | 'loaded' | 'completed' | 'failed';
+
+export interface LedgerOptions {
+  runId: string;
+  /** Which process of the run this is, from 1: chunks of an earlier one are refused. */
+  attempt: number;
+  /** Labels of the target tables that are UNLOGGED, whatever the plan says of them. */
+  unlogged: ReadonlySet<string>;
+  connect: () => Promise<TargetConnection>;
+  retry: RetryPolicy;
+  /** True once waiting for the target is of no use any more. */
+  ended: () => boolean;
+  onRetry: (error: unknown) => void;
+}
+
+/** What the writers of a table have committed. */
+export interface CommittedRows {
+  rows: number;
+  chunks: number;
+}
+
+export class Ledger {
+  readonly #options: LedgerOptions;
+  #target: TargetConnection | null;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param target the connection that holds the run's lock (`claimRun`) */
+  constructor(target: TargetConnection, options: LedgerOptions) {
+    this.#target = target;
+    this.#options = options;
+  }
+
+  get runId(): string {
+    return this.#options.runId;
+  }
+
+  #chunks(plan: TablePlan): string {
+    return chunkTable(this.#options.unlogged.has(tableLabel(plan.source)));
+  }
+
+  /** @returns how writers enter the chunks of a table. */
+  chunkEntry(plan: TablePlan): LedgerEntry {
+    return {
+      sql: `INSERT INTO ${this.#chunks(plan)}
+        (run_id, table_name, partition, chunk, lower, upper, rows, bytes, digest, duration_ms, retries)
+        SELECT r.run_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+        FROM ${LEDGER}.runs r WHERE r.run_id = $1 AND r.attempt = $2 FOR SHARE`,
+      values: [this.#options.runId, this.#options.attempt],
+    };
+  }
+
+  /**
+   * Gives the keys of a chunk that is not committed to a partition of its own, and makes sure that the chunk never
+   * will be committed: its number is taken. Waits for a session that may still be at it.
+   *
+   * @returns false where it turns out that the chunk is committed
+   */
+  move(
+    plan: TablePlan,
+    chunk: Pick<ChunkPlace, 'partition' | 'chunk'>,
+    range: KeyRange,
+    to: Pick<Partition, 'partition' | 'retries'>,
+  ): Promise<boolean> {
+    const table = tableLabel(plan.source);
+    const { runId } = this.#options;
+    const id = [runId, table, chunk.partition, chunk.chunk];
+    const bounds = [json(range.lower), json(range.upper)];
+    return this.#write(async (target) => {
+      const taken = await target.query(
+        `INSERT INTO ${this.#chunks(plan)}
+          (run_id, table_name, partition, chunk, lower, upper, rows, bytes, moved_to)
+          VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7) ON CONFLICT DO NOTHING RETURNING chunk`,
+        [...id, ...bounds, to.partition],
+      );
+      if (taken.length === 0) {
+        const [found] = await target.query<{ moved: number | null }>(
+          `SELECT moved_to AS moved FROM ${this.#chunks(plan)}
+            WHERE run_id = $1 AND table_name = $2 AND partition = $3 AND chunk = $4`,
+          id,
+        );
+        if (found?.moved !== to.partition) return false;
+      }
+      await target.query(
+        `INSERT INTO ${LEDGER}.partitions (run_id, table_name, partition, lower, upper, retries, planned)
+          VALUES ($1, $2, $3, $4, $5, $6, false)
+          ON CONFLICT (run_id, table_name, partition) DO UPDATE SET lower = EXCLUDED.lower, upper = EXCLUDED.upper`,
+        [runId, table, to.partition, ...bounds, to.retries ?? 0],
+      );
+      return true;
+    });
+  }
+
+  /**
+   * Every row of the table is committed. Not told of an UNLOGGED table, whose rows a crash may still take away.
+   *
+   * @throws AppError as `checkCommitted`
+   */
+  async loaded(plan: TablePlan, expected: CommittedRows): Promise<void> {
+    if (this.#options.unlogged.has(tableLabel(plan.source))) return;
+    const missing = await this.#write(async (target) => {
+      try {
+        await this.checkCommitted(target, plan, expected);
+      } catch (error) {
+        // Looking again would not bring them back.
+        if (error instanceof AppError && error.serverCode === undefined && error.code === 'TARGET_TRANSIENT')
+          return error;
+        throw error;
+      }
+      await this.#setTable(target, plan, 'loaded', null);
+      return null;
+    });
+    if (missing !== null) throw missing;
+  }
+
+  /**
+   * Holds what the ledger has of a table against what its writers have reported.
+   *
+   * @throws AppError TARGET_TRANSIENT where chunks are gone: the server crashed and emptied an UNLOGGED table
+   */
+  async checkCommitted(target: TargetConnection, plan: TablePlan, expected: CommittedRows): Promise<void> {
+    const table = tableLabel(plan.source);
+    const [found] = await target.query<{ chunks: string; rows: string }>(
+      `SELECT count(*) AS chunks, COALESCE(sum(rows), 0) AS rows FROM ${this.#chunks(plan)}
+        WHERE run_id = $1 AND table_name = $2 AND moved_to IS NULL`,
+      [this.#options.runId, table],
+    );
+    if (Number(found?.rows) === expected.rows && Number(found?.chunks) === expected.chunks) return;
+    throw new AppError(
+      'TARGET_TRANSIENT',
+      `${table}: ${expected.rows} rows were committed, and the ledger has ${found?.rows}` +
+        (this.#options.unlogged.has(table)
+          ? '; the target server crashed meanwhile and emptied its UNLOGGED tables'
+          : ''),
+      { table, remedy: 'Resume the run: what is missing is read again.' },
+    );
+  }
+
+  /** The table is LOGGED from now on, and so is what the ledger has of it: in the transaction that sets it LOGGED. */
+  async becomesLogged(target: TargetConnection, plan: TablePlan, loaded: boolean): Promise<void> {
+    const { runId } = this.#options;
+    const table = tableLabel(plan.source);
+    await chunksBecomeLogged(target, runId, table);
+    if (!loaded) return;
+    await target.query(
+      `UPDATE ${LEDGER}.tables SET status = 'loaded' WHERE run_id = $1 AND table_name = $2`,
+      [runId, table],
+    );
+  }
+
+  /** Notes how far a table is. */
+  table(plan: TablePlan, status: LedgerTableStatus, error: ErrorData | null = null): Promise<void> {
+    return this.#write((target) => this.#setTable(target, plan, status, error));
+  }
+
+  /** Notes how the run ended. */
+  end(status: Exclude<RunStatus, 'running' | 'superseded'>, error: ErrorData | null): Promise<void> {
+    return this.#write(async (target) => {
+      await target.query(
+        `UPDATE ${LEDGER}.runs SET status = $3, error = $4, updated_at = clock_timestamp()
+          WHERE run_id = $1 AND attempt = $2`,
+        [this.#options.runId, this.#options.attempt, status, error === null ? null : brief(error)],
+      );
+    });
+  }
+
+  /** Lets go of the run. */
+  async close(): Promise<void> {
+    const target = this.#target;
+    this.#target = null;
+    await target?.close().catch(() => {});
+  }
+
+  async #setTable(
+    target: TargetConnection,
+    plan: TablePlan,
+    status: LedgerTableStatus,
+    error: ErrorData | null,
+  ): Promise<void> {
+    await target.query(
+      `UPDATE ${LEDGER}.tables SET status = $3, error = $4, notes = $5, updated_at = clock_timestamp()
+        WHERE run_id = $1 AND table_name = $2`,
+      [
+        this.#options.runId,
+        tableLabel(plan.source),
+        status,
+        error === null ? null : brief(error),
+        JSON.stringify(plan.notes),
+      ],
+    );
+  }
+
+  /** One transaction after the other, each repeated while what goes wrong is passing. */
+  #write<T>(work: (target: TargetConnection) => Promise<T>): Promise<T> {
+    const { retry, ended, onRetry } = this.#options;
+    const write = this.#last.then(() => withRetries(retry, () => this.#once(work), { ended, onRetry }));
+    this.#last = write.catch(() => {});
+    return write;
+  }
+
+  async #once<T>(work: (target: TargetConnection) => Promise<T>): Promise<T> {
+    try {
+      const target = this.#target ?? (await this.#reconnect());
+      return await inTransaction(target, async () => {
+        await this.#requireOurs(target);
+        return work(target);
+      });
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'TARGET_CONNECTION_LOST') await this.close();
+      throw error;
+    }
+  }
+
+  async #reconnect(): Promise<TargetConnection> {
+    const target = await this.#options.connect();
+    this.#target = target;
+    await lockRun(target, this.#options.runId);
+    return target;
+  }
+
+  async #requireOurs(target: TargetConnection): Promise<void> {
+    const ours = await target.query(
+      `SELECT 1 FROM ${LEDGER}.runs WHERE run_id = $1 AND attempt = $2 FOR SHARE`,
+      [this.#options.runId, this.#options.attempt],
+    );
+    if (ours.length === 1) return;
+    throw new AppError('STATE_INVALID', 'Another process has taken this run over', {
+      remedy: 'Nothing more is written by this process. Let the other one finish.',
+    });
+  }
+}
+
+/** Moves what the ledger has of a table that is LOGGED by now. */
+export async function chunksBecomeLogged(
+  target: TargetConnection,
+  runId: string,
+  table: string,
+): Promise<void> {
+  await target.query(
+    `WITH moved AS (DELETE FROM ${chunkTable(true)} WHERE run_id = $1 AND table_name = $2 RETURNING *)
+      INSERT INTO ${chunkTable(false)} SELECT * FROM moved`,
+    [runId, table],
+  );
+  await target.query(`UPDATE ${LEDGER}.tables SET unlogged = false WHERE run_id = $1 AND table_name = $2`, [
+    runId,
+    table,
+  ]);
+}
+
+/** Locks the run for as long as the connection lives. @returns whether nobody else has it. */
+export async function lockRun(target: TargetConnection, runId: string): Promise<boolean> {
+  const [row] = await target.query<{ ours: boolean }>(
+    'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS ours',
+    [runId],
+  );
+  return row?.ours === true;
+}
+
+/** Keys as JSON: not jsonb, which knows no U+0000. */
+export function json(key: readonly string[] | null): string | null {
+  return key === null ? null : JSON.stringify(key);
+}
+
+function brief({ stack: _stack, ...error }: ErrorData): string {
+  return JSON.stringify(error);
+}

@@ -1,0 +1,241 @@
+/**
+ * Runs as the ledger knows them: begun, found again, taken over.
+ *
+ * Runs on the main thread.
+ */
+import { createHash } from 'node:crypto';
+import { AppError, type ErrorData } from '../errors.js';
+import type { Partition, TablePlan } from '../plan/model.js';
+import { tableLabel } from '../source/model.js';
+import { inTransaction, type TargetConnection } from '../target/connection.js';
+import type { LedgerChunk, LedgerPartition } from './coverage.js';
+import { json, type LedgerTableStatus, lockRun, type RunStatus } from './ledger.js';
+import { ALL_CHUNKS, LEDGER } from './schema.js';
+
+export interface LedgerRun {
+  runId: string;
+  attempt: number;
+  configHash: string;
+  mode: string;
+  status: RunStatus;
+  toolVersion: string;
+  startedAt: Date;
+  updatedAt: Date;
+  error: ErrorData | null;
+}
+
+export interface LedgerTable {
+  /** `schema.table` of the source. */
+  table: string;
+  target: { schema: string; name: string };
+  /** The target table's oid at the run's beginning. */
+  targetOid: string;
+  fingerprint: string;
+  /** Its chunks are entered among those of UNLOGGED tables. */
+  unlogged: boolean;
+  status: LedgerTableStatus;
+  totalRows: number;
+  notes: string[];
+  error: ErrorData | null;
+  partitions: LedgerPartition[];
+  chunks: FullChunk[];
+}
+
+export interface FullChunk extends LedgerChunk {
+  digest: string | null;
+  committedAt: Date;
+  durationMs: number | null;
+  retries: number;
+}
+
+const RUN = `run_id AS "runId", attempt, config_hash AS "configHash", mode, status, tool_version AS "toolVersion",
+  started_at AS "startedAt", updated_at AS "updatedAt", error`;
+const UNFINISHED = `status IN ('running', 'failed', 'cancelled')`;
+
+/** @returns the run of this id, or null. */
+export async function findRun(target: TargetConnection, runId: string): Promise<LedgerRun | null> {
+  const [run] = await target.query<LedgerRun>(`SELECT ${RUN} FROM ${LEDGER}.runs WHERE run_id = $1`, [runId]);
+  return run ?? null;
+}
+
+/** @returns the newest run of this configuration, or null. */
+export async function newestRun(
+  target: TargetConnection,
+  configHash: string,
+  unfinished: boolean,
+): Promise<LedgerRun | null> {
+  const [run] = await target.query<LedgerRun>(
+    `SELECT ${RUN} FROM ${LEDGER}.runs WHERE config_hash = $1 ${unfinished ? `AND ${UNFINISHED}` : ''}
+      ORDER BY started_at DESC LIMIT 1`,
+    [configHash],
+  );
+  return run ?? null;
+}
+
+export function isUnfinished({ status }: Pick<LedgerRun, 'status'>): boolean {
+  return status === 'running' || status === 'failed' || status === 'cancelled';
+}
+
+export interface NewRun {
+  runId: string;
+  configHash: string;
+  mode: string;
+  toolVersion: string;
+}
+
+/**
+ * Enters a run whose tables are ready to be loaded, and ends for good every unfinished run that has to do with the
+ * same tables. Part of the transaction that makes the tables ready.
+ *
+ * @returns labels of the tables that are UNLOGGED
+ * @throws AppError STATE_INVALID where another process is at work on such a run
+ */
+export async function beginRun(
+  target: TargetConnection,
+  run: NewRun,
+  plans: readonly TablePlan[],
+  partitions: readonly Partition[][],
+): Promise<Set<string>> {
+  const unlogged = new Set<string>();
+  await supersede(target, plans);
+  await target.query(
+    `INSERT INTO ${LEDGER}.runs (run_id, attempt, config_hash, mode, status, tool_version)
+      VALUES ($1, 1, $2, $3, 'running', $4)`,
+    [run.runId, run.configHash, run.mode, run.toolVersion],
+  );
+  for (const [i, plan] of plans.entries()) {
+    const table = tableLabel(plan.source);
+    const [entered] = await target.query<{ unlogged: boolean }>(
+      `INSERT INTO ${LEDGER}.tables (run_id, table_name, target_schema, target_name, target_oid, fingerprint,
+          unlogged, status, total_rows, notes)
+        SELECT $1, $2, n.nspname, c.relname, c.oid, $5, c.relpersistence = 'u', 'pending', $6, $7
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $3 AND c.relname = $4
+        RETURNING unlogged`,
+      [
+        ...[run.runId, table, plan.target.schema, plan.target.name],
+        ...[fingerprintOf(plan), plan.approximateRows, JSON.stringify(plan.notes)],
+      ],
+    );
+    if (entered === undefined) throw new AppError('INTERNAL', `${table} was not made ready`, { table });
+    if (entered.unlogged) unlogged.add(table);
+    for (const { partition, lower, upper } of partitions[i]!) {
+      await target.query(
+        `INSERT INTO ${LEDGER}.partitions (run_id, table_name, partition, lower, upper, retries, planned)
+          VALUES ($1, $2, $3, $4, $5, 0, true)`,
+        [run.runId, table, partition, json(lower), json(upper)],
+      );
+    }
+  }
+  return unlogged;
+}
+
+async function supersede(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
+  const older = await target.query<{ id: string }>(
+    `SELECT r.run_id AS id FROM ${LEDGER}.runs r WHERE ${UNFINISHED} AND EXISTS (
+        SELECT FROM ${LEDGER}.tables t JOIN unnest($1::text[], $2::text[]) AS w(schema, name)
+          ON w.schema = t.target_schema AND w.name = t.target_name
+        WHERE t.run_id = r.run_id)`,
+    [plans.map((plan) => plan.target.schema), plans.map((plan) => plan.target.name)],
+  );
+  for (const { id } of older) {
+    await waitForLock(target, id);
+    await target.query(
+      `UPDATE ${LEDGER}.runs SET status = 'superseded', attempt = attempt + 1, updated_at = clock_timestamp()
+        WHERE run_id = $1`,
+      [id],
+    );
+    await target.query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [id]);
+  }
+}
+
+/** How long a process that was just killed may take to let go of its run. */
+const LET_GO_MS = 10_000;
+
+/**
+ * Takes over an unfinished run: what its former process has still under way is waited for, and whatever of it comes
+ * later is refused.
+ *
+ * @returns the attempt that this process is
+ * @throws AppError STATE_INVALID where that process is still at work
+ */
+export async function claimRun(target: TargetConnection, runId: string): Promise<number> {
+  await waitForLock(target, runId);
+  return inTransaction(target, async () => {
+    const [row] = await target.query<{ attempt: number }>(
+      `UPDATE ${LEDGER}.runs SET attempt = attempt + 1, status = 'running', error = NULL,
+        updated_at = clock_timestamp() WHERE run_id = $1 RETURNING attempt`,
+      [runId],
+    );
+    return row!.attempt;
+  });
+}
+
+async function waitForLock(target: TargetConnection, runId: string): Promise<void> {
+  const until = performance.now() + LET_GO_MS;
+  while (!(await lockRun(target, runId))) {
+    if (performance.now() > until) throw inUse(runId, await holderOf(target, runId));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function holderOf(target: TargetConnection, runId: string): Promise<string> {
+  const [row] = await target.query<{ holder: string }>(
+    `SELECT format('pid %s, client %s', l.pid, COALESCE(host(a.client_addr), 'local')) AS holder
+      FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
+        AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended($1, 0)`,
+    [runId],
+  );
+  return row?.holder ?? 'a session unknown';
+}
+
+function inUse(runId: string, holder: string): AppError {
+  return new AppError(
+    'STATE_INVALID',
+    `Run ${runId} is being worked on by another process (PostgreSQL session ${holder})`,
+    { remedy: 'Let it finish, or stop it. If its host is gone, end that session with pg_terminate_backend.' },
+  );
+}
+
+/** @returns the tables of a run, with everything the ledger has of them; by name. */
+export async function readTables(target: TargetConnection, runId: string): Promise<LedgerTable[]> {
+  const tables = await target.query<LedgerTable & { target_schema: string; target_name: string }>(
+    `SELECT table_name AS table, target_schema, target_name, target_oid::text AS "targetOid", fingerprint, unlogged, status,
+      total_rows::float8 AS "totalRows", notes, error
+      FROM ${LEDGER}.tables WHERE run_id = $1 ORDER BY table_name`,
+    [runId],
+  );
+  const partitions = await target.query<LedgerPartition & { table: string }>(
+    `SELECT table_name AS table, partition, lower, upper, retries, planned FROM ${LEDGER}.partitions
+      WHERE run_id = $1 ORDER BY table_name, partition`,
+    [runId],
+  );
+  const chunks = await target.query<FullChunk & { table: string }>(
+    `SELECT table_name AS table, partition, chunk, lower, upper, rows::float8 AS rows, bytes::float8 AS bytes, digest,
+      committed_at AS "committedAt", duration_ms AS "durationMs", retries, moved_to AS "movedTo"
+      FROM ${ALL_CHUNKS} AS c WHERE run_id = $1 ORDER BY table_name, partition, chunk`,
+    [runId],
+  );
+  const byTable = new Map<string, LedgerTable>();
+  for (const { target_schema, target_name, ...table } of tables) {
+    const entry = {
+      ...table,
+      target: { schema: target_schema, name: target_name },
+      partitions: [],
+      chunks: [],
+    };
+    byTable.set(table.table, entry);
+  }
+  for (const { table, ...partition } of partitions) byTable.get(table)?.partitions.push(partition);
+  for (const { table, ...chunk } of chunks) byTable.get(table)?.chunks.push(chunk);
+  return [...byTable.values()];
+}
+
+/** @returns what must not have changed of a table between the run's beginning and its end. */
+export function fingerprintOf(plan: TablePlan): string {
+  const columns = plan.columns.map(({ sourceName, sourceType, pgType, keyPosition, hashed }) => [
+    ...[sourceName, sourceType, pgType, keyPosition, hashed],
+  ]);
+  const text = JSON.stringify([columns, plan.primaryKey, plan.rowHashColumn, plan.target]);
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,128 @@
+/**
+ * The ledger's tables in the target: what was done of which run, written together with what was done.
+ *
+ * Runs on the main thread. Chunks of UNLOGGED tables are entered in an UNLOGGED table: a crash of the server empties
+ * both at once, so that the ledger never tells of rows that are gone.
+ */
+import { AppError } from '../errors.js';
+import { inTransaction, type TargetConnection } from '../target/connection.js';
+
+export const LEDGER = 'mssql_pg_migrate';
+
+/** Raised with every change of the tables below. */
+const VERSION = 1;
+
+/** Any number that no other program is likely to lock. */
+const CREATE_LOCK = 7_135_482_019;
+
+const TABLES = `
+CREATE TABLE ${LEDGER}.version (version integer NOT NULL);
+CREATE TABLE ${LEDGER}.runs (
+  run_id uuid PRIMARY KEY,
+  attempt integer NOT NULL,
+  config_hash text NOT NULL,
+  mode text NOT NULL,
+  status text NOT NULL,
+  tool_version text NOT NULL,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  error json
+);
+CREATE INDEX ON ${LEDGER}.runs (config_hash, started_at);
+CREATE TABLE ${LEDGER}.tables (
+  run_id uuid NOT NULL,
+  table_name text NOT NULL,
+  target_schema text NOT NULL,
+  target_name text NOT NULL,
+  target_oid oid NOT NULL,
+  fingerprint text NOT NULL,
+  unlogged boolean NOT NULL,
+  status text NOT NULL,
+  total_rows bigint NOT NULL,
+  notes json NOT NULL,
+  error json,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (run_id, table_name)
+);
+CREATE TABLE ${LEDGER}.partitions (
+  run_id uuid NOT NULL,
+  table_name text NOT NULL,
+  partition integer NOT NULL,
+  lower json,
+  upper json,
+  retries integer NOT NULL,
+  planned boolean NOT NULL,
+  PRIMARY KEY (run_id, table_name, partition)
+);
+CREATE TABLE ${LEDGER}.chunks (
+  run_id uuid NOT NULL,
+  table_name text NOT NULL,
+  partition integer NOT NULL,
+  chunk integer NOT NULL,
+  lower json,
+  upper json,
+  rows bigint NOT NULL,
+  bytes bigint NOT NULL,
+  digest text,
+  committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  duration_ms integer,
+  retries integer NOT NULL DEFAULT 0,
+  moved_to integer,
+  PRIMARY KEY (run_id, table_name, partition, chunk)
+);
+CREATE UNLOGGED TABLE ${LEDGER}.unlogged_chunks (LIKE ${LEDGER}.chunks INCLUDING ALL);
+COMMENT ON COLUMN ${LEDGER}.chunks.lower IS 'JSON array of exact key texts; keys of the chunk are greater';
+COMMENT ON COLUMN ${LEDGER}.chunks.upper IS 'JSON array of exact key texts; keys of the chunk are not greater';
+COMMENT ON COLUMN ${LEDGER}.chunks.moved_to IS 'not committed: its keys were read again as this partition';
+COMMENT ON COLUMN ${LEDGER}.chunks.digest IS 'CRC-32 of the binary COPY tuples';
+INSERT INTO ${LEDGER}.version VALUES (${VERSION});`;
+
+/** @returns the table that holds the chunks of a logged or unlogged target table. */
+export function chunkTable(unlogged: boolean): string {
+  return `${LEDGER}.${unlogged ? 'unlogged_chunks' : 'chunks'}`;
+}
+
+/** Both chunk tables as one. */
+export const ALL_CHUNKS = `(SELECT * FROM ${chunkTable(false)} UNION ALL SELECT * FROM ${chunkTable(true)})`;
+
+/** @returns whether the ledger is there; makes nothing. */
+export async function ledgerExists(target: TargetConnection): Promise<boolean> {
+  const [row] = await target.query<{ there: boolean }>(
+    `SELECT to_regclass('${LEDGER}.version') IS NOT NULL AS there`,
+  );
+  return row?.there === true;
+}
+
+/**
+ * Makes the ledger's tables where they are missing.
+ *
+ * @throws AppError STATE_INVALID where a newer version of this program made them, TARGET_PERMISSION
+ */
+export async function ensureLedger(target: TargetConnection): Promise<void> {
+  if (!(await ledgerExists(target))) {
+    try {
+      await inTransaction(target, async () => {
+        await target.query('SELECT pg_advisory_xact_lock($1)', [CREATE_LOCK]);
+        if (await ledgerExists(target)) return;
+        // IF NOT EXISTS alone would ask for CREATE on the database even where an administrator has made the schema.
+        const [row] = await target.query<{ there: boolean }>(
+          `SELECT to_regnamespace('${LEDGER}') IS NOT NULL AS there`,
+        );
+        await target.query(`${row?.there === true ? '' : `CREATE SCHEMA ${LEDGER};`}${TABLES}`);
+      });
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'TARGET_PERMISSION') throw error;
+      throw new AppError('TARGET_PERMISSION', `The ledger of runs can't be made: ${error.message}`, {
+        remedy: `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`,
+        cause: error,
+      });
+    }
+  }
+  const [found] = await target.query<{ version: number }>(`SELECT version FROM ${LEDGER}.version`);
+  if (found?.version === VERSION) return;
+  throw new AppError(
+    'STATE_INVALID',
+    `The ledger in schema ${LEDGER} has version ${found?.version}; this program knows version ${VERSION}`,
+    { remedy: 'Use the version of the program that made it.' },
+  );
+}

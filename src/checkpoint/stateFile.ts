@@ -1,0 +1,102 @@
+/**
+ * The state file: what the ledger says of a run, where schedulers and people can see it.
+ *
+ * Runs on the main thread. It is replaced as a whole, so that a reader or a crash never meets half of it.
+ */
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { AppError } from '../errors.js';
+
+const partitionSchema = v.object({
+  partition_id: v.number(),
+  status: v.string(),
+  last_pk: v.nullable(v.string()),
+  rows_transferred: v.number(),
+});
+
+const tableSchema = v.object({
+  status: v.picklist(['pending', 'in_progress', 'completed', 'failed']),
+  total_rows: v.number(),
+  transferred_rows: v.number(),
+  skipped_rows: v.number(),
+  last_pk: v.optional(v.nullable(v.string())),
+  partitions: v.optional(v.array(partitionSchema)),
+});
+
+const stateSchema = v.object({
+  run_id: v.pipe(v.string(), v.uuid()),
+  config_hash: v.string(),
+  status: v.picklist(['running', 'completed', 'failed', 'cancelled']),
+  started_at: v.string(),
+  updated_at: v.string(),
+  tables: v.record(v.string(), tableSchema),
+});
+
+export type State = v.InferOutput<typeof stateSchema>;
+export type TableState = v.InferOutput<typeof tableSchema>;
+
+/**
+ * @returns the file's content, or null where there is no such file
+ * @throws AppError STATE_INVALID where it is no state file, IO where it can't be read
+ */
+export async function readState(file: string): Promise<State | null> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw new AppError('IO', `State file ${file} can't be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw notAState(file, (error as Error).message);
+  }
+  const result = v.safeParse(stateSchema, parsed);
+  if (!result.success) throw notAState(file, v.summarize(result.issues));
+  return result.output;
+}
+
+function notAState(file: string, why: string): AppError {
+  return new AppError('STATE_INVALID', `${file} is not a state file: ${why.replace(/\s+/g, ' ')}`, {
+    remedy: 'Give another path, or delete the file; the ledger in the target still knows the run.',
+  });
+}
+
+/**
+ * Replaces the file: its content is on the disk before its name is.
+ *
+ * @throws AppError IO
+ */
+export async function writeState(file: string, state: State): Promise<void> {
+  const folder = dirname(file);
+  const draft = join(folder, `.${basename(file)}.${process.pid}.tmp`);
+  try {
+    const handle = await open(draft, 'w', 0o644);
+    try {
+      await handle.writeFile(`${JSON.stringify(state, null, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, file);
+    await syncFolder(folder);
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {});
+    throw new AppError('IO', `State file ${file} can't be written: ${(error as Error).message}`, {
+      remedy: 'Check that its folder exists, may be written to and has room.',
+      cause: error,
+    });
+  }
+}
+
+/** Makes the new name survive a power cut; not every system lets a folder be opened. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => null);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}

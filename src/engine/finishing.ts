@@ -1,0 +1,137 @@
+/**
+ * What is done once the rows are in, and what is said of the run in the end. Main thread.
+ */
+import type { LedgerTable } from '../checkpoint/runs.js';
+import type { Config } from '../config/schema.js';
+import { AppError, type ErrorData, toErrorData } from '../errors.js';
+import { type FinalizeHooks, finalize, type StepKind } from '../finalize/finalize.js';
+import type { Sizes } from '../host/sizes.js';
+import type { TablePlan } from '../plan/model.js';
+import { retryPolicy, withRetries } from '../plan/retry.js';
+import { tableLabel } from '../source/model.js';
+import { connectTarget, type TargetConnection } from '../target/connection.js';
+import type { RunEventHandler, RunOutcome, StepOutcome, TableOutcome } from './events.js';
+import type { TableWork } from './workQueue.js';
+
+/** Finishes the tables that arrived; one that failed is at least set back to LOGGED. */
+export async function finalizeTables(
+  config: Config,
+  sizes: Sizes,
+  tables: readonly TableWork[],
+  onEvent: RunEventHandler,
+  hooks: FinalizeHooks,
+): Promise<StepOutcome[]> {
+  const connect = (): Promise<TargetConnection> =>
+    withRetries(retryPolicy(config.migration), () => connectTarget(config.target));
+  const plansOf = (wanted: (table: TableWork) => boolean): TablePlan[] =>
+    tables.filter(wanted).map((table) => table.plan);
+  const onStep = (step: StepOutcome): void => {
+    if (step.error === undefined) onEvent({ ...step, kind: 'step' });
+    else onEvent({ kind: 'table-failed', table: step.table, error: step.error });
+  };
+  const parallel = Math.max(1, Math.min(sizes.workers, sizes.maxTargetConnections - 1));
+  const toOutcome = ({ kind, ...step }: Awaited<ReturnType<typeof finalize>>[number]): StepOutcome => ({
+    ...step,
+    step: kind,
+  });
+  const steps = async (
+    kinds: readonly StepKind[] | undefined,
+    wanted: (table: TableWork) => boolean,
+  ): Promise<StepOutcome[]> => {
+    const done = await finalize(connect, plansOf(wanted), {
+      parallel,
+      ...(kinds !== undefined && { kinds }),
+      onStep: (step) => onStep(toOutcome(step)),
+      hooks,
+    });
+    return done.map(toOutcome);
+  };
+  const finished = ({ state }: TableWork): boolean => state === 'finished';
+  return [
+    ...(await steps(undefined, (table) => finished(table) && table.changes === undefined)),
+    // Brought up to date, a table has its key already; where nothing changed, its statistics hold.
+    ...(await steps(['logged', 'analyze'], (table) => finished(table) && wasWritten(table))),
+    ...(await steps(['logged'], (table) => !finished(table) || isUntouched(table))),
+  ];
+}
+
+/** Whether rows of a table that had rows before were written or deleted. */
+function wasWritten({ changes, rowsCommitted }: TableWork): boolean {
+  return changes !== undefined && (rowsCommitted > 0 || changes.deleted > 0);
+}
+
+function isUntouched(table: TableWork): boolean {
+  return table.changes !== undefined && !wasWritten(table);
+}
+
+export function outcomeOf(
+  table: TablePlan,
+  status: TableOutcome['status'],
+  work?: TableWork,
+  error?: ErrorData,
+): TableOutcome {
+  return {
+    table: tableLabel(table.source),
+    target: tableLabel(table.target),
+    status,
+    rows: work?.rowsCommitted ?? 0,
+    bytes: work?.bytesCommitted ?? 0,
+    durationMs: work === undefined || work.startedMs === 0 ? 0 : Math.max(0, work.endedMs - work.startedMs),
+    ...(work?.changes !== undefined && { changes: work.changes }),
+    ...(work !== undefined && work.retries > 0 && { retries: work.retries }),
+    notes: table.notes,
+    ...(error !== undefined && { error }),
+  };
+}
+
+export function outcomeOfRun(
+  runId: string,
+  tables: readonly TableWork[],
+  steps: StepOutcome[],
+  notes: string[],
+  stopped: unknown,
+  completed: readonly LedgerTable[] = [],
+): RunOutcome {
+  const outcomes = tables.map((table) => {
+    const failedStep = steps.find((step) => step.table === table.label && step.error !== undefined);
+    const error = table.error ?? failedStep?.error;
+    if (error !== undefined && error !== null) return outcomeOf(table.plan, 'failed', table, error);
+    if (table.state === 'finished') return outcomeOf(table.plan, 'success', table);
+    if (table.state === 'waiting') return outcomeOf(table.plan, 'skipped', table);
+    const stop = stopped === null ? null : toErrorData(stopped);
+    if (stop === null || stop.code === 'CANCELLED') return outcomeOf(table.plan, 'interrupted', table);
+    return outcomeOf(table.plan, 'failed', table, stop);
+  });
+  outcomes.push(...completed.map(completedOutcome));
+  const failed = outcomes.filter(({ status }) => status === 'failed');
+  const error =
+    stopped !== null
+      ? toErrorData(stopped)
+      : failed.length > 0
+        ? tablesFailed(failed, outcomes.length)
+        : undefined;
+  return { runId, tables: outcomes, steps, notes, ...(error !== undefined && { error }) };
+}
+
+/** A table that an earlier process of the run has completed. */
+export function completedOutcome({ table, target, chunks, notes }: LedgerTable): TableOutcome {
+  return {
+    table,
+    target: tableLabel(target),
+    status: 'success',
+    rows: chunks.reduce((sum, chunk) => sum + chunk.rows, 0),
+    bytes: chunks.reduce((sum, chunk) => sum + chunk.bytes, 0),
+    durationMs: 0,
+    notes,
+  };
+}
+
+function tablesFailed(failed: readonly TableOutcome[], total: number): ErrorData {
+  const [first] = failed;
+  const error = new AppError(
+    'TABLES_FAILED',
+    `${failed.length} of ${total} tables failed; the first: ${first!.error?.message ?? first!.table}`,
+    { remedy: first!.error?.remedy ?? 'See the error of each table, mend it and run again.' },
+  );
+  return toErrorData(error);
+}

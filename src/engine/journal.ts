@@ -1,0 +1,210 @@
+/**
+ * One run's memory: the ledger in the target and the state file beside it, begun or taken up again. Main thread.
+ */
+import { Ledger, type LedgerOptions, lockRun } from '../checkpoint/ledger.js';
+import { StateMirror } from '../checkpoint/mirror.js';
+import { beginRun, type LedgerTable } from '../checkpoint/runs.js';
+import { ensureLedger } from '../checkpoint/schema.js';
+import { configHash } from '../config/identity.js';
+import type { Config } from '../config/schema.js';
+import { AppError, type ErrorData, toErrorData } from '../errors.js';
+import type { ChunkEnd } from '../plan/chunk.js';
+import type { Partition, TablePlan } from '../plan/model.js';
+import type { TransferMode } from '../plan/modes/index.js';
+import { retryPolicy } from '../plan/retry.js';
+import type { ChunkPlace } from '../plan/work.js';
+import { connectTarget, type TargetConnection } from '../target/connection.js';
+import { type Checkpoint, moveGaps, takeOver } from './checkpoint.js';
+import type { RunOptions, RunOutcome } from './events.js';
+import type { Planned } from './planning.js';
+import type { EarlierWork, TableWork } from './workQueue.js';
+
+/** What the run has to do, by its journal. */
+export interface Task {
+  plans: TablePlan[];
+  partitions: Partition[][];
+  earlier: EarlierWork[];
+  /** Tables that an earlier process of the run has completed. */
+  completed: LedgerTable[];
+  notes: string[];
+}
+
+export class Journal {
+  readonly ledger: Ledger;
+  readonly task: Task;
+  readonly #mirror: StateMirror;
+  #tables: readonly TableWork[] = [];
+
+  private constructor(ledger: Ledger, mirror: StateMirror, task: Task) {
+    this.ledger = ledger;
+    this.#mirror = mirror;
+    this.task = task;
+  }
+
+  /** Makes the target's tables ready and enters the run, both or neither. */
+  static async begin(
+    config: Config,
+    options: RunOptions,
+    runId: string,
+    { plans, partitions }: Planned,
+    mode: TransferMode,
+    target: TargetConnection,
+  ): Promise<Journal> {
+    await ensureLedger(target);
+    const own = await connectTarget(config.target);
+    try {
+      await lockRun(own, runId);
+      const { toolVersion = 'unknown' } = options;
+      const run = { runId, configHash: configHash(config), mode: mode.name, toolVersion };
+      let unlogged = new Set<string>();
+      await mode.prepare(target, plans, async () => {
+        unlogged = await beginRun(target, run, plans, partitions);
+      });
+      const ledger = new Ledger(own, ledgerOptions(config, options, runId, 1, unlogged));
+      const mirror = mirrorOf(config, options, runId, new Date());
+      for (const plan of plans) mirror.table(plan.source.name, 'pending', plan.approximateRows);
+      await mirror.save();
+      return new Journal(ledger, mirror, { plans, partitions, earlier: [], completed: [], notes: [] });
+    } catch (error) {
+      await own.close();
+      throw error;
+    }
+  }
+
+  /** Takes up an unfinished run where its ledger says it ended. */
+  static async resume(
+    config: Config,
+    options: RunOptions,
+    { runId, run }: Checkpoint,
+    planned: Planned,
+    mode: TransferMode,
+  ): Promise<Journal> {
+    const own = await connectTarget(config.target);
+    try {
+      const remaining = await takeOver(own, runId, planned.plans);
+      const { attempt, plans, tables, earlier, completed, ignored } = remaining;
+      const unlogged = new Set(tables.filter((table) => table.unlogged).map(({ table }) => table));
+      const ledger = new Ledger(own, ledgerOptions(config, options, runId, attempt, unlogged));
+      // Of tables that are compared nothing is emptied, and what their making lacks is made.
+      if (mode.loads === 'differences') await mode.prepare(own, plans);
+      const partitions =
+        mode.loads === 'everything'
+          ? await moveGaps(ledger, tables, plans, earlier)
+          : plans.map((plan, i) => plannedPartitions(planned, plan, earlier[i]!.nextPartition));
+      const mirror = mirrorOf(config, options, runId, run?.startedAt ?? new Date());
+      mirrorTables(mirror, [...tables, ...completed]);
+      await mirror.save();
+      const notes = ignored.map(
+        (label) => `${label} is new since the run began, and was left for the next one`,
+      );
+      return new Journal(ledger, mirror, { plans, partitions, earlier, completed, notes });
+    } catch (error) {
+      await own.close();
+      throw error;
+    }
+  }
+
+  /** A chunk is in the target. */
+  onChunk(plan: TablePlan, chunk: ChunkPlace, end: Pick<ChunkEnd, 'rows' | 'upper'>): void {
+    const { partition, chunk: number } = chunk;
+    this.#mirror.committed(plan.source.name, { partition, chunk: number, ...end });
+  }
+
+  /** The transfer is over; what follows is entered by table. */
+  transferred(tables: readonly TableWork[]): void {
+    this.#tables = tables;
+  }
+
+  /** A table is set LOGGED: what the ledger has of it is moved in the same transaction, if it is all there. */
+  async onLogged(target: TargetConnection, plan: TablePlan): Promise<void> {
+    const work = this.#tables.find((table) => table.plan === plan);
+    const loaded = work?.state === 'finished' && work.changes === undefined;
+    if (loaded) {
+      const expected = { rows: work.rowsCommitted, chunks: work.chunksCommitted };
+      await this.ledger.checkCommitted(target, plan, expected);
+    }
+    await this.ledger.becomesLogged(target, plan, loaded);
+  }
+
+  /**
+   * Enters how every table and the run itself ended.
+   *
+   * @returns why that could not be done, or null
+   */
+  async end({ tables, error }: RunOutcome): Promise<ErrorData | null> {
+    try {
+      for (const { plan, label } of this.#tables) {
+        const outcome = tables.find(({ table }) => table === label);
+        if (outcome?.status !== 'success' && outcome?.status !== 'failed') continue;
+        const status = outcome.status === 'success' ? 'completed' : 'failed';
+        await this.ledger.table(plan, status, outcome.error ?? null);
+        this.#mirror.table(plan.source.name, status);
+      }
+      const status = error === undefined ? 'completed' : error.code === 'CANCELLED' ? 'cancelled' : 'failed';
+      await this.ledger.end(status, error ?? null);
+      await this.#mirror.end(status);
+      return null;
+    } catch (failure) {
+      await this.#mirror.end('failed').catch(() => {});
+      return toErrorData(failure);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.ledger.close();
+  }
+}
+
+function ledgerOptions(
+  config: Config,
+  { onEvent, signal }: RunOptions,
+  runId: string,
+  attempt: number,
+  unlogged: ReadonlySet<string>,
+): LedgerOptions {
+  return {
+    runId,
+    attempt,
+    unlogged,
+    connect: () => connectTarget(config.target),
+    retry: retryPolicy(config.migration),
+    ended: () => signal.aborted,
+    onRetry: (error) =>
+      onEvent({
+        kind: 'log',
+        level: 'warn',
+        message: `ledger: trying again after: ${toErrorData(error).message}`,
+      }),
+  };
+}
+
+function mirrorOf(
+  config: Config,
+  { stateFile, onEvent }: RunOptions,
+  runId: string,
+  startedAt: Date,
+): StateMirror {
+  let told = false;
+  return new StateMirror(stateFile ?? null, { runId, configHash: configHash(config), startedAt }, (error) => {
+    // The ledger has it all; the file is tried again with the next change.
+    if (!told) onEvent({ kind: 'log', level: 'warn', message: toErrorData(error).message });
+    told = true;
+  });
+}
+
+function mirrorTables(mirror: StateMirror, tables: readonly LedgerTable[]): void {
+  for (const { table, status, totalRows, chunks } of tables) {
+    // The schema goes first in a label, and is the same for all of them.
+    const name = table.slice(table.indexOf('.') + 1);
+    mirror.table(name, status === 'completed' ? 'completed' : 'pending', totalRows);
+    for (const chunk of chunks) mirror.committed(name, chunk);
+  }
+}
+
+/** Tables that are compared have no gaps; what is loaded of them takes numbers that were not used before. */
+function plannedPartitions({ plans, partitions }: Planned, plan: TablePlan, first: number): Partition[] {
+  const index = plans.findIndex(({ source }) => source.name === plan.source.name);
+  const planned = partitions[index];
+  if (planned === undefined) throw new AppError('INTERNAL', `${plan.source.name} was not planned`);
+  return planned.map((one, i) => ({ ...one, table: plan.index, partition: first + i }));
+}

@@ -1,0 +1,83 @@
+/**
+ * The plan of a run: tables, partitions and sizes, from the source's catalog, the configuration and the host.
+ *
+ * Main thread.
+ */
+import type { Config } from '../config/schema.js';
+import type { Host } from '../host/host.js';
+import { chooseSizes, type Sizes, sizeLines } from '../host/sizes.js';
+import type { Partition, TablePlan } from '../plan/model.js';
+import { planPartitions } from '../plan/partitions.js';
+import { planTables } from '../plan/tables.js';
+import { readCatalog, serverFacts } from '../source/catalog.js';
+import type { SourceConnection } from '../source/connection.js';
+import { filterTables } from '../source/filter.js';
+import { readLeftOut } from '../source/leftOut.js';
+import { tableLabel } from '../source/model.js';
+import type { RunEventHandler } from './events.js';
+
+/** What is known once the plan is made. */
+export interface Planned {
+  plans: TablePlan[];
+  partitions: Partition[][];
+  sizes: Sizes;
+  notes: string[];
+}
+
+export async function planRun(config: Config, host: Host, source: SourceConnection): Promise<Planned> {
+  const { migration } = config;
+  const facts = await serverFacts(source);
+  const found = await readCatalog(source, { schemas: [config.source.schema] });
+  const tables = filterTables(found, migration);
+  const { chunkRows } = chooseSizes(host, config);
+  const plans = planTables(tables, {
+    targetSchema: config.target.schema,
+    chunkRows,
+    rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
+    hashTextColumns: migration.hash_text_columns,
+    unlogged: migration.use_unlogged_tables,
+  });
+  const partitions: Partition[][] = [];
+  for (const table of plans) {
+    partitions.push(
+      await planPartitions(source, table, {
+        largeTableThreshold: migration.large_table_threshold,
+        maxPartitions: migration.max_partitions,
+        minRowsPerPartition: migration.min_rows_per_partition,
+      }),
+    );
+  }
+  const notes = [`source: SQL Server ${facts.productVersion}, ${facts.edition}`];
+  if (config.source.isolation === 'read_uncommitted') {
+    notes.push('source.isolation is read_uncommitted: rows may be missing, doubled or never committed');
+  }
+  const leftOut = await readLeftOut(source, tables);
+  for (const table of plans)
+    table.notes.push(...(leftOut.get(tableLabel(table.source)) ?? []), ...unhashed(table));
+  const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
+  return { plans, partitions, sizes, notes };
+}
+
+/** Columns the row hash does not cover must be said: a change in them goes unseen. */
+function unhashed(table: TablePlan): string[] {
+  if (table.rowHashColumn === null) return [];
+  const names = table.columns.filter(({ hashed, keyPosition }) => !hashed && keyPosition < 0);
+  return names.length === 0
+    ? []
+    : [`not covered by the row hash: ${names.map(({ sourceName }) => sourceName).join(', ')}`];
+}
+
+export function tellPlan(runId: string, { plans, sizes, notes }: Planned, onEvent: RunEventHandler): void {
+  const tables = plans.map((table) => ({
+    table: tableLabel(table.source),
+    approximateRows: table.approximateRows,
+  }));
+  onEvent({ kind: 'run-started', runId, tables });
+  for (const { name, value, unit, reason } of sizeLines(sizes)) {
+    onEvent({ kind: 'log', level: 'debug', message: `${name}: ${value} ${unit} (${reason})` });
+  }
+  for (const text of notes) onEvent({ kind: 'note', text });
+  for (const table of plans) {
+    for (const text of table.notes) onEvent({ kind: 'note', table: tableLabel(table.source), text });
+  }
+}

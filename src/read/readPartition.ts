@@ -1,0 +1,86 @@
+/**
+ * Reads one partition's rows into the lane's rings, as far as the connection carries. Reader thread.
+ */
+import { AppError, atPlace } from '../errors.js';
+import { type ChunkBegin, hashFields } from '../plan/chunk.js';
+import type { TablePlan } from '../plan/model.js';
+import { readQuery } from '../plan/queries.js';
+import type { ReadWork, StopFlags } from '../plan/work.js';
+import { type SourceConnection, type SourceIsolation, sourceError } from '../source/connection.js';
+import { tableLabel } from '../source/model.js';
+import { bulkRead } from '../tds/bulkRead.js';
+import type { ChunkSink } from './chunkSink.js';
+import type { ReaderTask } from './readLane.js';
+import { type PumpOptions, type RangeProgress, type ReaderBuffers, RowPump } from './rowPump.js';
+
+export interface PartitionReading {
+  work: ReadWork;
+  /** Moved on with every chunk; a repeated read goes on from here. */
+  progress: RangeProgress;
+  task: Pick<ReaderTask, 'nul' | 'binaryCopy'> & { source: { isolation: SourceIsolation } };
+  sink: ChunkSink;
+  buffers: ReaderBuffers;
+  stopFlags: StopFlags;
+}
+
+/** @returns where a partition's reading begins. */
+export function startOf(work: ReadWork): RangeProgress {
+  return { lower: work.range?.lower ?? null, rows: 0, chunks: 0 };
+}
+
+/**
+ * Reads to the partition's end.
+ *
+ * @param onPump told of what takes the rows, so that a silent source can be noticed
+ * @returns why it broke off, or null
+ */
+export async function readPartition(
+  reading: PartitionReading,
+  source: SourceConnection,
+  onPump: (pump: RowPump) => void,
+): Promise<AppError | null> {
+  const { work, progress } = reading;
+  const place = { table: tableLabel(work.plan.source), partition: work.partition };
+  const pump = new RowPump(pumpOptions(reading), reading.sink, reading.buffers);
+  onPump(pump);
+  try {
+    const { range, plan } = work;
+    const query =
+      range == null || progress.chunks === 0
+        ? work.query
+        : readQuery(plan, { lower: progress.lower, upper: range.upper }, reading.task.source);
+    await bulkRead(source.connection, query.sql, query.parameters, pump);
+    await pump.finish();
+    return null;
+  } catch (error) {
+    return error instanceof AppError ? atPlace(error, place) : sourceError(error, place);
+  }
+}
+
+function pumpOptions({ work, progress, task, stopFlags }: PartitionReading): PumpOptions {
+  const { plan, partition, range, retries, statements } = work;
+  const begin: Omit<ChunkBegin, 'chunk' | 'lower'> = {
+    table: plan.index,
+    label: tableLabel(plan.source),
+    partition,
+    retries: retries ?? 0,
+    into: plan.target,
+    ...statements,
+    text: task.binaryCopy ? null : tupleFields(plan),
+    hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },
+  };
+  return {
+    plan,
+    nul: task.nul,
+    range: range ?? null,
+    progress,
+    describe: ({ chunks, lower }) => ({ ...begin, chunk: chunks, lower }),
+    stopped: () => stopFlags.isStopped(plan.index),
+    draining: () => stopFlags.isDraining,
+  };
+}
+
+function tupleFields(plan: TablePlan): ChunkBegin['text'] {
+  const fields = plan.columns.map(({ field }) => field);
+  return plan.rowHashColumn === null ? fields : [...fields, 'text'];
+}

@@ -1,0 +1,105 @@
+/**
+ * A source of small tables with every kind of key, and a target whose rows are compared with an undisturbed run's.
+ *
+ * Runs on the main thread of the test process.
+ */
+import assert from 'node:assert/strict';
+import { type Scene, startScene, succeeded } from './endToEnd.js';
+
+export const CRASH_ROWS = 1200;
+const series = `FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(${CRASH_ROWS} AS bigint)) AS s`;
+const pad = `REPLICATE(N'x', CAST(20 + s.value % 60 AS int))`;
+
+const script = `CREATE TABLE dbo.by_int (id int NOT NULL PRIMARY KEY, pad nvarchar(100) NULL, price decimal(9,2) NULL);
+GO
+INSERT INTO dbo.by_int (id, pad, price) SELECT s.value * 3 - 500, ${pad}, CAST(s.value AS decimal(9,2)) / 8 ${series};
+GO
+CREATE TABLE dbo.by_pair (b nvarchar(20) NOT NULL, a int NOT NULL, pad nvarchar(100) NULL, PRIMARY KEY (b, a));
+GO
+INSERT INTO dbo.by_pair (b, a, pad) SELECT CONCAT(N'k\u00e9 ', s.value % 7), s.value, ${pad} ${series};
+GO
+CREATE TABLE dbo.by_text (code nvarchar(30) NOT NULL PRIMARY KEY, pad nvarchar(100) NULL);
+GO
+INSERT INTO dbo.by_text (code, pad) SELECT CONCAT(CHAR(CAST(97 + s.value % 26 AS int)), N'-\u00fc', s.value), ${pad} ${series};
+GO
+CREATE TABLE dbo.by_guid (id uniqueidentifier NOT NULL PRIMARY KEY, pad nvarchar(100) NULL);
+GO
+INSERT INTO dbo.by_guid (id, pad) SELECT CONVERT(uniqueidentifier, HASHBYTES('MD5', CONCAT(N'g', s.value))), ${pad} ${series};
+GO
+CREATE TABLE dbo.by_moment (at datetime2(7) NOT NULL PRIMARY KEY, pad nvarchar(100) NULL);
+GO
+INSERT INTO dbo.by_moment (at, pad) SELECT DATEADD(microsecond, s.value * 7919, CAST('1969-12-31T23:59:59.1234567' AS datetime2(7))), ${pad} ${series};
+GO
+CREATE TABLE dbo.keyless (n int NULL, pad nvarchar(100) NULL);
+GO
+INSERT INTO dbo.keyless (n, pad) SELECT s.value % 100, ${pad} ${series};`;
+
+export const crashTables = ['by_int', 'by_pair', 'by_text', 'by_guid', 'by_moment', 'keyless'];
+
+/** Many small chunks in several partitions, lanes and writers. */
+export const crashMigration = {
+  chunk_size: 40,
+  large_table_threshold: 300,
+  min_rows_per_partition: 250,
+  max_partitions: 4,
+  parallel_readers: 2,
+  write_ahead_writers: 2,
+  workers: 3,
+  retry_delay_ms: 100,
+};
+
+export interface CrashScene extends Scene {
+  /** Rows and a digest of each table's content in `schema`. */
+  content(schema: string): Promise<(string | null)[][]>;
+  /** Asserts that every table of `schema` is as it should be, and the newest run's ledger agrees. */
+  assertExact(schema: string): Promise<void>;
+}
+
+/** Makes the source, and migrates it undisturbed into the schema `reference`. */
+export async function startCrashScene(
+  name: string,
+  options: Parameters<typeof startScene>[2] = {},
+): Promise<CrashScene> {
+  const scene = await startScene(name, script, options);
+  try {
+    const content = (schema: string) => contentOf(scene, schema);
+    const changes = { migration: crashMigration, target: { schema: 'reference' } };
+    succeeded(await scene.migrate(changes));
+    const reference = await content('reference');
+    assert.deepEqual(
+      reference.map(([table, rows]) => [table, rows]),
+      crashTables.map((table) => [table, String(CRASH_ROWS)]),
+    );
+    const assertExact = async (schema: string) => {
+      assert.deepEqual(await content(schema), reference);
+      const ledger = await scene.rows(`SELECT t.target_name, t.status, sum(c.rows), count(c.digest)
+        FROM mssql_pg_migrate.tables t
+        JOIN (SELECT run_id FROM mssql_pg_migrate.runs r WHERE status = 'completed' ORDER BY started_at DESC LIMIT 1) AS r USING (run_id)
+        JOIN (SELECT * FROM mssql_pg_migrate.chunks UNION ALL SELECT * FROM mssql_pg_migrate.unlogged_chunks) AS c USING (run_id, table_name)
+        WHERE t.target_schema = '${schema}' AND c.moved_to IS NULL GROUP BY 1, 2 ORDER BY 1`);
+      assert.deepEqual(
+        ledger.map(([table, status, rows]) => [table, status, rows]),
+        [...crashTables].sort().map((table) => [table, 'completed', String(CRASH_ROWS)]),
+      );
+      const unlogged =
+        await scene.rows(`SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = '${schema}' AND c.relpersistence = 'u'`);
+      assert.deepEqual(unlogged, []);
+    };
+    return { ...scene, content, assertExact };
+  } catch (error) {
+    await scene.stop();
+    throw error;
+  }
+}
+
+async function contentOf(scene: Scene, schema: string): Promise<(string | null)[][]> {
+  const all: (string | null)[][] = [];
+  for (const table of crashTables) {
+    const [row] = await scene.rows(
+      `SELECT count(*), md5(string_agg(j.line, E'\\n' ORDER BY j.line COLLATE "C")) FROM (SELECT (to_jsonb(t) - 'row_hash')::text AS line FROM "${schema}"."${table}" AS t) AS j`,
+    );
+    all.push([table, ...(row ?? [])]);
+  }
+  return all;
+}
