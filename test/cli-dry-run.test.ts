@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { dryRunJson, dryRunReport } from '../src/commands/dry-run.js';
 import type { DryRun } from '../src/engine/events.js';
 import type { PlannedColumn, TablePlan } from '../src/plan/model.js';
+import { noObjects } from '../src/plan/objectWork.js';
 import { sourceColumn } from './support/sourceTables.js';
 
 function column(parts: Partial<PlannedColumn>): PlannedColumn {
@@ -46,6 +47,7 @@ const plan: TablePlan = {
   chunkRows: 100_000,
   rowHashColumn: null,
   unlogged: false,
+  objects: noObjects(),
   notes: ['At: loses the time zone offset'],
 };
 

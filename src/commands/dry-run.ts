@@ -6,8 +6,9 @@
 import type { DryRun } from '../engine/events.js';
 import { count, textTable } from '../observe/format.js';
 import type { Partition, TablePlan } from '../plan/model.js';
+import { tableScript } from '../plan/script.js';
 
-/** The plan as JSON: everything of it but the statements. */
+/** The plan as JSON: everything of it but the statements that read. */
 export function dryRunJson({ tables, sizes }: DryRun): object {
   return {
     tables: tables.map(({ plan, partitions, actions }) => ({
@@ -28,6 +29,8 @@ export function dryRunJson({ tables, sizes }: DryRun): object {
       })),
       partitions: partitions.map(({ partition, lower, upper }) => ({ partition, lower, upper })),
       actions,
+      ddl: Object.values(tableScript(plan)).flat(),
+      left_out: plan.objects.leftOut,
       notes: plan.notes,
     })),
     sizes,
@@ -58,6 +61,7 @@ export function dryRunReport({ tables, sizes }: DryRun, notes: readonly string[]
           ]),
         ),
       ),
+      ...afterwards(plan).map((statement) => `  then: ${statement}`),
       ...plan.notes.map((note) => `  note: ${note}`),
       '',
     );
@@ -73,6 +77,12 @@ export function dryRunReport({ tables, sizes }: DryRun, notes: readonly string[]
   );
   if (notes.length > 0) lines.push('', 'Notes', ...notes.map((note) => `  ${note}`));
   return lines.join('\n');
+}
+
+/** The statements that follow the rows. */
+function afterwards(plan: TablePlan): string[] {
+  const { objects, foreignKeys } = tableScript(plan);
+  return [...objects, ...foreignKeys].filter((statement) => !statement.includes(' VALIDATE CONSTRAINT '));
 }
 
 function sourceName(plan: TablePlan): string {

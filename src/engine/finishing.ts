@@ -4,7 +4,7 @@
 import type { LedgerTable } from '../checkpoint/runs.js';
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
-import { type FinalizeHooks, finalize, type StepKind } from '../finalize/finalize.js';
+import { type FinalizeHooks, finalize, KEY_KINDS, type StepKind, TABLE_KINDS } from '../finalize/finalize.js';
 import type { Sizes } from '../host/sizes.js';
 import type { TablePlan } from '../plan/model.js';
 import { retryPolicy, withRetries } from '../plan/retry.js';
@@ -29,29 +29,31 @@ export async function finalizeTables(
     if (step.error === undefined) onEvent({ ...step, kind: 'step' });
     else onEvent({ kind: 'table-failed', table: step.table, error: step.error });
   };
+  const finished = ({ state }: TableWork): boolean => state === 'finished';
+  const missing = new Set(plansOf((table) => !finished(table)).map((plan) => tableLabel(plan.target)));
   const parallel = Math.max(1, Math.min(sizes.workers, sizes.maxTargetConnections - 1));
   const toOutcome = ({ kind, ...step }: Awaited<ReturnType<typeof finalize>>[number]): StepOutcome => ({
     ...step,
     step: kind,
   });
   const steps = async (
-    kinds: readonly StepKind[] | undefined,
+    kinds: readonly StepKind[],
     wanted: (table: TableWork) => boolean,
   ): Promise<StepOutcome[]> => {
     const done = await finalize(connect, plansOf(wanted), {
       parallel,
-      ...(kinds !== undefined && { kinds }),
+      kinds,
       onStep: (step) => onStep(toOutcome(step)),
-      hooks,
+      hooks: { ...hooks, isMissing: ({ schema, name }) => missing.has(tableLabel({ schema, name })) },
     });
     return done.map(toOutcome);
   };
-  const finished = ({ state }: TableWork): boolean => state === 'finished';
   return [
-    ...(await steps(undefined, (table) => finished(table) && table.changes === undefined)),
+    ...(await steps(TABLE_KINDS, (table) => finished(table) && table.changes === undefined)),
     // Brought up to date, a table has its key already; where nothing changed, its statistics hold.
-    ...(await steps(['logged', 'analyze'], (table) => finished(table) && wasWritten(table))),
+    ...(await steps(['logged', 'identity', 'analyze'], (table) => finished(table) && wasWritten(table))),
     ...(await steps(['logged'], (table) => !finished(table) || isUntouched(table))),
+    ...(await steps(KEY_KINDS, finished)),
   ];
 }
 

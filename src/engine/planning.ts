@@ -7,13 +7,15 @@ import type { Config } from '../config/schema.js';
 import type { Host } from '../host/host.js';
 import { chooseSizes, type Sizes, sizeLines } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
+import { planObjects } from '../plan/objects.js';
 import { planPartitions } from '../plan/partitions.js';
 import { planTables } from '../plan/tables.js';
 import { readCatalog, serverFacts } from '../source/catalog.js';
 import type { SourceConnection } from '../source/connection.js';
 import { filterTables } from '../source/filter.js';
-import { readLeftOut } from '../source/leftOut.js';
 import { tableLabel } from '../source/model.js';
+import { readObjects } from '../source/objects.js';
+import type { TargetConnection } from '../target/connection.js';
 import type { RunEventHandler } from './events.js';
 
 /** What is known once the plan is made. */
@@ -24,7 +26,12 @@ export interface Planned {
   notes: string[];
 }
 
-export async function planRun(config: Config, host: Host, source: SourceConnection): Promise<Planned> {
+export async function planRun(
+  config: Config,
+  host: Host,
+  source: SourceConnection,
+  target: Pick<TargetConnection, 'serverVersion'>,
+): Promise<Planned> {
   const { migration } = config;
   const facts = await serverFacts(source);
   const found = await readCatalog(source, { schemas: [config.source.schema] });
@@ -51,9 +58,18 @@ export async function planRun(config: Config, host: Host, source: SourceConnecti
   if (config.source.isolation === 'read_uncommitted') {
     notes.push('source.isolation is read_uncommitted: rows may be missing, doubled or never committed');
   }
-  const leftOut = await readLeftOut(source, tables);
-  for (const table of plans)
-    table.notes.push(...(leftOut.get(tableLabel(table.source)) ?? []), ...unhashed(table));
+  const objects = await readObjects(source, tables, facts.productVersion);
+  notes.push(
+    ...planObjects(plans, tables, objects, {
+      targetSchema: config.target.schema,
+      createIndexes: migration.create_indexes,
+      createForeignKeys: migration.create_foreign_keys,
+      createCheckConstraints: migration.create_check_constraints,
+      databaseCollation: facts.databaseCollation,
+      pgVersion: target.serverVersion,
+    }),
+  );
+  for (const table of plans) table.notes.push(...unhashed(table));
   const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
   return { plans, partitions, sizes, notes };
 }

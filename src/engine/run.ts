@@ -42,7 +42,7 @@ export async function runMigration(config: Config, options: RunOptions): Promise
     if (chosen.run?.status === 'completed') return await nothingLeft(target, chosen.run);
 
     onEvent({ kind: 'phase', phase: 'plan' });
-    const planned = await planRun(config, host, source);
+    const planned = await planRun(config, host, source, target);
     tellPlan(chosen.runId, planned, onEvent);
     if (dryRun) return await rehearse(chosen.runId, planned, mode, target);
 

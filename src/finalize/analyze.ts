@@ -9,7 +9,7 @@ import type { StepMaker } from './step.js';
 
 export const analyze: StepMaker = {
   kind: 'analyze',
-  name: (plan) => tableLabel(plan.target),
+  names: (plan) => [tableLabel(plan.target)],
 
   async run(target, plan) {
     await target.query(`ANALYZE ${qualified(plan.target)}`);

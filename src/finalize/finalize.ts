@@ -9,14 +9,37 @@ import type { TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import { analyze } from './analyze.js';
+import { comments, defaults, identities, sequences } from './columns.js';
+import { checks, foreignKeys, validForeignKeys } from './constraints.js';
+import { indexes, uniqueConstraints } from './indexes.js';
 import { logged } from './logged.js';
 import { primaryKeys } from './primaryKeys.js';
 import type { FinalizeHooks, FinalizeStep, StepKind, StepMaker } from './step.js';
 
 export type { FinalizeHooks, FinalizeStep, StepKind } from './step.js';
 
-/** In this order for each table: SET LOGGED rewrites a table with its indexes, so it comes before there are any. */
-const STEPS: readonly StepMaker[] = [logged, primaryKeys, analyze];
+/** Steps of one stage are done in this order for each table; a stage begins when the one before it has ended. */
+const STAGES: readonly { makers: readonly StepMaker[]; parallel: boolean }[] = [
+  { makers: [sequences], parallel: false },
+  {
+    // SET LOGGED rewrites a table with its indexes, so it comes before there are any.
+    makers: [
+      ...[logged, primaryKeys, uniqueConstraints, indexes],
+      // The counter looks for the largest value, which an index finds at once.
+      ...[checks, defaults, identities, comments, analyze],
+    ],
+    parallel: true,
+  },
+  { makers: [foreignKeys], parallel: false },
+  { makers: [validForeignKeys], parallel: true },
+];
+
+/** Steps between tables: done when the rows of all of them are in. */
+export const KEY_KINDS: readonly StepKind[] = [foreignKeys.kind, validForeignKeys.kind];
+/** The steps that concern one table. */
+export const TABLE_KINDS: readonly StepKind[] = STAGES.flatMap(({ makers }) =>
+  makers.map(({ kind }) => kind),
+).filter((kind) => !KEY_KINDS.includes(kind));
 
 export interface FinalizeOptions {
   /** Tables worked on at the same time, each on a connection of its own. */
@@ -37,22 +60,33 @@ export async function finalize(
   plans: readonly TablePlan[],
   options: FinalizeOptions,
 ): Promise<FinalizeStep[]> {
-  const makers = STEPS.filter((maker) => options.kinds?.includes(maker.kind) ?? true);
-  const waiting = plans.filter((plan) => makers.some((maker) => maker.name(plan) !== null));
+  const steps: FinalizeStep[] = [];
+  for (const stage of STAGES) {
+    const makers = stage.makers.filter((maker) => options.kinds?.includes(maker.kind) ?? true);
+    steps.push(...(await runStage(connect, plans, makers, stage.parallel ? options.parallel : 1, options)));
+  }
+  return steps;
+}
+
+async function runStage(
+  connect: () => Promise<TargetConnection>,
+  plans: readonly TablePlan[],
+  makers: readonly StepMaker[],
+  parallel: number,
+  { onStep, hooks = {} }: FinalizeOptions,
+): Promise<FinalizeStep[]> {
+  const waiting = plans.filter((plan) => makers.some((maker) => maker.names(plan).length > 0));
   const steps: FinalizeStep[] = [];
   const report = (step: FinalizeStep): void => {
     steps.push(step);
-    options.onStep?.(step);
+    onStep?.(step);
   };
   const work = async (): Promise<void> => {
     const session = new Session(connect);
     await session.open();
     try {
       for (let plan = waiting.shift(); plan !== undefined; plan = waiting.shift()) {
-        for (const maker of makers) {
-          const name = maker.name(plan);
-          if (name === null) continue;
-          const hooks = options.hooks ?? {};
+        for (const [maker, name] of thingsToDo(makers, plan)) {
           let step = await runStep(session, plan, maker, name, hooks);
           if (step?.error?.code === 'TARGET_CONNECTION_LOST') {
             // Every step looks first what is there already, so it may be run twice.
@@ -66,12 +100,16 @@ export async function finalize(
       await session.close();
     }
   };
-  const workers = Math.min(Math.max(1, options.parallel), waiting.length);
+  const workers = Math.min(Math.max(1, parallel), waiting.length);
   const ended = await Promise.allSettled(Array.from({ length: workers }, work));
   // A worker that got no connection took no table: the others do them all, unless there are no others.
   const [first] = ended;
   if (first?.status === 'rejected' && ended.every((end) => end.status === 'rejected')) throw first.reason;
   return steps;
+}
+
+function thingsToDo(makers: readonly StepMaker[], plan: TablePlan): [StepMaker, string][] {
+  return makers.flatMap((maker) => maker.names(plan).map((name): [StepMaker, string] => [maker, name]));
 }
 
 /** A connection that is made when it is needed, and made again after it was closed. */
@@ -111,7 +149,7 @@ async function runStep(
     durationMs: Math.round(performance.now() - started),
   });
   try {
-    return (await maker.run(await session.open(), plan, hooks)) ? done() : null;
+    return (await maker.run(await session.open(), plan, name, hooks)) ? done() : null;
   } catch (error) {
     return { ...done(), error: toErrorData(targetError(error, { table })) };
   }

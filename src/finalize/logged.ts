@@ -12,9 +12,9 @@ import type { StepMaker } from './step.js';
 
 export const logged: StepMaker = {
   kind: 'logged',
-  name: (plan) => (plan.unlogged ? tableLabel(plan.target) : null),
+  names: (plan) => (plan.unlogged ? [tableLabel(plan.target)] : []),
 
-  async run(target, plan, hooks) {
+  async run(target, plan, _name, hooks) {
     // Null: a partitioned table, which has no storage of its own.
     if ((await persistence(target, plan)) !== 'u') return false;
     await inTransaction(target, async () => {

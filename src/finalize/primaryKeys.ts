@@ -9,7 +9,7 @@ import type { StepMaker } from './step.js';
 
 export const primaryKeys: StepMaker = {
   kind: 'primary key',
-  name: (plan) => plan.primaryKeyName,
+  names: (plan) => (plan.primaryKeyName === null ? [] : [plan.primaryKeyName]),
 
   async run(target, plan) {
     if (plan.primaryKeyName === null) return false;

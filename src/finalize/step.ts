@@ -7,7 +7,19 @@ import type { ErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import type { TargetConnection } from '../target/connection.js';
 
-export type StepKind = 'logged' | 'primary key' | 'analyze';
+export type StepKind =
+  | 'sequence'
+  | 'logged'
+  | 'primary key'
+  | 'unique constraint'
+  | 'index'
+  | 'check'
+  | 'default'
+  | 'identity'
+  | 'comment'
+  | 'foreign key'
+  | 'validate foreign key'
+  | 'analyze';
 
 export interface FinalizeStep {
   /** The source table, `schema.name`. */
@@ -20,16 +32,19 @@ export interface FinalizeStep {
   error?: ErrorData;
 }
 
-/** One kind of step. `name` is null where the table has no need of it. */
+/** One kind of step. */
 export interface StepMaker {
   kind: StepKind;
-  name(plan: TablePlan): string | null;
+  /** What there is to do for a table, by the names that are reported; empty where it has no need of it. */
+  names(plan: TablePlan): string[];
   /** @returns false where it turned out that there was nothing to do. */
-  run(target: TargetConnection, plan: TablePlan, hooks: FinalizeHooks): Promise<boolean>;
+  run(target: TargetConnection, plan: TablePlan, name: string, hooks: FinalizeHooks): Promise<boolean>;
 }
 
 /** What else must happen together with a step. */
 export interface FinalizeHooks {
   /** In the transaction in which the table becomes LOGGED; what it throws keeps the table UNLOGGED. */
   onLogged?(target: TargetConnection, plan: TablePlan): Promise<void>;
+  /** Whether this target table belongs to the run and did not arrive whole. */
+  isMissing?(table: { schema: string; name: string }): boolean;
 }

@@ -2,6 +2,12 @@
  * The plan of a run as plain data: made on the main thread, structured-cloned to the workers.
  */
 import type { SourceColumn } from '../source/model.js';
+import type {
+  ForeignKeyDefinition,
+  IdentityDefinition,
+  IndexDefinition,
+  SequenceDefinition,
+} from '../target/objects.js';
 import type { CopyField } from '../types/family.js';
 
 /** `chunkRows` of a table that is one chunk because nothing else could tell which rows are there already. */
@@ -23,6 +29,27 @@ export interface PlannedColumn {
   keyPosition: number;
   /** Whether the row hash covers the column: key columns are not covered, long text only where asked for. */
   hashed: boolean;
+  /** Present where the target counts the column's values, as the source does. */
+  identity?: PlannedIdentity;
+}
+
+export interface PlannedIdentity extends IdentityDefinition {
+  /** The value the source gave last when the run was planned, as decimal text; null where it gave none. */
+  lastValue: string | null;
+}
+
+/** What is made after the rows are in; names and columns are the target's. */
+export interface PlannedObjects {
+  sequences: (SequenceDefinition & { current: string })[];
+  defaults: { column: string; expression: string }[];
+  /** Unique constraints first. */
+  indexes: IndexDefinition[];
+  /** `validate` is false where the source does not trust the constraint either. */
+  checks: { name: string; condition: string; validate: boolean }[];
+  foreignKeys: (ForeignKeyDefinition & { validate: boolean })[];
+  comments: { column: string | null; text: string }[];
+  /** What the source has and the target does not get. `definition` is T-SQL, or null. */
+  leftOut: { kind: string; name: string; definition: string | null; reason: string }[];
 }
 
 export interface TablePlan {
@@ -44,6 +71,7 @@ export interface TablePlan {
   rowHashColumn: string | null;
   /** True where the target table is UNLOGGED while it is loaded. */
   unlogged: boolean;
+  objects: PlannedObjects;
   /** What the mapping loses or leaves out, in words, for the result. */
   notes: string[];
 }

@@ -3,14 +3,14 @@
  *
  * Runs on the main thread; pure. Every problem of every table is collected, so that one run shows them all.
  */
-import { createHash } from 'node:crypto';
 import { AppError, type ErrorCode, toErrorData } from '../errors.js';
 import { identifyingKey, type SourceColumn, type SourceTable, tableLabel } from '../source/model.js';
 import { quote } from '../source/sql.js';
-import { MAX_IDENTIFIER_BYTES } from '../target/identifiers.js';
 import { mapColumn } from '../types/index.js';
 import { isLongText } from '../types/text.js';
 import { type PlannedColumn, type TablePlan, WHOLE_TABLE_ROWS } from './model.js';
+import { bytes, constraintName, tooLong } from './names.js';
+import { noObjects } from './objectWork.js';
 
 export interface PlanOptions {
   targetSchema: string;
@@ -96,6 +96,7 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
     chunkRows: ranged ? options.chunkRows : WHOLE_TABLE_ROWS,
     rowHashColumn: options.rowHashColumn,
     unlogged: options.unlogged,
+    objects: noObjects(),
     notes,
   };
 }
@@ -205,15 +206,6 @@ function refusal(problems: readonly Problem[]): AppError {
   });
 }
 
-/** The source's name where it fits; else its beginning and eight digits of its hash, the same in every run. */
-function constraintName(name: string): string {
-  if (!tooLong(name)) return name;
-  const digits = createHash('md5').update(name).digest('hex').slice(0, 8);
-  let head = name;
-  while (bytes(head) > MAX_IDENTIFIER_BYTES - 9) head = [...head].slice(0, -1).join('');
-  return `${head}_${digits}`;
-}
-
 /** @returns the column's type as SQL Server's DDL spells it: `decimal(18,4)`, `nvarchar(max)`, `dbo.Phone`. */
 export function typeLabel(column: SourceColumn): string {
   if (column.declaredType !== column.type) return `${column.declaredType} (${baseType(column)})`;
@@ -241,14 +233,6 @@ function baseType(column: SourceColumn): string {
     default:
       return type;
   }
-}
-
-function tooLong(name: string): boolean {
-  return bytes(name) > MAX_IDENTIFIER_BYTES;
-}
-
-function bytes(name: string): number {
-  return Buffer.byteLength(name, 'utf8');
 }
 
 function compareLabels(a: SourceTable, b: SourceTable): number {

@@ -4,11 +4,14 @@
  * Pure functions, any thread. They take the part of a table plan they need, so that this folder need not know plans.
  */
 import { qualified, quoteIdent } from './identifiers.js';
+import { type IdentityDefinition, identityClause } from './objects.js';
 
 export interface ColumnDefinition {
   targetName: string;
   pgType: string;
   nullable: boolean;
+  /** Values are counted where a row gives none. */
+  identity?: IdentityDefinition;
 }
 
 /** What a target table is made of; a `TablePlan` is one. */
@@ -24,7 +27,8 @@ export const ROW_HASH_TYPE = 'varchar(32)';
 
 export function createTable(table: TableDefinition): string {
   const columns = table.columns.map(
-    ({ targetName, pgType, nullable }) => `${quoteIdent(targetName)} ${pgType}${nullable ? '' : ' NOT NULL'}`,
+    ({ targetName, pgType, nullable, identity }) =>
+      `${quoteIdent(targetName)} ${pgType}${nullable ? '' : ' NOT NULL'}${identity === undefined ? '' : ` ${identityClause(pgType, identity)}`}`,
   );
   if (table.rowHashColumn !== null) columns.push(`${quoteIdent(table.rowHashColumn)} ${ROW_HASH_TYPE}`);
   return `CREATE ${table.unlogged ? 'UNLOGGED ' : ''}TABLE ${qualified(table.target)} (\n  ${columns.join(',\n  ')}\n)`;

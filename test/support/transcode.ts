@@ -4,6 +4,7 @@
 
 import type { NulPolicy } from '../../src/copy/text.js';
 import type { TablePlan } from '../../src/plan/model.js';
+import { noObjects } from '../../src/plan/objectWork.js';
 import type { CopyField } from '../../src/types/family.js';
 import { TestPump } from './pump.js';
 
@@ -72,6 +73,7 @@ export function planOf(columns: readonly PlanColumn[], chunkRows = 1_000_000, ro
     chunkRows,
     rowHashColumn: rowHash ? 'row_hash' : null,
     unlogged: false,
+    objects: noObjects(),
     notes: [],
   };
 }

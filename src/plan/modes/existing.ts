@@ -5,11 +5,17 @@
  */
 import { AppError } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { existingRelations, type TargetRelation } from '../../target/catalog.js';
+import {
+  existingRelations,
+  type ForeignKeyReference,
+  foreignKeysAt,
+  type TargetRelation,
+} from '../../target/catalog.js';
 import { incompatibility } from '../../target/compatible.js';
 import type { TargetConnection } from '../../target/connection.js';
 import { ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified, quoteIdent } from '../../target/identifiers.js';
+import { dropConstraint } from '../../target/objects.js';
 import type { TablePlan } from '../model.js';
 import { requireSchemaRights, requireTables } from './mode.js';
 
@@ -53,6 +59,45 @@ export async function addRowHash(
   if (plan.rowHashColumn === null || !lacksRowHash(plan, relation)) return;
   const column = `${quoteIdent(plan.rowHashColumn)} ${ROW_HASH_TYPE}`;
   await target.query(`ALTER TABLE ${qualified(plan.target)} ADD COLUMN IF NOT EXISTS ${column}`);
+}
+
+/** Foreign keys that point at tables of the run. */
+export interface KeysInTheWay {
+  /** Those that finalization makes again, with the plan of the table they belong to. */
+  ours: { plan: TablePlan; name: string }[];
+  others: ForeignKeyReference[];
+}
+
+/**
+ * A foreign key is checked after every chunk, while the rows it points at may be in a chunk still to come. Those that
+ * the plan makes again may go until the rows are in.
+ */
+export async function keysInTheWay(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+): Promise<KeysInTheWay> {
+  const found: KeysInTheWay = { ours: [], others: [] };
+  const byTarget = new Map(plans.map((plan) => [tableLabel(plan.target), plan]));
+  const names = plans.map((plan) => plan.target);
+  for (const key of await foreignKeysAt(target, names)) {
+    // One that only starts here points at rows nobody touches.
+    if (!key.toAsked) continue;
+    const plan = byTarget.get(key.from);
+    const isOurs = plan?.objects.foreignKeys.some(({ name }) => name === key.constraint) === true;
+    if (plan !== undefined && isOurs) found.ours.push({ plan, name: key.constraint });
+    else found.others.push(key);
+  }
+  return found;
+}
+
+export async function dropKeys(target: TargetConnection, { ours }: KeysInTheWay): Promise<void> {
+  for (const { plan, name } of ours) await target.query(dropConstraint(plan.target, name));
+}
+
+/** @returns what `dropKeys` does to a table, in words. */
+export function keyActions(plan: TablePlan, { ours }: KeysInTheWay): string[] {
+  const names = ours.flatMap((key) => (key.plan === plan ? [key.name] : []));
+  return names.map((name) => `drops foreign key ${name} until the rows are in`);
 }
 
 export function lacksRowHash(plan: TablePlan, relation: TargetRelation): boolean {

@@ -5,12 +5,20 @@
  */
 import { AppError } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { foreignKeysAt, type TargetRelation } from '../../target/catalog.js';
+import type { TargetRelation } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { createTable, ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
-import { addRowHash, fittingRelations, lacksRowHash } from './existing.js';
+import {
+  addRowHash,
+  dropKeys,
+  fittingRelations,
+  type KeysInTheWay,
+  keyActions,
+  keysInTheWay,
+  lacksRowHash,
+} from './existing.js';
 import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
 
 export const truncate: TransferMode = {
@@ -18,11 +26,11 @@ export const truncate: TransferMode = {
   loads: 'everything',
 
   async check(target, plans) {
-    const existing = await examine(target, plans);
+    const { existing, keys } = await examine(target, plans);
     return plans.map((plan) => {
       const relation = existing.get(tableLabel(plan.target));
       if (relation === undefined) return [createAction(plan)];
-      const actions = [`truncates ${withRows(relation)}`];
+      const actions = [...keyActions(plan, keys), `truncates ${withRows(relation)}`];
       if (lacksRowHash(plan, relation)) actions.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
       if (becomesUnlogged(plan, relation)) actions.push('sets it UNLOGGED until the rows are in');
       return actions;
@@ -30,10 +38,11 @@ export const truncate: TransferMode = {
   },
 
   async prepare(target, plans, also) {
-    const existing = await examine(target, plans);
+    const { existing, keys } = await examine(target, plans);
     try {
       await inTransaction(target, async () => {
         await createSchemas(target, plans);
+        await dropKeys(target, keys);
         const there = plans.filter((plan) => existing.has(tableLabel(plan.target)));
         // One statement for all, so that foreign keys between them are no obstacle.
         if (there.length > 0) {
@@ -67,10 +76,11 @@ async function makeReady(
 async function examine(
   target: TargetConnection,
   plans: readonly TablePlan[],
-): Promise<Map<string, TargetRelation>> {
+): Promise<{ existing: Map<string, TargetRelation>; keys: KeysInTheWay }> {
   const existing = await fittingRelations(target, plans, requireRights);
-  await requireNoForeignKeys(target, plans);
-  return existing;
+  const keys = await keysInTheWay(target, plans);
+  requireNoOthers(keys);
+  return { existing, keys };
 }
 
 function requireRights(plan: TablePlan, relation: TargetRelation): void {
@@ -99,17 +109,8 @@ function becomesUnlogged(plan: TablePlan, relation: TargetRelation): boolean {
   return plan.unlogged && relation.kind === 'r' && relation.persistence === 'p';
 }
 
-/**
- * A foreign key would be checked after every chunk, while the rows it points at may be in a chunk still to come; and
- * one from a table outside the run forbids TRUNCATE.
- */
-async function requireNoForeignKeys(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
-  const keys = await foreignKeysAt(
-    target,
-    plans.map((plan) => plan.target),
-  );
-  // One that only starts here points at rows nobody touches.
-  const inTheWay = keys.filter((key) => key.toAsked);
+/** A foreign key that is not made again by the plan stays; and one from outside the run forbids TRUNCATE. */
+function requireNoOthers({ others: inTheWay }: KeysInTheWay): void {
   const [first] = inTheWay;
   if (first === undefined) return;
   const list = inTheWay.map((key) => `${key.constraint} of ${key.from} (to ${key.to})`).join(', ');

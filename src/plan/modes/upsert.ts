@@ -11,7 +11,15 @@ import { addPrimaryKey, createTable, createUniqueIndex, ROW_HASH_TYPE } from '..
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 import { rangeColumns } from '../queries.js';
-import { addRowHash, fittingRelations, lacksRowHash } from './existing.js';
+import {
+  addRowHash,
+  dropKeys,
+  fittingRelations,
+  type KeysInTheWay,
+  keyActions,
+  keysInTheWay,
+  lacksRowHash,
+} from './existing.js';
 import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
 
 /** SQLSTATE unique_violation. */
@@ -22,11 +30,11 @@ export const upsert: TransferMode = {
   loads: 'differences',
 
   async check(target, plans) {
-    const { existing, unkeyed } = await examine(target, plans);
+    const { existing, unkeyed, keys } = await examine(target, plans);
     return plans.map((plan) => {
       const relation = existing.get(tableLabel(plan.target));
       if (relation === undefined) return [createAction(plan)];
-      const actions = [`brings the differences into ${withRows(relation)}`];
+      const actions = [...keyActions(plan, keys), `brings the differences into ${withRows(relation)}`];
       if (lacksRowHash(plan, relation)) actions.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
       if (unkeyed.has(plan)) actions.push(`makes ${targetKey(plan).join(', ')} a unique key`);
       return actions;
@@ -34,10 +42,11 @@ export const upsert: TransferMode = {
   },
 
   async prepare(target, plans, also) {
-    const { existing, unkeyed } = await examine(target, plans);
+    const { existing, unkeyed, keys } = await examine(target, plans);
     try {
       await inTransaction(target, async () => {
         await createSchemas(target, plans);
+        await dropKeys(target, keys);
         for (const plan of plans) {
           const relation = existing.get(tableLabel(plan.target));
           if (relation === undefined) await target.query(createTable(plan));
@@ -91,16 +100,18 @@ interface Examined {
   existing: Map<string, TargetRelation>;
   /** Plans whose existing table has no unique index over the key. */
   unkeyed: Set<TablePlan>;
+  /** Rows are brought over in no order that foreign keys could follow. */
+  keys: KeysInTheWay;
 }
 
 async function examine(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examined> {
   requireKeys(plans);
   const existing = await fittingRelations(target, plans, requireRights);
-  const keys = await uniqueKeys(
+  const unique = await uniqueKeys(
     target,
     plans.map((plan) => plan.target),
   );
-  const found = new Set(keys.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
+  const found = new Set(unique.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
   const unkeyed = plans.filter((plan) => {
     const { schema, name } = plan.target;
     return (
@@ -109,7 +120,9 @@ async function examine(target: TargetConnection, plans: readonly TablePlan[]): P
     );
   });
   for (const plan of unkeyed) requireOwner(plan, existing.get(tableLabel(plan.target))!);
-  return { existing, unkeyed: new Set(unkeyed) };
+  const { ours, others } = await keysInTheWay(target, plans);
+  const owned = ours.filter(({ plan }) => existing.get(tableLabel(plan.target))?.owned === true);
+  return { existing, unkeyed: new Set(unkeyed), keys: { ours: owned, others } };
 }
 
 /** Rows are matched by their key: a table without one, or with one that can't be asked for, can't be kept in step. */

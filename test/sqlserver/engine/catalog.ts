@@ -272,7 +272,7 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     NONE,
   ),
   'sys.sequences': view(
-    `${OBJECT}\nstart_value sql_variant=NULL\nincrement sql_variant=NULL\ncurrent_value sql_variant=NULL`,
+    `${OBJECT}\nstart_value sql_variant=NULL\nincrement sql_variant=NULL\nminimum_value sql_variant=NULL\nmaximum_value sql_variant=NULL\nis_cycling bit=false\ncurrent_value sql_variant=NULL`,
     NONE,
   ),
   'sys.views': view(OBJECT, NONE),

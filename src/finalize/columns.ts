@@ -1,0 +1,107 @@
+/**
+ * What columns get once the rows are in: defaults, comments, and counters that go on behind the source's.
+ *
+ * Runs on the main thread.
+ */
+import type { PlannedIdentity, TablePlan } from '../plan/model.js';
+import { inTransaction, type TargetConnection } from '../target/connection.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
+import { commentOn, createSequence, setDefault } from '../target/objects.js';
+import type { StepMaker } from './step.js';
+
+export const defaults: StepMaker = {
+  kind: 'default',
+  names: (plan) => plan.objects.defaults.map(({ column }) => column),
+
+  async run(target, plan, name) {
+    const found = plan.objects.defaults.find(({ column }) => column === name);
+    // `truncate` and `upsert` keep the default a column already has.
+    if (found === undefined || (await hasDefault(target, plan, name))) return false;
+    await target.query(setDefault(plan.target, name, found.expression));
+    return true;
+  },
+};
+
+async function hasDefault(target: TargetConnection, plan: TablePlan, column: string): Promise<boolean> {
+  const [row] = await target.query<{ there: boolean }>(
+    `SELECT a.atthasdef OR a.attidentity <> '' AS there FROM pg_attribute a
+      WHERE a.attrelid = $1::regclass AND a.attname = $2`,
+    [qualified(plan.target), column],
+  );
+  return row?.there === true;
+}
+
+export const comments: StepMaker = {
+  kind: 'comment',
+  names: (plan) => plan.objects.comments.map(({ column }) => column ?? plan.target.name),
+
+  async run(target, plan, name) {
+    const isMeant = ({ column }: { column: string | null }): boolean => (column ?? plan.target.name) === name;
+    const found = plan.objects.comments.filter(isMeant);
+    for (const { column, text } of found) await target.query(commentOn(plan.target, column, text));
+    return found.length > 0;
+  },
+};
+
+export const identities: StepMaker = {
+  kind: 'identity',
+  names: (plan) =>
+    plan.columns.flatMap(({ targetName, identity }) => (identity === undefined ? [] : [targetName])),
+
+  async run(target, plan, name) {
+    const identity = plan.columns.find(({ targetName }) => targetName === name)?.identity;
+    if (identity === undefined) return false;
+    const [found] = await target.query<{ sequence: string | null }>(
+      'SELECT pg_get_serial_sequence($1, $2) AS sequence',
+      [qualified(plan.target), name],
+    );
+    // A table of somebody else's making may count otherwise, or not at all.
+    if (found === undefined || found.sequence === null) return false;
+    const last = await lastValue(target, plan, name, identity);
+    await target.query('SELECT setval($1::regclass, $2::bigint, $3)', [
+      found.sequence,
+      last ?? identity.seed,
+      last !== null,
+    ]);
+    return true;
+  },
+};
+
+/** The source's last value, or that of a row which came in since the run was planned. */
+async function lastValue(
+  target: TargetConnection,
+  plan: TablePlan,
+  column: string,
+  identity: PlannedIdentity,
+): Promise<string | null> {
+  const rises = BigInt(identity.increment) > 0n;
+  const [row] = await target.query<{ last: string | null }>(
+    `SELECT ${rises ? 'max' : 'min'}(${quoteIdent(column)})::text AS last FROM ${qualified(plan.target)}`,
+  );
+  const values = [identity.lastValue, row?.last ?? null].flatMap((value) =>
+    value === null ? [] : [BigInt(value)],
+  );
+  if (values.length === 0) return null;
+  return String(values.reduce((a, b) => (a > b === rises ? a : b)));
+}
+
+export const sequences: StepMaker = {
+  kind: 'sequence',
+  names: (plan) => plan.objects.sequences.map(({ name }) => name),
+
+  async run(target, plan, name) {
+    const sequence = plan.objects.sequences.find((one) => one.name === name);
+    if (sequence === undefined) return false;
+    const [row] = await target.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [
+      qualified(sequence),
+    ]);
+    await inTransaction(target, async () => {
+      if (row?.there !== true) await target.query(createSequence(sequence));
+      await target.query('SELECT setval($1::regclass, $2::bigint, true)', [
+        qualified(sequence),
+        sequence.current,
+      ]);
+    });
+    return true;
+  },
+};

@@ -1,0 +1,85 @@
+/**
+ * Plans checks and foreign keys.
+ *
+ * Runs on the main thread; pure.
+ */
+import { tableLabel } from '../source/model.js';
+import type { SourceForeignKey } from '../source/objects.js';
+import { translateCondition } from '../translate/translate.js';
+import type { TablePlan } from './model.js';
+import { constraintName } from './names.js';
+import { columnOf, leaveOut, noteCaveats, type ObjectWork } from './objectWork.js';
+
+const NOT_TRUSTED = 'not trusted in the source, so rows that are there are not checked';
+
+export function planChecks({ plan, source, context }: ObjectWork, wanted: boolean): void {
+  for (const { name, definition, disabled, trusted } of source.checks) {
+    const out = (reason: string): void => leaveOut(plan, 'check', name, definition, reason);
+    if (!wanted) {
+      out('migration.create_check_constraints is false');
+      continue;
+    }
+    if (disabled) {
+      out('it is disabled in the source');
+      continue;
+    }
+    const found = translateCondition(definition, context);
+    if ('untranslated' in found) {
+      out(found.untranslated);
+      continue;
+    }
+    const target = nameOf(plan, 'check', name);
+    plan.objects.checks.push({ name: target, condition: found.sql, validate: trusted });
+    noteCaveats(plan, 'check', name, found.caveats);
+    if (!trusted) plan.notes.push(`check ${name}: ${NOT_TRUSTED}`);
+  }
+}
+
+export function planForeignKeys(works: readonly ObjectWork[], wanted: boolean): void {
+  const plans = new Map(works.map(({ plan }) => [tableLabel(plan.source), plan]));
+  for (const { plan, source } of works) {
+    for (const key of source.foreignKeys) planForeignKey(plan, key, plans.get(tableLabel(key.to)), wanted);
+  }
+}
+
+function planForeignKey(
+  plan: TablePlan,
+  key: SourceForeignKey,
+  to: TablePlan | undefined,
+  wanted: boolean,
+): void {
+  const columns = key.columns.map((name) => columnOf(plan, name)?.targetName);
+  const toColumns = key.toColumns.map((name) => to && columnOf(to, name)?.targetName);
+  const complete = [...columns, ...toColumns].every((name) => name !== undefined);
+  const reason = !wanted
+    ? 'migration.create_foreign_keys is false'
+    : key.disabled
+      ? 'it is disabled in the source'
+      : to === undefined
+        ? `${tableLabel(key.to)} is not part of this run`
+        : complete
+          ? null
+          : 'a column of it does not arrive';
+  if (reason !== null || to === undefined) {
+    const definition = `(${key.columns.join(', ')}) to ${tableLabel(key.to)} (${key.toColumns.join(', ')})`;
+    leaveOut(plan, 'foreign key', key.name, definition, reason ?? '');
+    return;
+  }
+  plan.objects.foreignKeys.push({
+    name: nameOf(plan, 'foreign key', key.name),
+    columns: columns as string[],
+    to: to.target,
+    toColumns: toColumns as string[],
+    onDelete: key.onDelete,
+    onUpdate: key.onUpdate,
+    validate: key.trusted,
+  });
+  if (!key.trusted) plan.notes.push(`foreign key ${key.name}: ${NOT_TRUSTED}`);
+}
+
+/** Names of these are unique in a table of PostgreSQL: a schema's unique ones stay so, shortened or not. */
+function nameOf(plan: TablePlan, kind: string, name: string): string {
+  const target = constraintName(name);
+  if (target !== name) plan.notes.push(`${kind} ${name} is named ${target} in PostgreSQL (63 bytes at most)`);
+  return target;
+}

@@ -1,0 +1,54 @@
+/**
+ * What the parts that plan a table's objects share.
+ *
+ * Runs on the main thread; pure.
+ */
+import type { SourceObjects } from '../source/objects.js';
+import type { TranslateContext } from '../translate/translate.js';
+import type { PlannedColumn, PlannedObjects, TablePlan } from './model.js';
+
+export interface ObjectOptions {
+  targetSchema: string;
+  createIndexes: boolean;
+  createForeignKeys: boolean;
+  createCheckConstraints: boolean;
+  databaseCollation: string;
+  /** `server_version_num` of the target. */
+  pgVersion: number;
+}
+
+/** One table with what the source says of it, while its objects are planned. */
+export interface ObjectWork {
+  plan: TablePlan;
+  source: SourceObjects;
+  context: TranslateContext;
+}
+
+/** @returns a table's objects before any are planned. */
+export function noObjects(): PlannedObjects {
+  return { sequences: [], defaults: [], indexes: [], checks: [], foreignKeys: [], comments: [], leftOut: [] };
+}
+
+/** @returns the planned column of a source name: the very same, or the same but for case. */
+export function columnOf(plan: TablePlan, name: string): PlannedColumn | null {
+  const exact = plan.columns.find(({ sourceName }) => sourceName === name);
+  if (exact !== undefined) return exact;
+  const alike = plan.columns.filter(({ sourceName }) => sourceName.toLowerCase() === name.toLowerCase());
+  return alike.length === 1 ? (alike[0] as PlannedColumn) : null;
+}
+
+/** Says of something that it does not arrive. */
+export function leaveOut(
+  plan: TablePlan,
+  kind: string,
+  name: string,
+  definition: string | null,
+  reason: string,
+): void {
+  plan.objects.leftOut.push({ kind, name, definition, reason });
+}
+
+/** Says of a translation where it differs. */
+export function noteCaveats(plan: TablePlan, kind: string, name: string, caveats: readonly string[]): void {
+  if (caveats.length > 0) plan.notes.push(`${kind} ${name}: ${caveats.join('; ')}`);
+}

@@ -1,0 +1,146 @@
+/**
+ * Plans what is made after the rows are in: defaults, sequences, indexes, constraints, comments.
+ *
+ * Runs on the main thread; pure. What the target does not get is listed with its reason, and said in the notes.
+ */
+import { type SourceTable, tableLabel } from '../source/model.js';
+import type { DatabaseObjects } from '../source/objects.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
+import { mayBeIdentity } from '../target/objects.js';
+import { columnType, type TranslateContext, translateDefault } from '../translate/translate.js';
+import { planChecks, planForeignKeys } from './constraints.js';
+import { planIndexes } from './indexes.js';
+import type { PlannedObjects, TablePlan } from './model.js';
+import { columnOf, leaveOut, noteCaveats, type ObjectOptions, type ObjectWork } from './objectWork.js';
+
+/**
+ * Fills in `objects` of every plan and adds what is lost to its notes.
+ *
+ * @returns notes on the database as a whole: what kinds of object are not migrated
+ */
+export function planObjects(
+  plans: readonly TablePlan[],
+  tables: readonly SourceTable[],
+  database: DatabaseObjects,
+  options: ObjectOptions,
+): string[] {
+  const ids = new Map(tables.map((table) => [tableLabel(table), table.objectId]));
+  const sequences = new Sequences(plans, database, options);
+  const works = plans.flatMap((plan): ObjectWork[] => {
+    const source = database.tables.get(ids.get(tableLabel(plan.source)) ?? -1);
+    return source === undefined ? [] : [{ plan, source, context: contextOf(plan, sequences, options) }];
+  });
+  for (const work of works) {
+    planIdentity(work);
+    planDefaults(work, sequences);
+    planComments(work);
+    planChecks(work, options.createCheckConstraints);
+  }
+  sequences.giveRest();
+  planIndexes(works, options);
+  planForeignKeys(works, options.createForeignKeys);
+  for (const { plan } of works) noteLeftOut(plan);
+  return database.notMigrated.map(
+    ({ kind, names }) => `${names.length} ${kind} not migrated: ${names.join(', ')}`,
+  );
+}
+
+function contextOf(plan: TablePlan, sequences: Sequences, options: ObjectOptions): TranslateContext {
+  return {
+    column(name) {
+      const column = columnOf(plan, name);
+      return column === null ? null : { sql: quoteIdent(column.targetName), type: columnType(column.source) };
+    },
+    sequence: (schema, name) => sequences.find(schema ?? plan.source.schema, name),
+    databaseCollation: options.databaseCollation,
+    pgVersion: options.pgVersion,
+  };
+}
+
+function planIdentity({ plan }: ObjectWork): void {
+  for (const column of plan.columns) {
+    const { identity } = column.source;
+    if (identity === null) continue;
+    if (mayBeIdentity(column.pgType)) {
+      column.identity = { ...identity };
+      continue;
+    }
+    const definition = `IDENTITY(${identity.seed}, ${identity.increment})`;
+    const reason = `PostgreSQL counts smallint, integer and bigint columns only, not ${column.pgType}`;
+    leaveOut(plan, 'identity', column.sourceName, definition, reason);
+  }
+}
+
+function planDefaults({ plan, source, context }: ObjectWork, sequences: Sequences): void {
+  for (const { name, column: columnName, definition } of source.defaults) {
+    const column = columnOf(plan, columnName);
+    if (column === null) continue;
+    const found = translateDefault(definition, columnType(column.source), context);
+    if ('untranslated' in found) {
+      leaveOut(plan, 'default', `${name} of ${columnName}`, definition, found.untranslated);
+      continue;
+    }
+    if (found.sql === 'NULL') continue;
+    sequences.give(plan, found.sql);
+    plan.objects.defaults.push({ column: column.targetName, expression: found.sql });
+    noteCaveats(plan, 'default of', columnName, found.caveats);
+  }
+}
+
+function planComments({ plan, source }: ObjectWork): void {
+  for (const { column: name, text } of source.comments) {
+    if (text.includes('\0')) {
+      leaveOut(plan, 'comment', name ?? plan.source.name, null, 'PostgreSQL has no NUL character');
+      continue;
+    }
+    const column = name === null ? null : columnOf(plan, name);
+    if (name === null || column !== null) {
+      plan.objects.comments.push({ column: column?.targetName ?? null, text });
+    }
+  }
+}
+
+/** The sequences of the source schemas of the run; each is made with one table, the first that uses it. */
+class Sequences {
+  readonly #plans: readonly TablePlan[];
+  readonly #waiting: Map<string, PlannedObjects['sequences'][number]>;
+  readonly #known = new Map<string, string>();
+
+  constructor(plans: readonly TablePlan[], { sequences }: DatabaseObjects, { targetSchema }: ObjectOptions) {
+    this.#plans = plans;
+    const schemas = new Set(plans.map((plan) => plan.source.schema));
+    this.#waiting = new Map();
+    for (const { schema, name, ...rest } of sequences) {
+      if (!schemas.has(schema)) continue;
+      const target = { schema: targetSchema, name };
+      this.#known.set(JSON.stringify([schema, name]).toLowerCase(), qualified(target));
+      this.#waiting.set(qualified(target), { ...target, ...rest });
+    }
+  }
+
+  find(schema: string, name: string): string | null {
+    return this.#known.get(JSON.stringify([schema, name]).toLowerCase()) ?? null;
+  }
+
+  /** Makes the sequences that `expression` names part of this table's objects. */
+  give(plan: TablePlan, expression: string): void {
+    for (const [label, sequence] of this.#waiting) {
+      if (!expression.includes(label.replaceAll("'", "''"))) continue;
+      plan.objects.sequences.push(sequence);
+      this.#waiting.delete(label);
+    }
+  }
+
+  /** Those that no default uses are made with the first table. */
+  giveRest(): void {
+    this.#plans[0]?.objects.sequences.push(...this.#waiting.values());
+    this.#waiting.clear();
+  }
+}
+
+function noteLeftOut(plan: TablePlan): void {
+  for (const { kind, name, definition, reason } of plan.objects.leftOut) {
+    const text = definition === null || definition === '' ? '' : ` ${definition}`;
+    plan.notes.push(`left out: ${kind} ${name}${text}: ${reason}`);
+  }
+}

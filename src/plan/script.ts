@@ -1,0 +1,34 @@
+/**
+ * What a run would make of a table, as the statements it would run.
+ *
+ * Pure. Where an identity goes on is not in them: that is known when the rows are in.
+ */
+import { addPrimaryKey, createTable } from '../target/ddl.js';
+import {
+  addCheck,
+  addForeignKey,
+  commentOn,
+  createIndex,
+  createSequence,
+  setDefault,
+  validateConstraint,
+} from '../target/objects.js';
+import type { TablePlan } from './model.js';
+
+/** @returns the statements that make the table and its objects, foreign keys last; without semicolons. */
+export function tableScript(plan: TablePlan): { table: string[]; objects: string[]; foreignKeys: string[] } {
+  const { target, objects, primaryKey, primaryKeyName } = plan;
+  const validation = ({ name, validate }: { name: string; validate: boolean }): string[] =>
+    validate ? [validateConstraint(target, name)] : [];
+  return {
+    table: [...objects.sequences.map(createSequence), createTable(plan)],
+    objects: [
+      ...(primaryKeyName === null ? [] : [addPrimaryKey(target, primaryKeyName, primaryKey)]),
+      ...objects.indexes.map((index) => createIndex(target, index)),
+      ...objects.checks.flatMap((check) => [addCheck(target, check), ...validation(check)]),
+      ...objects.defaults.map(({ column, expression }) => setDefault(target, column, expression)),
+      ...objects.comments.map(({ column, text }) => commentOn(target, column, text)),
+    ],
+    foreignKeys: objects.foreignKeys.flatMap((key) => [addForeignKey(target, key), ...validation(key)]),
+  };
+}
