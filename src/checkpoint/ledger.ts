@@ -10,7 +10,7 @@ import type { KeyRange, Partition, TablePlan } from '../plan/model.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
-import { inTransaction, type TargetConnection } from '../target/connection.js';
+import { APPLICATION_NAME, inTransaction, type TargetConnection } from '../target/connection.js';
 import { chunkTable, LEDGER } from './schema.js';
 
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'superseded';
@@ -67,8 +67,9 @@ export class Ledger {
 
   /**
    * Gives the keys of a chunk that is not committed to a partition of its own, and makes sure that the chunk never
-   * will be committed: its number is taken. Waits for a session that may still be at it.
+   * will be committed: its number is taken. Ends the session that may still be at it, or waits for it.
    *
+   * @param session that session's process id, where it is not known to have ended
    * @returns false where it turns out that the chunk is committed
    */
   move(
@@ -76,12 +77,14 @@ export class Ledger {
     chunk: Pick<ChunkPlace, 'partition' | 'chunk'>,
     range: KeyRange,
     to: Pick<Partition, 'partition' | 'retries'>,
+    session: number | null = null,
   ): Promise<boolean> {
     const table = tableLabel(plan.source);
     const { runId } = this.#options;
     const id = [runId, table, chunk.partition, chunk.chunk];
     const bounds = [json(range.lower), json(range.upper)];
     return this.#write(async (target) => {
+      if (session !== null) await endSession(target, session);
       const taken = await target.query(
         `INSERT INTO ${this.#chunks(plan)}
           (run_id, table_name, partition, chunk, lower, upper, rows, bytes, moved_to)
@@ -243,6 +246,15 @@ export class Ledger {
       remedy: 'Nothing more is written by this process. Let the other one finish.',
     });
   }
+}
+
+/** Its client does not hear of it any more: nothing it has begun will be committed, and its locks are let go. */
+async function endSession(target: TargetConnection, session: number): Promise<void> {
+  await target.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE pid = $1 AND application_name = $2 AND usename = current_user AND datname = current_database()`,
+    [session, APPLICATION_NAME],
+  );
 }
 
 /** Moves what the ledger has of a table that is LOGGED by now. */

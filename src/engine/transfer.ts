@@ -157,7 +157,14 @@ class Transfer {
   #writer(): WriterControl {
     return {
       committed: async (chunk, done) => this.#committed(chunk, done),
-      failed: (chunk, end, error) => this.#notWritten(chunk, end, error),
+      failed: async (chunk, end, error, session) => {
+        try {
+          await this.#notWritten(chunk, end, error, session);
+        } catch (failure) {
+          // comlink would drop its code: this way it is the run's error.
+          this.#abort.abort(failure);
+        }
+      },
     };
   }
 
@@ -168,7 +175,12 @@ class Transfer {
   }
 
   /** A chunk failed, or the answer to its COMMIT got lost: the ledger knows which, and its rows are read again. */
-  async #notWritten(chunk: ChunkPlace, end: ChunkEnd | null, error: ErrorData): Promise<void> {
+  async #notWritten(
+    chunk: ChunkPlace,
+    end: ChunkEnd | null,
+    error: ErrorData,
+    session: number | null,
+  ): Promise<void> {
     const { ledger, plans } = this.#options;
     const { table } = chunk;
     if (!isRetryable(fromErrorData(error)) || ledger === undefined) {
@@ -180,7 +192,7 @@ class Transfer {
     const range = { lower: chunk.lower, upper: end.upper };
     const retries = 1;
     const partition: Partition = { table, partition: this.#queue.newPartition(table), ...range, retries };
-    if (!(await ledger.move(plans[table]!, chunk, range, partition))) {
+    if (!(await ledger.move(plans[table]!, chunk, range, partition, session))) {
       this.#committed(chunk, end);
       return;
     }

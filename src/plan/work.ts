@@ -53,8 +53,9 @@ export interface WriterControl {
    * The chunk is not in the target and will not come there.
    *
    * @param end its rows and where its keys end; null where the reader has given it up as well
+   * @param session process id of its PostgreSQL session where the connection was lost: it may still hold locks
    */
-  failed(chunk: ChunkPlace, end: ChunkEnd | null, error: ErrorData): Promise<void>;
+  failed(chunk: ChunkPlace, end: ChunkEnd | null, error: ErrorData, session: number | null): Promise<void>;
 }
 
 /**

@@ -33,6 +33,8 @@ export interface ReaderTask {
 const WINDOW_BYTES = 1024 * 1024;
 /** How soon an abort, a stop or a silent source ends a read that waits. */
 const CHECK_MS = 100;
+/** A source may sort a table before it sends the first row: it is given so many times the stall timeout. */
+const FIRST_ANSWER_PATIENCE = 4;
 const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
 /**
@@ -106,7 +108,8 @@ class LaneReader {
       return;
     }
     if (this.#pump === null) return;
-    const limitMs = (this.#task.source.stall_timeout_seconds ?? 0) * 1000;
+    const patience = this.#pump.answered ? 1 : FIRST_ANSWER_PATIENCE;
+    const limitMs = (this.#task.source.stall_timeout_seconds ?? 0) * 1000 * patience;
     const since = this.#pump.waitingSinceMs;
     this.#silent ||= limitMs > 0 && since !== null && performance.now() - since > limitMs;
     const idle = this.#stopFlags.isDraining && !this.#sink.chunkOpen;
@@ -163,7 +166,7 @@ class LaneReader {
     const seconds = this.#task.source.stall_timeout_seconds;
     return new AppError(
       'SOURCE_CONNECTION_LOST',
-      `The source stopped sending in the middle of an answer, for more than ${seconds} s`,
+      `The source sent nothing for more than ${seconds} s in the middle of an answer, or ${FIRST_ANSWER_PATIENCE} times as long before it`,
       {
         table: tableLabel(work.plan.source),
         partition: work.partition,

@@ -53,6 +53,7 @@ export async function readPartition(
     await pump.finish();
     return null;
   } catch (error) {
+    pump.abandon();
     return error instanceof AppError ? atPlace(error, place) : sourceError(error, place);
   }
 }

@@ -58,8 +58,10 @@ export class RowPump implements ResponseSink {
   onMessage: ((token: ServerMessageToken) => void) | null = null;
   /** Rows read so far. */
   rows = 0;
-  /** Since when the source is waited for to go on with its answer (`performance.now()`), or null. */
-  waitingSinceMs: number | null = null;
+  /** Since when the source is waited for (`performance.now()`), or null. */
+  waitingSinceMs: number | null = performance.now();
+  /** True once some of the answer has come. */
+  answered = false;
   readonly #options: PumpOptions;
   readonly #sink: ChunkSink;
   readonly #window: InputWindow;
@@ -76,6 +78,7 @@ export class RowPump implements ResponseSink {
   /** The last key of the full chunk. */
   #lastKey: string[] | null = null;
   #done = false;
+  #abandoned = false;
   /** The server has sent an ERROR: the request ends with it. */
   #failed = false;
 
@@ -89,6 +92,7 @@ export class RowPump implements ResponseSink {
 
   push(chunk: Buffer): Promise<void> | undefined {
     this.waitingSinceMs = null;
+    this.answered = true;
     this.#throwIfStopped();
     let from = 0;
     while (from < chunk.length) {
@@ -124,7 +128,16 @@ export class RowPump implements ResponseSink {
     return true;
   }
 
+  /**
+   * Takes nothing more and touches the rings no more. A request may fail while `push` still waits for room: what it
+   * would go on with is read again by another pump.
+   */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
   #throwIfStopped(): void {
+    if (this.#abandoned) throw new AppError('CANCELLED', 'the read was given up');
     if (this.#options.stopped()) throw new AppError('CANCELLED', 'the table was stopped');
     if (!this.#sink.chunkOpen && this.#options.draining()) throw new AppError('CANCELLED', 'the run stops');
   }

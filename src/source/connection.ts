@@ -31,7 +31,7 @@ export interface SourceOptions {
   /** 0: no limit. Applies to the small queries; a bulk read has none. */
   request_timeout_seconds: number;
   packet_size_bytes: number;
-  /** How long the source may pause in the middle of a bulk read's answer; 0 or left out: for ever. */
+  /** How long the source may pause in the middle of a bulk read's answer, and four times as long before it; 0 or left out: for ever. */
   stall_timeout_seconds?: number;
 }
 

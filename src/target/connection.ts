@@ -32,6 +32,8 @@ export interface TargetOptions {
 export interface TargetConnection {
   /** For COPY and transactions. */
   readonly client: pg.Client;
+  /** Process id of the session on the server, or null where the server gave none. */
+  readonly session: number | null;
   /** True over TLS. */
   readonly encrypted: boolean;
   /** `server_version_num`: 180004 is 18.4. */
@@ -48,6 +50,9 @@ export interface TargetConnection {
   /** Idempotent; cuts off a statement that is still running. */
   close(): Promise<void>;
 }
+
+/** What sessions of this program call themselves. */
+export const APPLICATION_NAME = 'mssql-pg-migrate';
 
 /** pg_blocking_pids, declarative partitions, generated columns: what the statements here count on. */
 const OLDEST_VERSION = 120_000;
@@ -80,7 +85,7 @@ async function connectClient(options: TargetOptions): Promise<{ client: pg.Clien
       user: options.user,
       password: options.password,
       ssl: attempt,
-      application_name: 'mssql-pg-migrate',
+      application_name: APPLICATION_NAME,
       keepAlive: true,
       keepAliveInitialDelayMillis: 30_000,
       connectionTimeoutMillis: options.connect_timeout_seconds * 1000,
@@ -154,12 +159,16 @@ const FAREWELL_MS = 2000;
 
 class OpenConnection implements TargetConnection {
   readonly client: pg.Client;
+  readonly session: number | null;
   readonly encrypted: boolean;
   readonly serverVersion: number;
   #closing: Promise<void> | null = null;
 
   constructor(client: pg.Client, encrypted: boolean, serverVersion: number) {
     this.client = client;
+    // Not in the types: what BackendKeyData brought.
+    const { processID } = client as unknown as { processID?: number | null };
+    this.session = processID ?? null;
     this.encrypted = encrypted;
     this.serverVersion = serverVersion;
   }

@@ -80,7 +80,7 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
     }
     return build('TARGET_QUERY', `The target could not run a statement: ${said}`);
   }
-  if (state === '57P01' || state.startsWith('08')) {
+  if (state === '57P01' || state === '57P02' || state.startsWith('08')) {
     return build('TARGET_CONNECTION_LOST', `The connection to the target was lost: ${said}`);
   }
   if (state === '42501') {

@@ -132,8 +132,9 @@ class LaneWriter {
       if (end === undefined) end = await this.#skipChunk();
       if (isLaneAborted(this.#task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
       if (!isRetryable(error)) this.#stopFlags.stop(begin.table);
-      if (error.code === 'TARGET_CONNECTION_LOST') await this.#disconnect();
-      await this.#control.failed(place(begin), end, toErrorData(error));
+      const lost = error.code === 'TARGET_CONNECTION_LOST';
+      if (lost) await this.#disconnect();
+      await this.#control.failed(place(begin), end, toErrorData(error), lost ? target.session : null);
     } finally {
       this.#copy = null;
     }
