@@ -20,8 +20,10 @@ export class CopyChunk {
   readonly #begin: ChunkBegin;
   readonly #text: TextRows | null;
   #stream: CopyStreamQuery | null = null;
-  /** Rejects with what ends the COPY early; every wait races it. */
-  #failed: Promise<never> | null = null;
+  /** What ended the COPY early. */
+  #failure: Error | null = null;
+  /** Ends the wait under way with it. */
+  #onFailure: (error: Error) => void = () => {};
   #onEnd: () => void = () => {};
   /** The server has ended the COPY by an error: there is nothing left to cancel. */
   #refused = false;
@@ -45,19 +47,15 @@ export class CopyChunk {
     for (const statement of this.#begin.before) await this.#client.query(statement);
     const stream = this.#client.query(copyFrom(this.#begin.copy));
     this.#stream = stream;
-    this.#failed = new Promise<never>((_resolve, reject) => {
-      stream.once('error', (error) => {
-        this.#refused = true;
-        reject(error);
-      });
-      this.#onEnd = () => {
-        this.#ended = true;
-        reject(new Error('Connection terminated unexpectedly'));
-      };
-      this.#client.once('end', this.#onEnd);
+    stream.once('error', (error) => {
+      this.#refused = true;
+      this.#fail(error);
     });
-    // Looked at wherever something is awaited; until then it is nobody's unhandled rejection.
-    this.#failed.catch(() => {});
+    this.#onEnd = () => {
+      this.#ended = true;
+      this.#fail(new Error('Connection terminated unexpectedly'));
+    };
+    this.#client.once('end', this.#onEnd);
     if (this.#text === null) await this.#send(COPY_HEADER);
   }
 
@@ -79,7 +77,12 @@ export class CopyChunk {
     const stream = this.#stream!;
     this.#text?.end();
     if (this.#text === null) await this.#send(COPY_TRAILER);
-    await this.#waiting(this.#race(new Promise<void>((resolve) => stream.end(resolve))));
+    await this.#waiting(
+      this.#unlessFailed((resolve, reject) => {
+        // The callback comes with the error where there is one, before the event does.
+        stream.end((error?: Error | null) => (error ? reject(error) : resolve()));
+      }),
+    );
     this.#closeStream();
     if (stream.rowCount !== rows) {
       const text = `${this.#begin.label}: PostgreSQL counted ${stream.rowCount} rows in a chunk of ${rows}`;
@@ -141,15 +144,15 @@ export class CopyChunk {
     const socket = this.#client.connection.stream as Socket;
     // Corked, the frame's header and its bytes leave in one system call.
     socket.cork();
-    const taken = new Promise<void>((resolve, reject) => {
+    const taken = this.#unlessFailed((resolve, reject) => {
       stream.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
     socket.uncork();
     this.waitingSinceMs = performance.now();
-    await this.#race(taken);
+    await taken;
     if (socket.writableLength > 0) {
       // Writes complete in order: when this empty one has, all before it have left.
-      await this.#race(new Promise<void>((resolve) => socket.write(NOTHING, () => resolve())));
+      await this.#unlessFailed((resolve) => socket.write(NOTHING, () => resolve()));
     }
     this.waitingSinceMs = null;
   }
@@ -161,7 +164,17 @@ export class CopyChunk {
     return result;
   }
 
-  #race<T>(step: Promise<T>): Promise<T> {
-    return Promise.race([step, this.#failed!]);
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#onFailure(error);
+  }
+
+  /** Waits for a step, or for what ends the COPY; a race of promises would hold every step's until the chunk ends. */
+  #unlessFailed(start: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onFailure = reject;
+      if (this.#failure !== null) reject(this.#failure);
+      else start(resolve, reject);
+    });
   }
 }
