@@ -3,7 +3,7 @@
  *
  * Runs on the main thread.
  */
-import type { PlannedIdentity, TablePlan } from '../plan/model.js';
+import type { PlannedIdentity, PlannedObjects, TablePlan } from '../plan/model.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { commentOn, createSequence, setDefault } from '../target/objects.js';
@@ -95,6 +95,8 @@ export const sequences: StepMaker = {
     const [row] = await target.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [
       qualified(sequence),
     ]);
+    // One that is there already may be ahead of the source's.
+    if (row?.there === true && !(await isBehind(target, sequence))) return false;
     await inTransaction(target, async () => {
       if (row?.there !== true) await target.query(createSequence(sequence));
       await target.query('SELECT setval($1::regclass, $2::bigint, true)', [
@@ -105,3 +107,15 @@ export const sequences: StepMaker = {
     return true;
   },
 };
+
+async function isBehind(
+  target: TargetConnection,
+  sequence: PlannedObjects['sequences'][number],
+): Promise<boolean> {
+  const [row] = await target.query<{ last: string }>(
+    `SELECT last_value::text AS last FROM ${qualified(sequence)}`,
+  );
+  if (row === undefined) return true;
+  const ahead = BigInt(sequence.current) - BigInt(row.last);
+  return BigInt(sequence.increment) > 0n ? ahead > 0n : ahead < 0n;
+}

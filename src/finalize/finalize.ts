@@ -7,6 +7,7 @@
 import { toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
+import { existingRelations } from '../target/catalog.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import { analyze } from './analyze.js';
 import { comments, defaults, identities, sequences } from './columns.js';
@@ -40,6 +41,18 @@ export const KEY_KINDS: readonly StepKind[] = [foreignKeys.kind, validForeignKey
 export const TABLE_KINDS: readonly StepKind[] = STAGES.flatMap(({ makers }) =>
   makers.map(({ kind }) => kind),
 ).filter((kind) => !KEY_KINDS.includes(kind));
+
+/** What only the owner of a table may do, and what a table that was there before can do without. */
+const OWNERS_KINDS: ReadonlySet<StepKind> = new Set([
+  uniqueConstraints.kind,
+  indexes.kind,
+  checks.kind,
+  defaults.kind,
+  identities.kind,
+  comments.kind,
+  foreignKeys.kind,
+  validForeignKeys.kind,
+]);
 
 export interface FinalizeOptions {
   /** Tables worked on at the same time, each on a connection of its own. */
@@ -86,7 +99,10 @@ async function runStage(
     await session.open();
     try {
       for (let plan = waiting.shift(); plan !== undefined; plan = waiting.shift()) {
-        for (const [maker, name] of thingsToDo(makers, plan)) {
+        const owned = makers.some(({ kind }) => OWNERS_KINDS.has(kind)) && (await isOwned(session, plan));
+        const allowed = owned ? makers : makers.filter(({ kind }) => !OWNERS_KINDS.has(kind));
+        if (!owned) noteUntouched(plan, makers);
+        for (const [maker, name] of thingsToDo(allowed, plan)) {
           let step = await runStep(session, plan, maker, name, hooks);
           if (step?.error?.code === 'TARGET_CONNECTION_LOST') {
             // Every step looks first what is there already, so it may be run twice.
@@ -106,6 +122,24 @@ async function runStage(
   const [first] = ended;
   if (first?.status === 'rejected' && ended.every((end) => end.status === 'rejected')) throw first.reason;
   return steps;
+}
+
+/** Whether the role may change the table's definition; a table that can't be looked up counts as owned. */
+async function isOwned(session: Session, plan: TablePlan): Promise<boolean> {
+  try {
+    const [relation] = await existingRelations(await session.open(), [plan.target]);
+    return relation?.owned !== false;
+  } catch {
+    // Whatever is wrong, the steps themselves will say.
+    return true;
+  }
+}
+
+function noteUntouched(plan: TablePlan, makers: readonly StepMaker[]): void {
+  const kinds = makers.filter((maker) => OWNERS_KINDS.has(maker.kind) && maker.names(plan).length > 0);
+  if (kinds.length === 0) return;
+  const list = kinds.map(({ kind }) => kind).join(', ');
+  plan.notes.push(`${tableLabel(plan.target)} belongs to another role and keeps what it has: ${list}`);
 }
 
 function thingsToDo(makers: readonly StepMaker[], plan: TablePlan): [StepMaker, string][] {

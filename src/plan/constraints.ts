@@ -57,9 +57,11 @@ function planForeignKey(
       ? 'it is disabled in the source'
       : to === undefined
         ? `${tableLabel(key.to)} is not part of this run`
-        : complete
-          ? null
-          : 'a column of it does not arrive';
+        : !complete
+          ? 'a column of it does not arrive'
+          : hasKey(to, toColumns as string[])
+            ? null
+            : 'no unique key over the columns it points at arrives';
   if (reason !== null || to === undefined) {
     const definition = `(${key.columns.join(', ')}) to ${tableLabel(key.to)} (${key.toColumns.join(', ')})`;
     leaveOut(plan, 'foreign key', key.name, definition, reason ?? '');
@@ -75,6 +77,17 @@ function planForeignKey(
     validate: key.trusted,
   });
   if (!key.trusted) plan.notes.push(`foreign key ${key.name}: ${NOT_TRUSTED}`);
+}
+
+function hasKey(to: TablePlan, columns: readonly string[]): boolean {
+  const same = (key: readonly string[]): boolean =>
+    key.length === columns.length && columns.every((column) => key.includes(column));
+  return (
+    same(to.primaryKey) ||
+    to.objects.indexes.some(
+      ({ unique, filter, keys }) => unique && filter === null && same(keys.map(({ column }) => column)),
+    )
+  );
 }
 
 /** Names of these are unique in a table of PostgreSQL: a schema's unique ones stay so, shortened or not. */

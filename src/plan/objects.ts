@@ -11,6 +11,7 @@ import { columnType, type TranslateContext, translateDefault } from '../translat
 import { planChecks, planForeignKeys } from './constraints.js';
 import { planIndexes } from './indexes.js';
 import type { PlannedObjects, TablePlan } from './model.js';
+import { constraintName } from './names.js';
 import { columnOf, leaveOut, noteCaveats, type ObjectOptions, type ObjectWork } from './objectWork.js';
 
 /**
@@ -112,9 +113,12 @@ class Sequences {
     this.#waiting = new Map();
     for (const { schema, name, ...rest } of sequences) {
       if (!schemas.has(schema)) continue;
-      const target = { schema: targetSchema, name };
+      const target = { schema: targetSchema, name: constraintName(name) };
+      const [minimum, maximum] = [clamped(rest.minimum), clamped(rest.maximum)];
+      // A decimal sequence may count further than any of PostgreSQL's: a default that uses it is left out.
+      if (clamped(rest.current) !== rest.current || clamped(rest.increment) !== rest.increment) continue;
       this.#known.set(JSON.stringify([schema, name]).toLowerCase(), qualified(target));
-      this.#waiting.set(qualified(target), { ...target, ...rest });
+      this.#waiting.set(qualified(target), { ...target, ...rest, minimum, maximum });
     }
   }
 
@@ -136,6 +140,16 @@ class Sequences {
     this.#plans[0]?.objects.sequences.push(...this.#waiting.values());
     this.#waiting.clear();
   }
+}
+
+/** @returns the number, or the nearest that PostgreSQL's sequences can count to. */
+function clamped(number: string): string {
+  return String(BigInt.asIntN(64, BigInt(number)) === BigInt(number) ? number : nearest(BigInt(number)));
+}
+
+function nearest(number: bigint): bigint {
+  const largest = 2n ** 63n - 1n;
+  return number > 0n ? largest : -largest - 1n;
 }
 
 function noteLeftOut(plan: TablePlan): void {

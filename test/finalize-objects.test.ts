@@ -1,0 +1,450 @@
+/**
+ * Planned objects on a real PostgreSQL: what the end-to-end source can't have, and tables that are there already.
+ */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
+import type { TablePlan } from '../src/plan/model.js';
+import { transferMode } from '../src/plan/modes/index.js';
+import { indexNames } from '../src/plan/names.js';
+import { planObjects } from '../src/plan/objects.js';
+import type { ObjectOptions } from '../src/plan/objectWork.js';
+import { planTables } from '../src/plan/tables.js';
+import type { SourceTable } from '../src/source/model.js';
+import { type DatabaseObjects, readObjects, type SourceObjects } from '../src/source/objects.js';
+import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
+import { sharedPostgres, type TestPostgres } from './support/postgres.js';
+import { sourceColumn, sourceTable } from './support/sourceTables.js';
+
+let server: TestPostgres;
+let options: TargetOptions;
+let target: TargetConnection;
+
+before(async () => {
+  server = await sharedPostgres();
+  options = {
+    ...server.connection,
+    ssl_mode: 'disable',
+    connect_timeout_seconds: 5,
+    lock_timeout_seconds: 1,
+  };
+  target = await connectTarget(options);
+});
+after(async () => {
+  await target?.close();
+  await server?.stop();
+});
+beforeEach(() => target.query('DROP SCHEMA IF EXISTS app CASCADE'));
+
+const nothing: SourceObjects = { indexes: [], foreignKeys: [], checks: [], defaults: [], comments: [] };
+
+interface Parts {
+  tables: SourceTable[];
+  objects: Record<string, Partial<SourceObjects>>;
+  sequences?: DatabaseObjects['sequences'];
+  notMigrated?: DatabaseObjects['notMigrated'];
+  options?: Partial<ObjectOptions>;
+}
+
+function planAll(parts: Parts): { plans: TablePlan[]; notes: string[] } {
+  const tables = parts.tables.map((table, i) => ({ ...table, objectId: i + 1 }));
+  const plans = planTables(tables, {
+    targetSchema: 'app',
+    chunkRows: 1000,
+    rowHashColumn: null,
+    hashTextColumns: false,
+    unlogged: false,
+  });
+  const notes = planObjects(
+    plans,
+    tables,
+    {
+      tables: new Map(tables.map(({ objectId, name }) => [objectId, { ...nothing, ...parts.objects[name] }])),
+      sequences: parts.sequences ?? [],
+      notMigrated: parts.notMigrated ?? [],
+    },
+    {
+      targetSchema: 'app',
+      createIndexes: true,
+      createForeignKeys: true,
+      createCheckConstraints: true,
+      databaseCollation: 'SQL_Latin1_General_CP1_CI_AS',
+      pgVersion: target.serverVersion,
+      ...parts.options,
+    },
+  );
+  return { plans, notes };
+}
+
+async function finish(plans: readonly TablePlan[], as: TargetOptions = options): Promise<FinalizeStep[]> {
+  const steps = await finalize(() => connectTarget(as), plans, { parallel: 3 });
+  assert.deepEqual(
+    steps.filter(({ error }) => error !== undefined),
+    [],
+  );
+  return steps;
+}
+
+async function make(plans: readonly TablePlan[]): Promise<FinalizeStep[]> {
+  await transferMode('drop_recreate').prepare(target, plans);
+  return finish(plans);
+}
+
+const one = async (sql: string): Promise<unknown> => Object.values((await target.query(sql))[0] ?? {})[0];
+
+const sequence = {
+  schema: 'dbo',
+  name: 'Order Numbers',
+  start: '1000',
+  increment: '5',
+  minimum: '1000',
+  maximum: '99999999999999999999999',
+  cycles: false,
+  current: '1040',
+};
+
+test('sequences, the defaults that use them, and comments', async () => {
+  const order = sourceTable({
+    name: 'Order',
+    columns: [sourceColumn('Id', 'bigint'), sourceColumn('N', 'int')],
+    key: ['Id'],
+  });
+  const { plans } = planAll({
+    tables: [order],
+    sequences: [sequence, { ...sequence, name: 'Unused', current: '7000' }],
+    objects: {
+      Order: {
+        defaults: [{ name: 'DF', column: 'Id', definition: '(NEXT VALUE FOR [dbo].[Order Numbers])' }],
+        comments: [
+          { column: null, text: "the customers' orders" },
+          { column: 'N', text: 'Größe\\n' },
+        ],
+      },
+    },
+  });
+  await make(plans);
+  await target.query('INSERT INTO app."Order" ("N") VALUES (1), (2)');
+  assert.equal(await one('SELECT array_agg("Id" ORDER BY "Id")::text FROM app."Order"'), '{1045,1050}');
+  assert.equal(await one(`SELECT nextval('app."Unused"')`), '7005');
+  assert.equal(await one(`SELECT obj_description('app."Order"'::regclass)`), "the customers' orders");
+  assert.equal(await one(`SELECT col_description('app."Order"'::regclass, 2)`), 'Größe\\n');
+  // Another run does not set a sequence back.
+  await target.query(`SELECT setval('app."Unused"', 9000)`);
+  const again = await make(plans);
+  assert.deepEqual(
+    again.filter(({ kind }) => kind === 'sequence').map(({ name }) => name),
+    [],
+  );
+  assert.equal(await one(`SELECT nextval('app."Unused"')`), '9005');
+});
+
+test('identity columns: fresh, descending, exhausted, and one PostgreSQL can’t count', async () => {
+  const table = (
+    name: string,
+    type: string,
+    identity: { seed: string; increment: string; lastValue: string | null },
+  ) =>
+    sourceTable({
+      name,
+      columns: [
+        sourceColumn('Id', type, { identity, ...(type === 'decimal' && { precision: 18 }) }),
+        sourceColumn('N', 'int', { nullable: true }),
+      ],
+      key: ['Id'],
+    });
+  const { plans } = planAll({
+    tables: [
+      table('Fresh', 'int', { seed: '7', increment: '3', lastValue: null }),
+      table('Down', 'int', { seed: '-1', increment: '-1', lastValue: '-5' }),
+      table('Full', 'tinyint', { seed: '1', increment: '1', lastValue: '255' }),
+      table('Odd', 'decimal', { seed: '1', increment: '1', lastValue: '9' }),
+    ],
+    objects: {},
+  });
+  await transferMode('drop_recreate').prepare(target, plans);
+  // A row that came in after the run was planned counts as well.
+  await target.query('INSERT INTO app."Down" ("Id") VALUES (-8)');
+  await finish(plans);
+  const next = (name: string) => one(`INSERT INTO app."${name}" ("N") VALUES (1) RETURNING "Id"`);
+  assert.deepEqual([await next('Fresh'), await next('Fresh')], [7, 10]);
+  assert.equal(await next('Down'), -9);
+  assert.equal(await next('Full'), 256);
+  const odd = plans.find((plan) => plan.target.name === 'Odd');
+  assert.match(odd?.notes.join('\n') ?? '', /left out: identity Id IDENTITY\(1, 1\): .*not numeric\(18,0\)/);
+});
+
+test('constraints the source does not trust are made, and not validated', async () => {
+  const parent = sourceTable({ name: 'Parent', columns: [sourceColumn('Id', 'int')], key: ['Id'] });
+  const child = sourceTable({
+    name: 'Child',
+    columns: [sourceColumn('Id', 'int'), sourceColumn('ParentId', 'int', { nullable: true })],
+    key: ['Id'],
+  });
+  const key = {
+    name: 'FK',
+    columns: ['ParentId'],
+    to: { schema: 'dbo', name: 'Parent' },
+    toColumns: ['Id'],
+    onDelete: 'SET NULL',
+    onUpdate: 'NO ACTION',
+    disabled: false,
+    trusted: false,
+  };
+  const { plans } = planAll({
+    tables: [parent, child],
+    objects: {
+      Child: {
+        foreignKeys: [key],
+        checks: [{ name: 'CK', definition: '([ParentId]<(10))', disabled: false, trusted: false }],
+      },
+    },
+  });
+  await transferMode('drop_recreate').prepare(target, plans);
+  await target.query('INSERT INTO app."Child" VALUES (1, 99)');
+  await finish(plans);
+  const made = await target.query(
+    `SELECT conname AS name, convalidated AS valid, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+      WHERE conrelid = 'app."Child"'::regclass AND contype IN ('c', 'f') ORDER BY 1`,
+  );
+  assert.deepEqual(made, [
+    { name: 'CK', valid: false, definition: 'CHECK (("ParentId" < 10)) NOT VALID' },
+    {
+      name: 'FK',
+      valid: false,
+      definition: 'FOREIGN KEY ("ParentId") REFERENCES app."Parent"("Id") ON DELETE SET NULL NOT VALID',
+    },
+  ]);
+  const notes = plans.find((plan) => plan.target.name === 'Child')?.notes.join('\n') ?? '';
+  assert.match(notes, /foreign key FK: not trusted in the source/);
+  assert.match(notes, /check CK: not trusted in the source/);
+});
+
+test('two tables that point at each other arrive, whatever the order', async () => {
+  const table = (name: string, other: string): [SourceTable, Partial<SourceObjects>] => [
+    sourceTable({
+      name,
+      columns: [sourceColumn('Id', 'int'), sourceColumn('Other', 'int', { nullable: true })],
+      key: ['Id'],
+    }),
+    {
+      foreignKeys: [1, 2, 3].map((n) => ({
+        name: `FK_${name}_${n}`,
+        columns: ['Other'],
+        to: { schema: 'dbo', name: other },
+        toColumns: ['Id'],
+        onDelete: 'NO ACTION',
+        onUpdate: 'NO ACTION',
+        disabled: false,
+        trusted: true,
+      })),
+    },
+  ];
+  const [a, keysOfA] = table('A', 'B');
+  const [b, keysOfB] = table('B', 'A');
+  const { plans } = planAll({ tables: [a, b], objects: { A: keysOfA, B: keysOfB } });
+  await make(plans);
+  const steps = await make(plans);
+  assert.equal(steps.filter(({ kind }) => kind === 'validate foreign key').length, 6);
+  assert.equal(
+    await one(
+      `SELECT count(*)::int FROM pg_constraint WHERE contype = 'f' AND convalidated AND connamespace = 'app'::regnamespace`,
+    ),
+    6,
+  );
+});
+
+test('a table of another role keeps what it has, and that is said', async () => {
+  const table = sourceTable({
+    name: 'T',
+    columns: [sourceColumn('Id', 'int'), sourceColumn('N', 'int')],
+    key: ['Id'],
+  });
+  const { plans } = planAll({
+    tables: [table],
+    objects: {
+      T: {
+        indexes: [
+          {
+            name: 'IX',
+            type: 2,
+            typeName: 'nonclustered',
+            unique: false,
+            constraint: false,
+            disabled: false,
+            filter: null,
+            keys: [{ column: 'N', descending: true }],
+            included: [],
+          },
+        ],
+        comments: [{ column: null, text: 'x' }],
+      },
+    },
+  });
+  const role = `mpm_objects_${process.pid}`;
+  await target.query(`CREATE SCHEMA app; CREATE TABLE app."T" ("Id" int PRIMARY KEY, "N" int);
+    CREATE ROLE ${role} LOGIN PASSWORD 'pw'; GRANT USAGE ON SCHEMA app TO ${role}; GRANT ALL ON app."T" TO ${role}`);
+  try {
+    const steps = await finish(plans, { ...options, user: role, password: 'pw' });
+    assert.deepEqual(
+      steps.map(({ kind }) => kind),
+      ['analyze'],
+    );
+    assert.match(
+      plans[0]?.notes.join('\n') ?? '',
+      /app\.T belongs to another role and keeps what it has: index, comment/,
+    );
+  } finally {
+    await target.query(`DROP SCHEMA app CASCADE; DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  }
+});
+
+test('foreign keys need a unique key that arrives, indexes a version of the server', async () => {
+  const parent = sourceTable({
+    name: 'Parent',
+    columns: [sourceColumn('Id', 'int'), sourceColumn('Code', 'int', { nullable: true })],
+    key: ['Id'],
+  });
+  const child = sourceTable({
+    name: 'Child',
+    columns: [sourceColumn('Id', 'int'), sourceColumn('Code', 'int')],
+    key: ['Id'],
+  });
+  const parts: Parts = {
+    tables: [parent, child],
+    objects: {
+      Parent: {
+        indexes: [
+          {
+            name: 'UX_Code',
+            type: 2,
+            typeName: 'nonclustered',
+            unique: true,
+            constraint: false,
+            disabled: false,
+            filter: null,
+            keys: [{ column: 'Code', descending: false }],
+            included: [],
+          },
+          {
+            name: 'CCI',
+            type: 6,
+            typeName: 'nonclustered columnstore',
+            unique: false,
+            constraint: false,
+            disabled: false,
+            filter: null,
+            keys: [],
+            included: ['Code'],
+          },
+        ],
+      },
+      Child: {
+        foreignKeys: [
+          {
+            name: 'FK_Code',
+            columns: ['Code'],
+            to: { schema: 'dbo', name: 'Parent' },
+            toColumns: ['Code'],
+            onDelete: 'NO ACTION',
+            onUpdate: 'NO ACTION',
+            disabled: false,
+            trusted: true,
+          },
+        ],
+      },
+    },
+    notMigrated: [{ kind: 'views', names: ['dbo.V1', 'dbo.V2'] }],
+  };
+  const notesOf = (planned: ReturnType<typeof planAll>, name: string): string =>
+    planned.plans.find((plan) => plan.target.name === name)?.notes.join('\n') ?? '';
+  const whole = planAll(parts);
+  await make(whole.plans);
+  assert.equal(
+    await one(`SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'FK_Code'`),
+    'FOREIGN KEY ("Code") REFERENCES app."Parent"("Code")',
+  );
+  assert.match(notesOf(whole, 'Parent'), /left out: index CCI: it is of type nonclustered columnstore/);
+  assert.deepEqual(whole.notes, ['2 views not migrated: dbo.V1, dbo.V2']);
+
+  const bare = planAll({ ...parts, options: { createIndexes: false } });
+  assert.match(
+    notesOf(bare, 'Child'),
+    /left out: foreign key FK_Code .*no unique key over the columns it points at arrives/,
+  );
+  const old = planAll({ ...parts, options: { pgVersion: 140_000 } });
+  assert.match(notesOf(old, 'Parent'), /index UX_Code: more than one NULL is allowed/);
+});
+
+test('index names: the same whatever comes first, never the same twice', () => {
+  const taken = new Set(['Orders', 'PK_A', 'B_IX']);
+  const wishes = [
+    { table: 'A', name: 'IX' },
+    { table: 'B', name: 'IX' },
+    { table: 'A', name: 'Orders' },
+    { table: 'A', name: 'Own' },
+  ];
+  const names = indexNames(wishes, taken);
+  assert.equal(names[0], 'A_IX');
+  assert.match(names[1] ?? '', /^B_IX_[0-9a-f]{8}$/);
+  assert.deepEqual(names.slice(2), ['A_Orders', 'Own']);
+  assert.deepEqual(indexNames(wishes.toReversed(), taken), names.toReversed());
+});
+
+test('sequences, comments and other objects are read from the catalog as they are', async () => {
+  const answers: [RegExp, Record<string, unknown>[]][] = [
+    [
+      /sys\.extended_properties/,
+      [
+        { object_id: 1, column_name: null, text: 'of T' },
+        { object_id: 1, column_name: 'Id', text: 'of Id' },
+        { object_id: 99, column_name: null, text: 'of a table outside the run' },
+      ],
+    ],
+    [
+      /sys\.sequences/,
+      [
+        {
+          schema_name: 'dbo',
+          name: 'S',
+          start_value: '1',
+          increment_value: '1',
+          minimum_value: '-9',
+          maximum_value: '9',
+          now_value: '4',
+          is_cycling: true,
+        },
+      ],
+    ],
+    [
+      /sys\.objects/,
+      [
+        { schema_name: 'dbo', name: 'V', type: 'V ' },
+        { schema_name: 'dbo', name: 'F1', type: 'FN' },
+        { schema_name: 'dbo', name: 'F2', type: 'IF' },
+      ],
+    ],
+  ];
+  const query = async (sql: string) => answers.find(([pattern]) => pattern.test(sql))?.[1] ?? [];
+  const found = await readObjects({ query }, [sourceTable()], '16.0.1');
+  assert.deepEqual(found.tables.get(1)?.comments, [
+    { column: null, text: 'of T' },
+    { column: 'Id', text: 'of Id' },
+  ]);
+  assert.deepEqual(found.sequences, [
+    {
+      schema: 'dbo',
+      name: 'S',
+      start: '1',
+      increment: '1',
+      minimum: '-9',
+      maximum: '9',
+      cycles: true,
+      current: '4',
+    },
+  ]);
+  assert.deepEqual(found.notMigrated, [
+    { kind: 'views', names: ['dbo.V'] },
+    { kind: 'functions', names: ['dbo.F1', 'dbo.F2'] },
+  ]);
+  assert.deepEqual((await readObjects({ query }, [], '10.50.1')).sequences, []);
+});
