@@ -19,7 +19,7 @@ export interface SourceIndex {
   /** It stands for a UNIQUE constraint. */
   constraint: boolean;
   disabled: boolean;
-  /** Its WHERE, as stored, or null. */
+  /** Its WHERE, as stored, or null; empty where the login may not see it. */
   filter: string | null;
   keys: { column: string; descending: boolean }[];
   included: string[];
@@ -40,6 +40,7 @@ export interface SourceForeignKey {
 
 export interface SourceCheck {
   name: string;
+  /** Empty where the login may not see it: without VIEW DEFINITION. */
   definition: string;
   disabled: boolean;
   trusted: boolean;
@@ -78,7 +79,7 @@ export interface DatabaseObjects {
 
 const INDEXES_SQL = `
 SELECT i.object_id, i.index_id, i.name, i.type, i.type_desc, i.is_unique, i.is_unique_constraint, i.is_disabled,
-  i.filter_definition, c.name AS column_name, ic.is_descending_key, ic.is_included_column
+  i.has_filter, i.filter_definition, c.name AS column_name, ic.is_descending_key, ic.is_included_column
 FROM sys.indexes AS i
 JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
 JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
@@ -94,9 +95,9 @@ SELECT f.parent_object_id AS object_id, f.object_id AS constraint_id, f.name, f.
 FROM sys.foreign_keys AS f
 JOIN sys.foreign_key_columns AS fc ON fc.constraint_object_id = f.object_id
 JOIN sys.columns AS c ON c.object_id = fc.parent_object_id AND c.column_id = fc.parent_column_id
-JOIN sys.columns AS rc ON rc.object_id = fc.referenced_object_id AND rc.column_id = fc.referenced_column_id
-JOIN sys.tables AS rt ON rt.object_id = f.referenced_object_id
-JOIN sys.schemas AS rs ON rs.schema_id = rt.schema_id
+LEFT JOIN sys.columns AS rc ON rc.object_id = fc.referenced_object_id AND rc.column_id = fc.referenced_column_id
+LEFT JOIN sys.tables AS rt ON rt.object_id = f.referenced_object_id
+LEFT JOIN sys.schemas AS rs ON rs.schema_id = rt.schema_id
 ORDER BY f.parent_object_id, f.name, fc.constraint_column_id`;
 
 const CHECKS_SQL = `
@@ -149,6 +150,8 @@ const OTHER_KINDS: Record<string, string> = {
   SN: 'synonyms',
 };
 
+/** Stands for the name of what the login may not see. */
+const HIDDEN = '(hidden from this login)';
 const ACTIONS = ['NO ACTION', 'CASCADE', 'SET NULL', 'SET DEFAULT'];
 /** sys.sequences came with this version of SQL Server. */
 const FIRST_MAJOR_WITH_SEQUENCES = 11;
@@ -213,7 +216,7 @@ function takeIndex(): (objects: SourceObjects, row: Row) => void {
         unique: Boolean(row.is_unique),
         constraint: Boolean(row.is_unique_constraint),
         disabled: Boolean(row.is_disabled),
-        filter: row.filter_definition === null ? null : String(row.filter_definition),
+        filter: row.has_filter ? String(row.filter_definition ?? '') : null,
         keys: [],
         included: [],
       };
@@ -233,7 +236,7 @@ function takeForeignKey(): (objects: SourceObjects, row: Row) => void {
       const key: SourceForeignKey = {
         name: String(row.name),
         columns: [],
-        to: { schema: String(row.to_schema), name: String(row.to_table) },
+        to: { schema: String(row.to_schema ?? HIDDEN), name: String(row.to_table ?? HIDDEN) },
         toColumns: [],
         onDelete: ACTIONS[Number(row.delete_action)] ?? 'NO ACTION',
         onUpdate: ACTIONS[Number(row.update_action)] ?? 'NO ACTION',
@@ -244,7 +247,7 @@ function takeForeignKey(): (objects: SourceObjects, row: Row) => void {
       last = { id: row.constraint_id, key };
     }
     last.key.columns.push(String(row.column_name));
-    last.key.toColumns.push(String(row.to_column));
+    last.key.toColumns.push(String(row.to_column ?? HIDDEN));
   };
 }
 

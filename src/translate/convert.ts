@@ -275,7 +275,8 @@ export function assign(scope: Scope, from: Value, to: SqlType): Value {
   if (a.family === to.family && a.family !== 'string' && a.family !== 'other') {
     if (a.family !== 'integer' && a.family !== 'decimal') return from;
   }
-  if (a.family === 'integer' && to.family === 'integer' && a.bytes <= to.bytes) return from;
+  if (a.family === 'integer' && to.family === 'integer' && (a.bytes <= to.bytes || fits(from, to)))
+    return from;
   if (a.family === 'integer' && (to.family === 'float' || to.family === 'decimal')) return from;
   if (a.family === 'decimal' && to.family === 'decimal' && a.scale <= to.scale) return from;
   if (a.family === 'decimal' && to.family === 'float') return from;
@@ -283,4 +284,16 @@ export function assign(scope: Scope, from: Value, to: SqlType): Value {
     if (to.length === -1 || (a.length !== -1 && a.length <= to.length)) return from;
   }
   return cast(scope, from, to);
+}
+
+function fits(value: Value, type: SqlType & { family: 'integer' }): boolean {
+  const number = wholeNumber(value);
+  if (number === null) return false;
+  const [low, high] = {
+    1: [0, 255],
+    2: [-32_768, 32_767],
+    4: [-(2 ** 31), 2 ** 31 - 1],
+    8: [-(2 ** 53), 2 ** 53],
+  }[type.bytes] as [number, number];
+  return number >= low && number <= high;
 }

@@ -20,17 +20,17 @@ export type Translation =
 
 /** @returns a search condition: a check, the filter of an index. */
 export function translateCondition(text: string, context: TranslateContext): Translation {
-  return attempt(context, (printer) => printer.condition(parse(text)));
+  return attempt(text, context, (printer) => printer.condition(parse(text)));
 }
 
 /** @returns a value, of whatever type it has. */
 export function translateScalar(text: string, context: TranslateContext): Translation {
-  return attempt(context, (printer) => printer.scalar(parse(text)).sql);
+  return attempt(text, context, (printer) => printer.scalar(parse(text)).sql);
 }
 
 /** @returns the default of a column of `type`. */
 export function translateDefault(text: string, type: SqlType, context: TranslateContext): Translation {
-  return attempt(context, (printer) => {
+  return attempt(text, context, (printer) => {
     if (type.family === 'other') {
       throw new Untranslatable(`a default of type ${type.name} has no exact translation`);
     }
@@ -38,7 +38,10 @@ export function translateDefault(text: string, type: SqlType, context: Translate
   });
 }
 
-function attempt(context: TranslateContext, print: (printer: Printer) => string): Translation {
+function attempt(text: string, context: TranslateContext, print: (printer: Printer) => string): Translation {
+  // The catalog shows definitions only to those with VIEW DEFINITION.
+  if (text === '')
+    return { untranslated: 'its definition is hidden from this login (GRANT VIEW DEFINITION)' };
   const printer = new Printer(context);
   try {
     const sql = print(printer);
