@@ -59,9 +59,9 @@ function each(
 /** [PostgreSQL] Query, as the writers send it. */
 const COMMIT = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1');
 const isCommit = ({ direction, bytes }: Piece) => direction === 'to server' && bytes.includes(COMMIT);
-/** COPY data and what follows it, once a session is set up. */
-const isCopy = ({ direction, bytes, offset }: Piece) =>
-  direction === 'to server' && offset > 3000 && bytes.length > 500;
+/** [PostgreSQL] CopyData: rows on their way. */
+const isCopy = ({ direction, bytes }: Piece) =>
+  direction === 'to server' && bytes[0] === 0x64 && bytes.length > 500;
 
 test('the answer to COMMIT gets lost, again and again', () =>
   survives('target', each(9, 8, 'lose answer', isCommit), { harms: 8 }));
@@ -99,3 +99,26 @@ test('the source falls silent in the middle of rows', () =>
     harms: 2,
     keys: { packet_size_bytes: 4096, stall_timeout_seconds: 1 },
   }));
+
+test('the target ends every session, three times', async () => {
+  const schema = 'fault_sessions';
+  let ended = 0;
+  let over = false;
+  const running = scene
+    .migrate({ migration: crashMigration, target: { schema } }, ['--verbosity', 'warn'])
+    .finally(() => {
+      over = true;
+    });
+  while (!over && ended < 3) {
+    const [row] = await scene.rows(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+      WHERE application_name = 'mssql-pg-migrate' AND datname = current_database()
+        AND (SELECT count(*) > ${ended * 8 + 8} FROM mssql_pg_migrate.chunks JOIN mssql_pg_migrate.tables USING (run_id, table_name)
+          WHERE target_schema = '${schema}')`);
+    if (Number(row?.[0]) > 0) ended++;
+    else await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const done = await running;
+  assert.equal(done.code, 0, `${done.stdout}\n${done.stderr}`);
+  assert.ok(ended > 0);
+  await scene.assertExact(schema);
+});
