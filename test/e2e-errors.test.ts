@@ -75,7 +75,10 @@ async function fails(
   config = scene.config(changes),
 ): Promise<RunResult> {
   const env = { SCENE_UNSET: undefined };
-  const done = await runCli(['-c', config, '--verbosity', 'debug', '--output-json', 'run', ...args], { env });
+  const done = await runCli(
+    ['-c', config, '--verbosity', 'debug', '--output-json', 'run', '--fresh', ...args],
+    { env },
+  );
   const result = oneLineOfJson(done.stdout) as RunResult;
   const error = result.error as ResultError;
   const shown = `${done.stdout}\n${done.stderr}`;
@@ -186,7 +189,7 @@ test('a login that may not read one table: the others arrive, and it is named', 
   assert.deepEqual(result.failed_tables, ['dbo.closed_one']);
   assert.deepEqual(await scene.rows('SELECT id FROM public.open_one ORDER BY id'), [['1'], ['2']]);
 
-  const text = await runCli(['-c', scene.config(changes), 'run']);
+  const text = await runCli(['-c', scene.config(changes), 'run', '--fresh']);
   assert.equal(text.code, 3);
   assert.match(text.stdout, /dbo\.closed_one +public\.closed_one +failed/);
   assert.match(
@@ -198,6 +201,17 @@ test('a login that may not read one table: the others arrive, and it is named', 
 
 test('target roles that may not create, may not write, or only read', async () => {
   const as = (schema: string) => ({ user: role, password: rolePassword, schema });
+  await fails(
+    { target: as('locked_up') },
+    {
+      exit: 3,
+      code: 'TARGET_PERMISSION',
+      says: /The ledger of runs can't be used: .*permission denied for schema mssql_pg_migrate/,
+      remedy: /GRANT USAGE ON SCHEMA mssql_pg_migrate/,
+    },
+  );
+  await scene.client.query(`GRANT USAGE ON SCHEMA mssql_pg_migrate TO ${role};
+    GRANT ALL ON ALL TABLES IN SCHEMA mssql_pg_migrate TO ${role}`);
   await fails(
     { target: as('locked_up') },
     {

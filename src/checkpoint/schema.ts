@@ -88,7 +88,9 @@ export const ALL_CHUNKS = `(SELECT * FROM ${chunkTable(false)} UNION ALL SELECT 
 /** @returns whether the ledger is there; makes nothing. */
 export async function ledgerExists(target: TargetConnection): Promise<boolean> {
   const [row] = await target.query<{ there: boolean }>(
-    `SELECT to_regclass('${LEDGER}.version') IS NOT NULL AS there`,
+    // Asked of the catalog, which answers roles without rights on the schema, too.
+    `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = '${LEDGER}' AND c.relname = 'version') AS there`,
   );
   return row?.there === true;
 }
@@ -106,23 +108,39 @@ export async function ensureLedger(target: TargetConnection): Promise<void> {
         if (await ledgerExists(target)) return;
         // IF NOT EXISTS alone would ask for CREATE on the database even where an administrator has made the schema.
         const [row] = await target.query<{ there: boolean }>(
-          `SELECT to_regnamespace('${LEDGER}') IS NOT NULL AS there`,
+          `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '${LEDGER}') AS there`,
         );
         await target.query(`${row?.there === true ? '' : `CREATE SCHEMA ${LEDGER};`}${TABLES}`);
       });
     } catch (error) {
-      if (!(error instanceof AppError) || error.code !== 'TARGET_PERMISSION') throw error;
-      throw new AppError('TARGET_PERMISSION', `The ledger of runs can't be made: ${error.message}`, {
-        remedy: `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`,
-        cause: error,
-      });
+      throw refused(
+        error,
+        `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`,
+      );
     }
   }
-  const [found] = await target.query<{ version: number }>(`SELECT version FROM ${LEDGER}.version`);
+  let found: { version: number } | undefined;
+  try {
+    [found] = await target.query<{ version: number }>(`SELECT version FROM ${LEDGER}.version`);
+  } catch (error) {
+    throw refused(
+      error,
+      `GRANT USAGE ON SCHEMA ${LEDGER} and GRANT ALL ON ALL TABLES IN SCHEMA ${LEDGER} TO the target role.`,
+    );
+  }
   if (found?.version === VERSION) return;
   throw new AppError(
     'STATE_INVALID',
     `The ledger in schema ${LEDGER} has version ${found?.version}; this program knows version ${VERSION}`,
     { remedy: 'Use the version of the program that made it.' },
   );
+}
+
+/** @returns a missing right on the ledger with its remedy, or the error as it is. */
+function refused(error: unknown, remedy: string): unknown {
+  if (!(error instanceof AppError) || error.code !== 'TARGET_PERMISSION') return error;
+  return new AppError('TARGET_PERMISSION', `The ledger of runs can't be used: ${error.message}`, {
+    remedy,
+    cause: error,
+  });
 }

@@ -30,7 +30,9 @@ export async function runMigration(config: Config, options: RunOptions): Promise
   const mode = transferMode(config.migration.target_mode);
   const host = await inspectHost();
   const { resume = false, fresh = false, stateFile = null } = options;
-  const request = { resume, fresh, stateFile, configHash: configHash(config) };
+  // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.
+  const anew = fresh || mode.loads === 'differences';
+  const request = { resume, fresh: anew, stateFile, configHash: configHash(config) };
   const state = dryRun ? null : await openState(request);
 
   onEvent({ kind: 'phase', phase: 'connect' });
