@@ -17,7 +17,7 @@ import {
   written,
 } from './support/upserting.js';
 
-const ALL = 300_000;
+const ALL = 150_000;
 let scene: Scene;
 before(async () => {
   scene = await startScene(

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const TABLES = 14;
-const ROUNDS = 8;
+const ROUNDS = 4;
 const MAX_KEY = 90;
 
 /** Park-Miller: the same numbers on every run. */
@@ -208,7 +208,7 @@ function differences({ keys, source, target }: Table): ReturnType<typeof expecte
 
 const sorted = (text: string) => text.toLowerCase().replaceAll('\\x', '').split(' ').sort().join(' ');
 
-for (const seed of [1, 20_101, 777_777]) {
+for (const seed of [1, 20_101]) {
   let both: Migrated;
   const random = randomOf(seed);
   const tables = Array.from({ length: TABLES }, (_, i) => randomTable(random, i));
