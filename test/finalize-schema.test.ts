@@ -313,3 +313,13 @@ test('a dry run lists all of it and makes nothing', async () => {
   assert.match(text.stdout, /note: left out: check CK_Order/);
   assert.deepEqual(await scene.rows(`SELECT 1 FROM pg_namespace WHERE nspname = 'dry'`), []);
 });
+
+test('the DDL of a dry run, loaded into an empty schema, gives the catalog of the run', async () => {
+  const changes = { target: { schema: 'scripted' }, migration: tables };
+  const json = await runCli(['-c', scene.config(changes), '--output-json', 'run', '--dry-run']);
+  const { dry_run } = oneLineOfJson(json.stdout) as { dry_run: { ddl: string } };
+  await scene.client.query(dry_run.ddl);
+  assert.deepEqual(await constraintsOf('scripted'), inSchema(expectedConstraints, 'scripted'));
+  assert.deepEqual(await indexesOf('scripted'), inSchema(expectedIndexes, 'scripted'));
+  assert.deepEqual(await defaultsOf('scripted'), await defaultsOf('app'));
+});

@@ -6,11 +6,12 @@
 import type { DryRun } from '../engine/events.js';
 import { count, textTable } from '../observe/format.js';
 import type { Partition, TablePlan } from '../plan/model.js';
-import { tableScript } from '../plan/script.js';
+import { runScript, tableScript } from '../plan/script.js';
 
 /** The plan as JSON: everything of it but the statements that read. */
 export function dryRunJson({ tables, sizes }: DryRun): object {
   return {
+    ddl: runScript(tables.map(({ plan }) => plan)),
     tables: tables.map(({ plan, partitions, actions }) => ({
       table: sourceName(plan),
       target: targetName(plan),

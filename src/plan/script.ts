@@ -3,7 +3,7 @@
  *
  * Pure. Where an identity goes on is not in them: that is known when the rows are in.
  */
-import { addPrimaryKey, createTable } from '../target/ddl.js';
+import { addPrimaryKey, createSchema, createTable } from '../target/ddl.js';
 import {
   addCheck,
   addForeignKey,
@@ -31,4 +31,18 @@ export function tableScript(plan: TablePlan): { table: string[]; objects: string
     ],
     foreignKeys: objects.foreignKeys.flatMap((key) => [addForeignKey(target, key), ...validation(key)]),
   };
+}
+
+/** @returns one script that makes all tables and their objects in an empty database, as psql runs it. */
+export function runScript(plans: readonly TablePlan[]): string {
+  const schemas = [...new Set(plans.map(({ target }) => target.schema))];
+  const scripts = plans.map(tableScript);
+  const statements = [
+    ...schemas.map(createSchema),
+    // Defaults may count by a sequence that is made with another table.
+    ...scripts.flatMap(({ table }) => table),
+    ...scripts.flatMap(({ objects }) => objects),
+    ...scripts.flatMap(({ foreignKeys }) => foreignKeys),
+  ];
+  return statements.map((statement) => `${statement};\n`).join('');
 }
