@@ -262,18 +262,29 @@ test('truncate refuses foreign keys it would not make again', async () => {
 });
 
 test('a constraint that rows break fails its table, and the rest goes on', async () => {
-  await scene.tsql(
-    'CREATE TABLE dbo.Loose (Id int NOT NULL PRIMARY KEY, N int NULL); INSERT INTO dbo.Loose (Id, N) VALUES (1, 5)',
-  );
-  // A table of somebody’s own, whose constraint name is the one that is wanted.
-  await scene.client.query(`CREATE SCHEMA broken; CREATE TABLE broken."IX_Loose" (id int)`);
-  await scene.tsql('CREATE INDEX IX_Loose ON dbo.Loose (N)');
+  // What the caveat of LEN says: a character beyond U+FFFF counts as two in the source, as one here.
+  await scene.tsql(`CREATE TABLE dbo.Town (Id int NOT NULL PRIMARY KEY, Sign nvarchar(5) NOT NULL CONSTRAINT CK_Sign CHECK (LEN(Sign) >= 2));
+    INSERT INTO dbo.Town (Id, Sign) VALUES (1, N'\u{1f3f0}')`);
   const { code, result } = await scene.migrate({
     target: { schema: 'broken' },
-    migration: { include_tables: ['Loose', 'Category'] },
+    migration: { include_tables: ['Category', 'Town'] },
   });
-  assert.deepEqual([code, result.failed_tables], [3, ['dbo.Loose']]);
-  assert.match(tableError(result, 'dbo.Loose').message, /IX_Loose/);
+  assert.deepEqual([code, result.failed_tables], [3, ['dbo.Town']]);
+  assert.match(tableError(result, 'dbo.Town').message, /CK_Sign/);
+  assert.match(
+    result.tables.find(({ table }) => table === 'dbo.Town')?.notes.join('\n') ?? '',
+    /check CK_Sign: .*U\+FFFF/,
+  );
+});
+
+test('an index name that something else has is refused before anything is dropped', async () => {
+  await scene.client.query(
+    `CREATE SCHEMA named; CREATE TABLE named."Category" (id int); CREATE TABLE named."UX_Category_Code" (id int)`,
+  );
+  const { code, result } = await scene.migrate({ target: { schema: 'named' }, migration: tables });
+  assert.deepEqual([code, result.error?.code], [3, 'SCHEMA_CONFLICT']);
+  assert.match(result.error?.message ?? '', /Index UX_Category_Code of named\.Category .*is no index/);
+  assert.deepEqual(await scene.rows(`SELECT count(*) FROM named."Category"`), [['0']]);
 });
 
 test('a foreign key to a table that did not arrive fails its table', async () => {

@@ -171,6 +171,30 @@ export async function dependentViews(
   return rows.map((row) => row.view);
 }
 
+const NAMED_SQL = `
+SELECT n.nspname AS schema, c.relname AS name, tn.nspname AS "tableSchema", t.relname AS table
+FROM ${WANTED}
+JOIN pg_namespace n ON n.nspname = w.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+LEFT JOIN pg_index i ON i.indexrelid = c.oid
+LEFT JOIN pg_class t ON t.oid = i.indrelid
+LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
+ORDER BY 1, 2`;
+
+/** A relation, and the table it indexes where it is an index. */
+export interface NamedRelation extends TargetName {
+  tableSchema: string | null;
+  table: string | null;
+}
+
+/** @returns the relations that have these names: indexes share them with tables. */
+export function relationsNamed(
+  target: TargetConnection,
+  names: readonly TargetName[],
+): Promise<NamedRelation[]> {
+  return target.query<NamedRelation>(NAMED_SQL, nameArrays(names));
+}
+
 export interface SchemaRights {
   schema: string;
   exists: boolean;

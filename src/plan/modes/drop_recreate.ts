@@ -14,6 +14,7 @@ import {
   createAction,
   createSchemas,
   nameLockHolders,
+  requireIndexNames,
   requireSchemaRights,
   requireTables,
   type TransferMode,
@@ -63,6 +64,7 @@ async function check(target: TargetConnection, plans: readonly TablePlan[]): Pro
   await requireSchemaRights(target, plans);
   const relations = await existingRelations(target, names);
   requireTables(relations);
+  await requireIndexNames(target, plans);
   const foreign = relations.find((relation) => !relation.owned);
   if (foreign !== undefined) {
     throw new AppError('TARGET_PERMISSION', `Target table ${tableLabel(foreign)} belongs to another role`, {

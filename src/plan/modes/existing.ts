@@ -17,7 +17,7 @@ import { ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified, quoteIdent } from '../../target/identifiers.js';
 import { dropConstraint } from '../../target/objects.js';
 import type { TablePlan } from '../model.js';
-import { requireSchemaRights, requireTables } from './mode.js';
+import { requireIndexNames, requireSchemaRights, requireTables } from './mode.js';
 
 /**
  * @param requireRights throws where the role may not do to a table what the mode does
@@ -32,6 +32,7 @@ export async function fittingRelations(
   const names = plans.map((plan) => plan.target);
   const relations = await existingRelations(target, names);
   requireTables(relations);
+  await requireIndexNames(target, plans);
   const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
   const missing = plans.filter((plan) => !existing.has(tableLabel(plan.target)));
   await requireSchemaRights(target, missing);

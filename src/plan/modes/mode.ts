@@ -5,7 +5,7 @@
  */
 import { AppError } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { lockHolders, schemaRights, type TargetRelation } from '../../target/catalog.js';
+import { lockHolders, relationsNamed, schemaRights, type TargetRelation } from '../../target/catalog.js';
 import type { TargetConnection } from '../../target/connection.js';
 import { createSchema } from '../../target/ddl.js';
 import type { TablePlan } from '../model.js';
@@ -50,6 +50,33 @@ export function requireTables(relations: readonly TargetRelation[]): void {
       table: label,
       remedy: 'Drop or rename it, choose another target.schema, or exclude the table.',
     });
+  }
+}
+
+/** Refuses index names that belong to something else: found after the rows, they would cost the whole load. */
+export async function requireIndexNames(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+): Promise<void> {
+  const wishes = plans.flatMap((plan) =>
+    [plan.primaryKeyName, ...plan.objects.indexes.map(({ name }) => name)].flatMap((name) =>
+      name === null ? [] : [{ schema: plan.target.schema, name, table: plan.target.name }],
+    ),
+  );
+  const ours = new Set(plans.map((plan) => tableLabel(plan.target)));
+  for (const found of await relationsNamed(target, wishes)) {
+    const owner = found.table === null ? null : `${found.tableSchema}.${found.table}`;
+    if (owner !== null && ours.has(owner)) continue;
+    const wish = wishes.find(({ schema, name }) => schema === found.schema && name === found.name);
+    const holder = owner === null ? 'is no index' : `is an index of ${owner}`;
+    throw new AppError(
+      'SCHEMA_CONFLICT',
+      `Index ${found.name} of ${found.schema}.${wish?.table} can't be made: ${tableLabel(found)} ${holder}`,
+      {
+        table: `${found.schema}.${wish?.table}`,
+        remedy: 'Rename what has the name, choose another target.schema, or migrate both tables in one run.',
+      },
+    );
   }
 }
 
