@@ -24,6 +24,8 @@ export interface LedgerOptions {
   unlogged: ReadonlySet<string>;
   connect: () => Promise<TargetConnection>;
   retry: RetryPolicy;
+  /** How long the target may let one entry wait, in ms; 0: for ever. */
+  stallMs: number;
   /** True once waiting for the target is of no use any more. */
   ended: () => boolean;
   onRetry: (error: unknown) => void;
@@ -38,6 +40,8 @@ export interface CommittedRows {
 export class Ledger {
   readonly #options: LedgerOptions;
   #target: TargetConnection | null;
+  /** Process id of the session that was lost last: it may still hold the run's lock, and those of an entry. */
+  #lost: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param target the connection that holds the run's lock (`claimRun`) */
@@ -217,21 +221,32 @@ export class Ledger {
   }
 
   async #once<T>(work: (target: TargetConnection) => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
     try {
       const target = this.#target ?? (await this.#reconnect());
+      const { stallMs } = this.#options;
+      // A peer that has gone without a word never answers: hung up on, the wait ends as a lost connection.
+      if (stallMs > 0) timer = setTimeout(() => target.client.connection.stream.destroy(), stallMs);
       return await inTransaction(target, async () => {
         await this.#requireOurs(target);
         return work(target);
       });
     } catch (error) {
-      if (error instanceof AppError && error.code === 'TARGET_CONNECTION_LOST') await this.close();
+      if (error instanceof AppError && error.code === 'TARGET_CONNECTION_LOST') {
+        this.#lost = this.#target?.session ?? this.#lost;
+        await this.close();
+      }
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
   async #reconnect(): Promise<TargetConnection> {
     const target = await this.#options.connect();
     this.#target = target;
+    if (this.#lost !== null) await endSession(target, this.#lost);
+    this.#lost = null;
     await lockRun(target, this.#options.runId);
     return target;
   }

@@ -168,6 +168,7 @@ function ledgerOptions(
     unlogged,
     connect: () => connectTarget(config.target),
     retry: retryPolicy(config.migration),
+    stallMs: config.target.stall_timeout_seconds * 1000,
     ended: () => signal.aborted,
     onRetry: (error) =>
       onEvent({
