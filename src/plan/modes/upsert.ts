@@ -51,8 +51,8 @@ export const upsert: TransferMode = {
           const relation = existing.get(tableLabel(plan.target));
           if (relation === undefined) await target.query(createTable(plan));
           else await addRowHash(target, plan, relation);
-          // A primary key on an empty table comes after its rows, with the other finalization.
-          const later = relation === undefined && plan.primaryKey.length > 0;
+          // A key of an empty table comes after its rows, with the other finalization.
+          const later = relation === undefined && isFinalized(plan);
           if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
         }
         await also?.();
@@ -69,6 +69,21 @@ export function targetKey(plan: Pick<TablePlan, 'columns'>): string[] {
     .filter(({ keyPosition }) => keyPosition >= 0)
     .sort((a, b) => a.keyPosition - b.keyPosition)
     .map(({ targetName }) => targetName);
+}
+
+/** Whether finalization gives a new table a unique key over the columns rows are matched by. */
+function isFinalized(plan: TablePlan): boolean {
+  if (plan.primaryKey.length > 0) return true;
+  const key = targetKey(plan).sort().join('\0');
+  return plan.objects.indexes.some(
+    ({ unique, filter, keys }) =>
+      unique &&
+      filter === null &&
+      keys
+        .map(({ column }) => column)
+        .sort()
+        .join('\0') === key,
+  );
 }
 
 async function addUniqueKey(target: TargetConnection, plan: TablePlan): Promise<void> {
