@@ -15,6 +15,7 @@ import { type DatabaseObjects, readObjects, type SourceObjects } from '../src/so
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
+import { targetOptions } from './support/target.js';
 
 let server: TestPostgres;
 let options: TargetOptions;
@@ -22,12 +23,7 @@ let target: TargetConnection;
 
 before(async () => {
   server = await sharedPostgres();
-  options = {
-    ...server.connection,
-    ssl_mode: 'disable',
-    connect_timeout_seconds: 5,
-    lock_timeout_seconds: 1,
-  };
+  options = targetOptions(server.connection);
   target = await connectTarget(options);
 });
 after(async () => {

@@ -9,6 +9,7 @@ import { connectTarget, type TargetConnection, type TargetOptions } from '../src
 import { countRows } from '../src/verify/counts.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceTable } from './support/sourceTables.js';
+import { targetOptions } from './support/target.js';
 
 let server: TestPostgres;
 let options: TargetOptions;
@@ -17,12 +18,7 @@ let plans: TablePlan[];
 
 before(async () => {
   server = await sharedPostgres();
-  options = {
-    ...server.connection,
-    ssl_mode: 'disable',
-    connect_timeout_seconds: 5,
-    lock_timeout_seconds: 0,
-  };
+  options = targetOptions(server.connection, { lock_timeout_seconds: 0 });
   target = await connectTarget(options);
   await target.query(`CREATE TABLE "A" (i int); INSERT INTO "A" VALUES (1), (2); CREATE TABLE "B" (i int)`);
   plans = planTables(

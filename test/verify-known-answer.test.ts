@@ -8,17 +8,13 @@ import { TYPE_SAMPLES } from '../src/types/hashSamples.js';
 import { expectedHashes, testKnownAnswers, unhashable } from '../src/verify/knownAnswer.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
+import { targetOptions } from './support/target.js';
 
 let server: TestPostgres;
 let target: TargetConnection;
 before(async () => {
   server = await sharedPostgres();
-  target = await connectTarget({
-    ...server.connection,
-    ssl_mode: 'disable',
-    connect_timeout_seconds: 5,
-    lock_timeout_seconds: 0,
-  });
+  target = await connectTarget(targetOptions(server.connection, { lock_timeout_seconds: 0 }));
 });
 after(async () => {
   await target?.close();

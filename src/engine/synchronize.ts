@@ -6,7 +6,7 @@
  */
 import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
-import { AppError, type ErrorData, toErrorData } from '../errors.js';
+import { type ErrorData, toErrorData } from '../errors.js';
 import { laneMemoryBytes, MAIN_CONNECTIONS, type Sizes } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { retryPolicy } from '../plan/retry.js';
@@ -22,7 +22,7 @@ import type { RowChanges, RunEventHandler } from './events.js';
 import { cancellation, runLanes } from './lanes.js';
 import { type TransferOptions, type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
-import type { TableWork } from './workQueue.js';
+import { incomplete, type TableWork } from './workQueue.js';
 
 export interface SynchronizeOptions {
   config: Config;
@@ -355,12 +355,8 @@ class Account {
 
   /** @throws AppError INTERNAL naming a table whose rows went missing on the way */
   assertComplete(): void {
-    for (const { state, label, rowsRead, rowsCommitted } of this.#byIndex.values()) {
-      if (state === 'finished' || state === 'failed') continue;
-      throw new AppError('INTERNAL', `${label}: ${rowsRead} rows were read and ${rowsCommitted} committed`, {
-        table: label,
-        remedy: 'The target table is not up to date. Report this as a bug.',
-      });
+    for (const table of this.#byIndex.values()) {
+      if (table.state !== 'finished' && table.state !== 'failed') throw incomplete(table);
     }
   }
 

@@ -253,7 +253,8 @@ export class WorkQueue {
   }
 }
 
-function incomplete({ label, rowsRead, rowsCommitted }: TableWork): AppError {
+/** @returns the error for a table whose rows went missing on the way. */
+export function incomplete({ label, rowsRead, rowsCommitted }: TableWork): AppError {
   return new AppError('INTERNAL', `${label}: ${rowsRead} rows were read and ${rowsCommitted} committed`, {
     table: label,
     remedy: 'The target table is not complete. Report this as a bug.',
