@@ -71,9 +71,9 @@ test('SIGTERM saves, status and receipt tell, run refuses, resume completes unde
 
   const again = await run(['run']);
   assert.deepEqual([again.code, again.json.error.code], [6, 'STATE_INVALID']);
-  assert.match(again.json.error.remedy, /resume.*--fresh/);
+  assert.match(again.json.error.remedy, /resume.*--or-resume.*--fresh/);
 
-  const resumed = await run(['resume', '--workers', '1']);
+  const resumed = await run(['run', '--or-resume', '--workers', '1']);
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.equal(resumed.json.run_id, state.run_id);
   await scene.assertExact('stopped');
@@ -96,6 +96,11 @@ test('SIGTERM saves, status and receipt tell, run refuses, resume completes unde
 
   const twice = await run(['resume']);
   assert.deepEqual([twice.code, twice.json.run_id, twice.json.tables_failed], [0, state.run_id, 0]);
+
+  const next = await run(['run', '--or-resume']);
+  assert.equal(next.code, 0, next.stderr);
+  assert.notEqual(next.json.run_id, state.run_id, 'nothing is unfinished: another run begins');
+  await scene.assertExact('stopped');
 });
 
 test('resume without a run, with another configuration, or with a file that is none', async () => {

@@ -3,7 +3,7 @@
  *
  * Runs on the main thread; the engine does the work.
  */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { MIGRATION_DEFAULTS } from '../config/defaults.js';
 import { loadConfig, type Overrides } from '../config/load.js';
 import type { Config } from '../config/schema.js';
@@ -19,6 +19,7 @@ interface RunFlags extends Overrides {
   dryRun?: boolean;
   resume?: boolean;
   fresh?: boolean;
+  orResume?: boolean;
   failFast?: boolean;
 }
 
@@ -28,6 +29,12 @@ export function addRun(program: Command): Command {
     .description('migrate the tables the configuration selects')
     .option('--dry-run', 'show the plan: tables, types, partitions, what would be dropped; touch nothing')
     .option('--fresh', 'begin anew though an unfinished run of this configuration could be resumed')
+    .addOption(
+      new Option(
+        '--or-resume',
+        'go on with an unfinished run of this configuration, if there is one',
+      ).conflicts('fresh'),
+    )
     .option('--fail-fast', 'stop all tables as soon as one fails')
     .option('--source-schema <name>', 'read this schema instead of source.schema')
     .option('--target-schema <name>', 'write to this schema instead of target.schema')
@@ -64,7 +71,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
       onEvent: progress.consume,
       dryRun,
       resume: flags.resume === true,
-      fresh: flags.fresh === true,
+      unfinished: flags.fresh === true ? 'give-up' : flags.orResume === true ? 'resume' : 'refuse',
       failFast: flags.failFast === true,
       stateFile: context.globals.stateFile,
       toolVersion: version(),

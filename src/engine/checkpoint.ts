@@ -22,6 +22,7 @@ import { tableLabel } from '../source/model.js';
 import { existingRelations } from '../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { qualified } from '../target/identifiers.js';
+import type { Unfinished } from './events.js';
 import type { EarlierWork } from './workQueue.js';
 
 /** What is asked for. */
@@ -29,8 +30,8 @@ export interface CheckpointRequest {
   configHash: string;
   stateFile: string | null;
   resume: boolean;
-  /** Begins anew though an unfinished run could be resumed. */
-  fresh: boolean;
+  /** What happens to an unfinished run that could be resumed. */
+  unfinished: Unfinished;
 }
 
 export interface Checkpoint {
@@ -46,10 +47,10 @@ export interface Checkpoint {
  * @throws AppError STATE_INVALID, IO
  */
 export async function openState(request: CheckpointRequest): Promise<State | null> {
-  const { configHash, stateFile, resume, fresh } = request;
+  const { configHash, stateFile, resume, unfinished } = request;
   if (stateFile === null) return null;
   // A state file that can't be read is no obstacle for a run that begins anew.
-  const state = fresh && !resume ? null : await readState(stateFile);
+  const state = unfinished === 'give-up' && !resume ? null : await readState(stateFile);
   if (resume || (state !== null && state.status !== 'completed' && !isBegun(state))) return state;
   const now = new Date().toISOString();
   const head = { run_id: randomUUID(), config_hash: configHash, started_at: now, updated_at: now };
@@ -73,22 +74,25 @@ export async function chooseRun(
   request: CheckpointRequest,
   state: State | null,
 ): Promise<Checkpoint> {
-  const { configHash, resume, fresh } = request;
+  const { configHash, resume } = request;
   const there = await ledgerExists(target);
   if (there) await ensureLedger(target);
   if (resume) return resumed(target, request, state, there);
   // A file that tells of tables belongs to a run that this ledger does not know: what begins is another one.
   const begun = { runId: state !== null && isBegun(state) ? state.run_id : randomUUID(), run: null };
-  if (fresh || !there) return begun;
+  if (request.unfinished === 'give-up' || !there) return begun;
   const known = state === null ? null : await findRun(target, state.run_id);
   const unfinished =
     known !== null && isUnfinished(known) ? known : await newestRun(target, configHash, true);
+  if (unfinished !== null && request.unfinished === 'resume')
+    return { runId: unfinished.runId, run: unfinished };
   if (unfinished !== null) {
     throw new AppError(
       'STATE_INVALID',
       `Run ${unfinished.runId} of ${unfinished.startedAt.toISOString()} is not finished (${unfinished.status})`,
       {
-        remedy: 'Use `resume` to go on with it, or `run --fresh` to give it up and begin anew.',
+        remedy:
+          'Use `resume` (or `run --or-resume`) to go on with it, or `run --fresh` to give it up and begin anew.',
       },
     );
   }

@@ -97,6 +97,9 @@ export interface RunOutcome {
   dryRun?: DryRun;
 }
 
+/** What a run does about an unfinished one of its configuration: refuses, goes on with it, or gives it up. */
+export type Unfinished = 'refuse' | 'resume' | 'give-up';
+
 export interface RunOptions {
   /** Its abort lets chunks that are under way end, for `shutdownMs` at most. */
   signal: AbortSignal;
@@ -105,8 +108,8 @@ export interface RunOptions {
   dryRun: boolean;
   /** Goes on with an unfinished run. */
   resume?: boolean;
-  /** Begins anew though there is an unfinished run. */
-  fresh?: boolean;
+  /** `refuse` by default. Modes that look for differences begin anew by themselves. */
+  unfinished?: Unfinished;
   /** The first table that fails ends the run. */
   failFast?: boolean;
   /** Path of the state file; left out, none is kept. */

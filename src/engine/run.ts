@@ -29,10 +29,10 @@ export async function runMigration(config: Config, options: RunOptions): Promise
   const { onEvent, signal, dryRun } = options;
   const mode = transferMode(config.migration.target_mode);
   const host = await inspectHost();
-  const { resume = false, fresh = false, stateFile = null } = options;
+  const { resume = false, unfinished = 'refuse', stateFile = null } = options;
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.
-  const anew = fresh || mode.loads === 'differences';
-  const request = { resume, fresh: anew, stateFile, configHash: configHash(config) };
+  const anew = mode.loads === 'differences' ? 'give-up' : unfinished;
+  const request = { resume, unfinished: anew, stateFile, configHash: configHash(config) };
   const state = dryRun ? null : await openState(request);
 
   onEvent({ kind: 'phase', phase: 'connect' });
