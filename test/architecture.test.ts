@@ -125,6 +125,13 @@ test('one file touches the private seam of tedious', () => {
   assert.equal(touching.length, 1, `expected exactly one file: ${touching.join(', ')}`);
 });
 
+test('tedious is loaded by one file, behind what puts off its cloud logins', () => {
+  const loading = files.filter(
+    (file) => /^(src|workers)\//.test(file) && /from 'tedious'/.test(textOf(file)),
+  );
+  assert.deepEqual(loading, ['src/tds/driver.ts']);
+});
+
 test('every file says first what it is for', () => {
   const silent = files.filter((file) => !/^(#!.*\n)?\/\*\*/.test(textOf(file)));
   assert.deepEqual(silent, []);

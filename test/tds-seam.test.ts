@@ -1,7 +1,9 @@
 /** The seam with tedious: that its private half still exists, and that a bulk read over it does what it says. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Connection } from 'tedious';
 import { AppError } from '../src/errors.js';
 import { connectSource, type SourceConnection } from '../src/source/connection.js';
@@ -11,6 +13,24 @@ import { readToken } from '../src/tds/tokenReader.js';
 import { SqlError } from './sqlserver/contract.js';
 import { type SqlServer, startSqlServer } from './sqlserver/server.js';
 import { FakeEngine, PASSWORD, result } from './sqlserver/tds/fake-engine.js';
+
+describe('cloud logins', () => {
+  it('are loaded when one is asked for, and not before', () => {
+    // In a process of its own: here tedious may be loaded already.
+    const script = `
+      import { createRequire } from 'node:module';
+      await import(process.argv[1]);
+      const require = createRequire(createRequire(process.argv[1]).resolve('tedious'));
+      const loaded = () => Object.keys(require.cache).filter((file) => file.includes('msal-node')).length > 0;
+      const before = loaded();
+      const { ClientSecretCredential } = require('@azure/identity');
+      const credential = new ClientSecretCredential('tenant', 'client', 'secret');
+      console.log(JSON.stringify([before, typeof credential.getToken, loaded()]));`;
+    const driver = fileURLToPath(new URL('../src/tds/driver.js', import.meta.url));
+    const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script, driver]);
+    assert.deepEqual(JSON.parse(printed.toString()), [false, 'function', true]);
+  });
+});
 
 describe('the seam', () => {
   it('is a method of every tedious connection, and gives a parser that can be paused', () => {

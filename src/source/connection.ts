@@ -6,8 +6,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from 'tedious';
 import { AppError } from '../errors.js';
+import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
 import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
 import { socketConnector } from './socket.js';
 

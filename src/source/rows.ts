@@ -3,7 +3,7 @@
  *
  * Runs on the main thread.
  */
-import { Request, TYPES } from 'tedious';
+import { Request, TYPES } from '../tds/driver.js';
 import { type SourceConnection, sourceError } from './connection.js';
 
 /** Rows held at most, twice over. */

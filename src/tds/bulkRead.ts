@@ -5,8 +5,8 @@
  * `Connection.createTokenStreamParser` is private API: no other file touches it, and a test fails if it goes.
  */
 import { EventEmitter } from 'node:events';
-import { type Connection, Request, TYPES } from 'tedious';
 import { AppError } from '../errors.js';
+import { type Connection, Request, TYPES } from './driver.js';
 import type { ServerMessageToken } from './tokenReader.js';
 
 /** What takes a response's bytes. */
