@@ -44,7 +44,8 @@ export type Expr =
   | { k: 'collate'; operand: Expr; collation: string }
   | { k: 'subquery'; query: Query }
   | { k: 'method'; operand: Expr; name: string; args: Expr[] }
-  | { k: 'staticMethod'; type: string; name: string; args: Expr[] };
+  | { k: 'staticMethod'; type: string; name: string; args: Expr[] }
+  | { k: 'nextValue'; path: string[] };
 
 export type SelectItem =
   | { k: 'star'; path: string[] }
@@ -136,7 +137,41 @@ export interface CreateIndex {
   whereText: string;
 }
 
+/** A view, procedure, function or trigger: only a view's text is understood. */
+export interface CreateModule {
+  k: 'createModule';
+  /** `sys.objects.type`. */
+  type: 'V' | 'P' | 'FN' | 'IF' | 'TF' | 'TR';
+  path: string[];
+  /** A trigger's table. */
+  on: string[] | null;
+  /** A view's. */
+  columns: string[] | null;
+  query: Query | null;
+  /** The whole batch. */
+  text: string;
+}
+
+export interface CreateSequence {
+  k: 'createSequence';
+  path: string[];
+  type: TypeRef | null;
+  /** Integers as text; null where not given. */
+  start: string | null;
+  increment: string | null;
+  minimum: string | null;
+  maximum: string | null;
+  cycles: boolean;
+  cached: boolean;
+  cacheSize: number | null;
+}
+
 export type Statement =
+  | CreateModule
+  | CreateSequence
+  | { k: 'createSynonym'; path: string[]; base: string }
+  | { k: 'execute'; procedure: string; args: { name: string | null; value: Expr }[] }
+  | { k: 'disableIndex'; name: string; table: string[] }
   | { k: 'query'; query: Query; line: number }
   | {
       k: 'insert';
@@ -155,7 +190,14 @@ export type Statement =
   | { k: 'delete'; table: string[]; from: Source[]; where: Expr | null; top: Expr | null }
   | { k: 'truncate'; table: string[] }
   | { k: 'createTable'; table: string[]; columns: ColumnDefinition[]; constraints: Constraint[] }
-  | { k: 'addToTable'; table: string[]; columns: ColumnDefinition[]; constraints: Constraint[] }
+  | {
+      k: 'addToTable';
+      table: string[];
+      columns: ColumnDefinition[];
+      constraints: Constraint[];
+      /** False for WITH NOCHECK: rows that are there are not looked at. */
+      validate: boolean;
+    }
   | { k: 'dropConstraint'; table: string[]; names: string[] }
   | { k: 'checkConstraint'; table: string[]; enable: boolean; validate: boolean; names: string[] | null }
   | CreateIndex
@@ -167,7 +209,19 @@ export type Statement =
   | { k: 'createUser'; name: string; login: string | null }
   | {
       k: 'drop';
-      what: 'TABLE' | 'SCHEMA' | 'TYPE' | 'DATABASE' | 'LOGIN' | 'USER';
+      what:
+        | 'TABLE'
+        | 'SCHEMA'
+        | 'TYPE'
+        | 'DATABASE'
+        | 'LOGIN'
+        | 'USER'
+        | 'VIEW'
+        | 'PROCEDURE'
+        | 'FUNCTION'
+        | 'TRIGGER'
+        | 'SYNONYM'
+        | 'SEQUENCE';
       paths: string[][];
       ifExists: boolean;
     }

@@ -57,14 +57,15 @@ const OBJECT = `
   schema_id int!=o.schema_id
   parent_object_id int!=o.parent_object_id
   type char(2)!=rpad(o.type, 2)
-  type_desc nvarchar(60)=CASE o.type WHEN 'U' THEN 'USER_TABLE' WHEN 'PK' THEN 'PRIMARY_KEY_CONSTRAINT' WHEN 'UQ' THEN 'UNIQUE_CONSTRAINT' WHEN 'F' THEN 'FOREIGN_KEY_CONSTRAINT' WHEN 'C' THEN 'CHECK_CONSTRAINT' WHEN 'D' THEN 'DEFAULT_CONSTRAINT' END
+  type_desc nvarchar(60)=CASE o.type WHEN 'U' THEN 'USER_TABLE' WHEN 'PK' THEN 'PRIMARY_KEY_CONSTRAINT' WHEN 'UQ' THEN 'UNIQUE_CONSTRAINT' WHEN 'F' THEN 'FOREIGN_KEY_CONSTRAINT' WHEN 'C' THEN 'CHECK_CONSTRAINT' WHEN 'D' THEN 'DEFAULT_CONSTRAINT' WHEN 'V' THEN 'VIEW' WHEN 'P' THEN 'SQL_STORED_PROCEDURE' WHEN 'FN' THEN 'SQL_SCALAR_FUNCTION' WHEN 'IF' THEN 'SQL_INLINE_TABLE_VALUED_FUNCTION' WHEN 'TF' THEN 'SQL_TABLE_VALUED_FUNCTION' WHEN 'TR' THEN 'SQL_TRIGGER' WHEN 'SN' THEN 'SYNONYM' WHEN 'SO' THEN 'SEQUENCE_OBJECT' END
   create_date datetime!=o.created
   modify_date datetime!=o.created
   is_ms_shipped bit!=false
   is_published bit!=false
   is_schema_published bit!=false`;
 const SEEN = 'tsql.sees(o.object_id, o.parent_object_id, o.schema_id)';
-const NONE = 'tsql.objects o WHERE false';
+const objectsOf = (...types: string[]): string =>
+  `tsql.objects o WHERE o.type IN (${types.map(text).join(', ')}) AND ${SEEN}`;
 
 const COLUMN = `
   object_id int!=c.object_id
@@ -95,7 +96,11 @@ const COLUMN = `
   is_hidden bit!=false
   is_masked bit!=false`;
 const COLUMNS = 'tsql.columns c JOIN tsql.objects o ON o.object_id = c.object_id';
-const identityType = `jsonb_strip_nulls(jsonb_build_object('name', c.type->>'name', 'precision', c.type->'precision', 'scale', c.type->'scale'))::text`;
+const numberType = (type: string): string =>
+  `jsonb_strip_nulls(jsonb_build_object('name', ${type}->>'name', 'precision', ${type}->'precision', 'scale', ${type}->'scale'))::text`;
+const identityType = numberType('c.type');
+const sequenceValue = (sql: string): string => `tsql.variant(${numberType('q.type')}, (${sql})::text)`;
+const LAST_USED = 'tsql.sequence_last(q.object_id)';
 
 const systemTypes = Object.entries(SYSTEM_TYPES)
   .map(
@@ -157,7 +162,7 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     is_unique_constraint bit=i.is_constraint AND NOT i.is_primary
     fill_factor tinyint!=0::int2
     is_padded bit=false
-    is_disabled bit=false
+    is_disabled bit=i.disabled
     is_hypothetical bit=false
     allow_row_locks bit=true
     allow_page_locks bit=true
@@ -268,22 +273,45 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     'tsql.users u',
   ),
   'sys.extended_properties': view(
-    'class tinyint!=1::int2\nclass_desc nvarchar(60)=NULL\nmajor_id int!=0\nminor_id int!=0\nname sysname!=o.name\nvalue sql_variant=NULL',
-    NONE,
+    `class tinyint!=p.class::int2
+    class_desc nvarchar(60)=CASE p.class WHEN 0 THEN 'DATABASE' WHEN 1 THEN 'OBJECT_OR_COLUMN' WHEN 3 THEN 'SCHEMA' WHEN 6 THEN 'TYPE' ELSE 'INDEX' END
+    major_id int!=p.major_id
+    minor_id int!=p.minor_id
+    name sysname!=p.name
+    value sql_variant=p.value`,
+    `tsql.properties p LEFT JOIN tsql.objects o ON o.object_id = p.major_id AND p.class IN (1, 7) WHERE o.object_id IS NULL OR ${SEEN}`,
   ),
   'sys.sequences': view(
-    `${OBJECT}\nstart_value sql_variant=NULL\nincrement sql_variant=NULL\nminimum_value sql_variant=NULL\nmaximum_value sql_variant=NULL\nis_cycling bit=false\ncurrent_value sql_variant=NULL`,
-    NONE,
+    `${OBJECT}
+    start_value sql_variant!=${sequenceValue('q.start_value')}
+    increment sql_variant!=${sequenceValue('q.increment')}
+    minimum_value sql_variant=${sequenceValue('q.minimum')}
+    maximum_value sql_variant=${sequenceValue('q.maximum')}
+    is_cycling bit=q.cycles
+    is_cached bit=q.cached
+    cache_size int=q.cache_size
+    current_value sql_variant!=${sequenceValue(`coalesce(${LAST_USED}, q.start_value)`)}
+    is_exhausted bit!=coalesce(NOT q.cycles AND ${LAST_USED} + q.increment NOT BETWEEN q.minimum AND q.maximum, false)
+    last_used_value sql_variant=${sequenceValue(LAST_USED)}`,
+    `tsql.objects o JOIN tsql.sequences q ON q.object_id = o.object_id WHERE ${SEEN}`,
   ),
-  'sys.views': view(OBJECT, NONE),
-  'sys.procedures': view(OBJECT, NONE),
+  'sys.views': view(OBJECT, objectsOf('V')),
+  'sys.procedures': view(OBJECT, objectsOf('P')),
+  'sys.synonyms': view(
+    `${OBJECT}\nbase_object_name nvarchar(1035)=y.base`,
+    `tsql.objects o JOIN tsql.synonyms y ON y.object_id = o.object_id WHERE ${SEEN}`,
+  ),
+  'sys.sql_modules': view(
+    'object_id int!=o.object_id\ndefinition nvarchar(max)=m.definition',
+    `tsql.objects o JOIN tsql.modules m ON m.object_id = o.object_id WHERE ${SEEN}`,
+  ),
   'sys.triggers': view(
     'name sysname!=o.name\nobject_id int!=o.object_id\nparent_class tinyint!=1::int2\nparent_id int!=o.parent_object_id\nis_disabled bit!=false\nis_instead_of_trigger bit!=false',
-    NONE,
+    objectsOf('TR'),
   ),
   'INFORMATION_SCHEMA.TABLES': view(
-    `TABLE_CATALOG nvarchar(128)=$database\nTABLE_SCHEMA nvarchar(128)=s.name\nTABLE_NAME sysname!=o.name\nTABLE_TYPE varchar(10)='BASE TABLE'`,
-    `tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type = 'U' AND ${SEEN}`,
+    `TABLE_CATALOG nvarchar(128)=$database\nTABLE_SCHEMA nvarchar(128)=s.name\nTABLE_NAME sysname!=o.name\nTABLE_TYPE varchar(10)=CASE o.type WHEN 'V' THEN 'VIEW' ELSE 'BASE TABLE' END`,
+    `tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type IN ('U', 'V') AND ${SEEN}`,
   ),
   'INFORMATION_SCHEMA.COLUMNS': view(
     `TABLE_CATALOG nvarchar(128)=$database
@@ -296,7 +324,7 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     DATA_TYPE nvarchar(128)=c.type->>'name'
     CHARACTER_MAXIMUM_LENGTH int=(c.type->>'length')::int
     COLLATION_NAME sysname=c.collation_name`,
-    `${COLUMNS} JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type = 'U' AND ${SEEN}`,
+    `${COLUMNS} JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type IN ('U', 'V') AND ${SEEN}`,
   ),
 };
 const BY_LOWER_NAME = new Map(Object.entries(VIEWS).map(([name, make]) => [name.toLowerCase(), make]));

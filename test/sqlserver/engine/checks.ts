@@ -1,8 +1,9 @@
 /**
- * ALTER TABLE ... CHECK | NOCHECK CONSTRAINT.
+ * ALTER TABLE ... CHECK | NOCHECK CONSTRAINT, ALTER INDEX ... DISABLE.
  *
  * Runs in the process of the stand-in SQL Server.
  */
+import { SqlError } from '../contract.js';
 import type { Statement } from './ast.js';
 import { ownColumns, type Runner } from './ddl.js';
 import type { Env } from './emit/context.js';
@@ -54,5 +55,26 @@ async function enableCheck(
   const sql = condition(parseExpression(text, 'condition'), env, ownColumns(table));
   await runner.run(
     `ALTER TABLE ${table.pg} ADD CONSTRAINT "ck_${id}" CHECK (${sql})${validate ? '' : ' NOT VALID'}`,
+  );
+}
+
+/** A disabled index stays in the catalog, and nothing keeps to it. */
+export async function disableIndex(
+  statement: Extract<Statement, { k: 'disableIndex' }>,
+  env: Env,
+  runner: Runner,
+): Promise<void> {
+  const table = findTable(statement.table, env);
+  const index = table.indexes.find(({ name }) => name !== null && same(name, statement.name));
+  if (!index)
+    throw new SqlError(7999, `Could not find any index named '${statement.name}' for table '${table.name}'.`);
+  // The first shuts the table, the others disable the foreign keys that point at them.
+  if (index.id === 1 || index.constraint) {
+    throw new SqlError(50000, 'The stand-in disables no clustered index and no key.');
+  }
+  const pgSchema = table.pg.slice(0, table.pg.lastIndexOf('."'));
+  await runner.run(`DROP INDEX IF EXISTS ${pgSchema}."${index.pgName}"`);
+  await runner.run(
+    `UPDATE tsql.indexes SET disabled = true WHERE object_id = ${table.objectId} AND index_id = ${index.id}`,
   );
 }

@@ -44,6 +44,7 @@ async function recordObject(
 export async function addConstraint(
   table: Table,
   constraint: Constraint,
+  validate: boolean,
   env: Env,
   runner: Runner,
 ): Promise<void> {
@@ -81,10 +82,10 @@ export async function addConstraint(
       const name = constraint.name ?? `CK__${table.name.slice(0, 9)}__${hex(id)}`;
       await recordObject(table, id, name, 'C', systemNamed, env, runner);
       await runner.run(
-        `INSERT INTO tsql.checks (object_id, column_id, text) VALUES (${id}, ${columnId}, ${literal(printExpression(constraint.expr))})`,
+        `INSERT INTO tsql.checks (object_id, column_id, text, not_trusted) VALUES (${id}, ${columnId}, ${literal(printExpression(constraint.expr))}, ${!validate})`,
       );
       await runner.run(
-        `ALTER TABLE ${table.pg} ADD CONSTRAINT "ck_${id}" CHECK (${condition(constraint.expr, env, ownColumns(table))})`,
+        `ALTER TABLE ${table.pg} ADD CONSTRAINT "ck_${id}" CHECK (${condition(constraint.expr, env, ownColumns(table))})${validate ? '' : ' NOT VALID'}`,
       );
       return;
     }
@@ -101,7 +102,7 @@ export async function addConstraint(
       return;
     }
     default:
-      await addForeignKey(table, constraint, id, env, runner);
+      await addForeignKey(table, constraint, id, validate, env, runner);
   }
 }
 
@@ -112,6 +113,7 @@ async function addForeignKey(
   table: Table,
   constraint: Extract<Constraint, { k: 'foreign' }>,
   id: number,
+  validate: boolean,
   env: Env,
   runner: Runner,
 ): Promise<void> {
@@ -152,7 +154,7 @@ async function addForeignKey(
       `CREATE UNIQUE INDEX IF NOT EXISTS "fx_${other.objectId}_${index.id}" ON ${other.pg} (${names(targets)})`,
     );
   await runner.run(
-    `INSERT INTO tsql.foreign_keys (object_id, referenced_object_id, key_index_id, on_delete, on_update) VALUES (${id}, ${other.objectId}, ${index.id}, '${references.onDelete}', '${references.onUpdate}')`,
+    `INSERT INTO tsql.foreign_keys (object_id, referenced_object_id, key_index_id, on_delete, on_update, not_trusted) VALUES (${id}, ${other.objectId}, ${index.id}, '${references.onDelete}', '${references.onUpdate}', ${!validate})`,
   );
   for (const [i, column] of columns.entries()) {
     await runner.run(
@@ -160,7 +162,7 @@ async function addForeignKey(
     );
   }
   await runner.run(
-    `ALTER TABLE ${table.pg} ADD CONSTRAINT "fk_${id}" FOREIGN KEY (${names(columns)}) REFERENCES ${other.pg} (${names(targets)}) ON DELETE ${references.onDelete} ON UPDATE ${references.onUpdate}`,
+    `ALTER TABLE ${table.pg} ADD CONSTRAINT "fk_${id}" FOREIGN KEY (${names(columns)}) REFERENCES ${other.pg} (${names(targets)}) ON DELETE ${references.onDelete} ON UPDATE ${references.onUpdate}${validate ? '' : ' NOT VALID'}`,
   );
 }
 

@@ -61,7 +61,7 @@ export async function createTable(statement: CreateTable, env: Env, runner: Runn
   await runner.run(
     `INSERT INTO tsql.indexes (object_id, index_id, kind, is_unique, is_primary, is_constraint) VALUES (${objectId}, 0, 0, false, false, false)`,
   );
-  await addParts(table, statement.columns, statement.constraints, env, runner);
+  await addParts(table, { ...statement, validate: true }, env, runner);
 }
 
 export async function addToTable(
@@ -72,8 +72,7 @@ export async function addToTable(
 ): Promise<void> {
   await addParts(
     { ...table, columns: [...table.columns], indexes: [...table.indexes] },
-    statement.columns,
-    statement.constraints,
+    statement,
     env,
     runner,
   );
@@ -81,11 +80,11 @@ export async function addToTable(
 
 async function addParts(
   table: Table,
-  definitions: ColumnDefinition[],
-  tableConstraints: Constraint[],
+  parts: Pick<AddToTable, 'columns' | 'constraints' | 'validate'>,
   env: Env,
   runner: Runner,
 ): Promise<void> {
+  const { columns: definitions, constraints: tableConstraints, validate } = parts;
   const constraints = [...definitions.flatMap((definition) => definition.constraints), ...tableConstraints];
   const keyColumns = constraints.flatMap((item) =>
     item.k === 'key' && item.primary ? item.columns.map((column) => column.name.toLowerCase()) : [],
@@ -115,7 +114,7 @@ async function addParts(
   }
   const rank = (item: Constraint): number => (item.k === 'key' ? (item.primary ? 0 : 1) : 2);
   for (const constraint of [...constraints].sort((a, b) => rank(a) - rank(b))) {
-    await addConstraint(table, constraint, env, runner);
+    await addConstraint(table, constraint, validate, env, runner);
   }
 }
 
@@ -262,11 +261,11 @@ export function ownColumns(table: Table): Scope {
   return { sources: [{ name: table.name, schema: null, columns }], parent: null };
 }
 
-async function recordColumn(
-  table: Table,
+export async function recordColumn(
+  table: Pick<Table, 'objectId'>,
   column: TableColumn,
   userTypeId: number,
-  definition: ColumnDefinition,
+  definition: Pick<ColumnDefinition, 'sparse' | 'rowGuid'>,
   runner: Runner,
 ): Promise<void> {
   const { maxLength, precision, scale } = catalogSizes(column.type);
@@ -298,5 +297,8 @@ export async function dropTable(table: Table, env: Env, runner: Runner): Promise
   for (const name of ['columns', 'indexes', 'index_columns'])
     await runner.run(`DELETE FROM tsql.${name} WHERE object_id = ${id}`);
   await runner.run(`DELETE FROM tsql.permissions WHERE class = 'object' AND id = ${id}`);
+  const own = `SELECT object_id FROM tsql.objects WHERE object_id = ${id} OR parent_object_id = ${id}`;
+  await runner.run(`DELETE FROM tsql.properties WHERE class IN (1, 7) AND major_id IN (${own})`);
+  await runner.run(`DELETE FROM tsql.modules WHERE object_id IN (${own})`);
   await runner.run(`DELETE FROM tsql.objects WHERE object_id = ${id} OR parent_object_id = ${id}`);
 }

@@ -39,6 +39,17 @@ export function toSqlError(error: unknown, context: ErrorContext): unknown {
         state: 2,
       });
     }
+    case '2200H': {
+      // Sequences are `sq_<object id>`, those of identity columns `id_<object id>`.
+      const id = Number(/"sq_(\d+)"/.exec(error.message)?.[1]);
+      const sequence = context.schema?.data.objects?.find((object) => object.id === id);
+      if (!sequence)
+        return new SqlError(8115, 'Arithmetic overflow error converting IDENTITY to data type int.');
+      return new SqlError(
+        11728,
+        `The sequence object '${sequence.name}' has reached its minimum or maximum value. Restart the sequence object to allow new values to be generated.`,
+      );
+    }
     case '23505':
       return duplicate(error, context);
     case '23502':

@@ -91,6 +91,8 @@ function print(expr: Expr): string {
       return `${print(expr.operand)}.${expr.name}(${list(expr.args)})`;
     case 'staticMethod':
       return `${bracket(expr.type)}::${expr.name}(${list(expr.args)})`;
+    case 'nextValue':
+      return `NEXT VALUE FOR ${expr.path.map(bracket).join('.')}`;
     default:
       return refuse();
   }

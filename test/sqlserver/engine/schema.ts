@@ -56,6 +56,8 @@ export interface SchemaData {
   types: { id: number; schemaId: number; name: string; type: SqlType; nullable: boolean }[] | null;
   objects: { id: number; schemaId: number; parentId: number; name: string; type: string }[] | null;
   tables: (Omit<Table, 'pg' | 'schema'> & { pgName: string; pgSchema: string; schema: string })[] | null;
+  views: { schemaId: number; objectId: number; name: string; definition: string }[] | null;
+  sequences: { id: number; type: SqlType }[] | null;
   users: { name: string; login: string | null }[] | null;
   roles: { role: string; member: string }[] | null;
   permissions: Permission[] | null;
@@ -74,6 +76,9 @@ export const SCHEMA_SQL = `SELECT json_build_object(
     'indexes', coalesce((SELECT json_agg(json_build_object('id', i.index_id, 'name', i.name, 'pgName', i.pg_name, 'unique', i.is_unique, 'primary', i.is_primary, 'constraint', i.is_constraint,
       'columns', (SELECT json_agg(x.column_id ORDER BY x.key_ordinal) FROM tsql.index_columns x WHERE x.object_id = i.object_id AND x.index_id = i.index_id AND NOT x.included)) ORDER BY i.index_id)
       FROM tsql.indexes i WHERE i.object_id = o.object_id AND i.index_id > 0), '[]'))) FROM tsql.objects o JOIN tsql.schemas s USING (schema_id) WHERE o.type = 'U'),
+  'views', (SELECT json_agg(json_build_object('schemaId', o.schema_id, 'objectId', o.object_id, 'name', o.name, 'definition', m.definition))
+    FROM tsql.objects o JOIN tsql.modules m USING (object_id) WHERE o.type = 'V'),
+  'sequences', (SELECT json_agg(json_build_object('id', object_id, 'type', type)) FROM tsql.sequences),
   'users', (SELECT json_agg(json_build_object('name', name, 'login', login)) FROM tsql.users),
   'roles', (SELECT json_agg(json_build_object('role', role, 'member', member)) FROM tsql.role_members),
   'permissions', (SELECT json_agg(json_build_object('grantee', grantee, 'class', class, 'id', id, 'permission', permission, 'state', state)) FROM tsql.permissions)) AS data`;
@@ -111,6 +116,16 @@ export class Schema {
 
   schemaById(id: number): { id: number; name: string; pgName: string } | null {
     return this.data.schemas?.find((schema) => schema.id === id) ?? null;
+  }
+
+  view(schema: string, name: string): { schemaId: number; objectId: number; definition: string } | null {
+    const schemaId = this.schema(schema)?.id;
+    return this.data.views?.find((view) => view.schemaId === schemaId && same(view.name, name)) ?? null;
+  }
+
+  sequence(schema: string, name: string): { id: number; type: SqlType } | null {
+    const id = this.object(schema, name)?.id;
+    return this.data.sequences?.find((sequence) => sequence.id === id) ?? null;
   }
 
   alias(schema: string, name: string): { id: number; type: SqlType; nullable: boolean } | null {

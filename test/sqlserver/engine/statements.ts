@@ -5,13 +5,15 @@
  */
 import { type EngineEvent, SqlError } from '../contract.js';
 import type { Statement } from './ast.js';
-import { checkConstraint } from './checks.js';
+import { checkConstraint, disableIndex } from './checks.js';
 import { collation } from './collations.js';
 import { createIndex, dropIndex, dropName } from './constraints.js';
 import { addToTable, createTable, dropTable, json, type Runner } from './ddl.js';
 import type { Env } from './emit/context.js';
 import { requirePermission } from './emit/permissions.js';
 import { findTable, schemaAndName } from './emit/sources.js';
+import { createModule, createSequence, createSynonym, dropObject } from './objects.js';
+import { addExtendedProperty } from './properties.js';
 import { literal, pgName, quote, same } from './schema.js';
 import { permission } from './security.js';
 import { message, type Session } from './session.js';
@@ -230,6 +232,16 @@ async function apply(statement: Administrative, env: Env, runner: Runner): Promi
       return createIndex(statement, env, runner);
     case 'dropIndex':
       return dropIndex(findTable(statement.table, env), statement.name, statement.ifExists, runner);
+    case 'disableIndex':
+      return disableIndex(statement, env, runner);
+    case 'createModule':
+      return createModule(statement, env, runner);
+    case 'createSynonym':
+      return createSynonym(statement, env, runner);
+    case 'createSequence':
+      return createSequence(statement, env, runner);
+    case 'execute':
+      return addExtendedProperty(statement, env, runner);
     case 'truncate': {
       const table = findTable(statement.table, env);
       await runner.run(`TRUNCATE ${table.pg}`);
@@ -325,6 +337,7 @@ async function drop(
         );
       }
     };
+    if (await dropObject(statement.what, path, env, runner, missing)) continue;
     if (statement.what === 'TABLE') {
       const table = env.schema.table(schemaName, name);
       if (table) await dropTable(table, env, runner);

@@ -7,7 +7,18 @@ import { SqlError, type SqlType } from '../../contract.js';
 import type { Expr } from '../ast.js';
 import { collation, collationOf } from '../collations.js';
 import { escapeText, literal as pgText, same } from '../schema.js';
-import { decimal, FLOAT, family, INT, isUnicode, MONEY, nvarchar, varbinary, varchar } from '../types.js';
+import {
+  decimal,
+  FLOAT,
+  family,
+  INT,
+  isUnicode,
+  MONEY,
+  nvarchar,
+  pgType,
+  varbinary,
+  varchar,
+} from '../types.js';
 import {
   constant,
   type Emitted,
@@ -73,6 +84,8 @@ export function value(expr: Expr, env: Env, scope: Scope): Emitted {
       return method(expr, env, scope);
     case 'staticMethod':
       return staticMethod(expr, env, scope);
+    case 'nextValue':
+      return nextValue(expr.path, env);
     default:
       throw new SqlError(
         4145,
@@ -80,6 +93,14 @@ export function value(expr: Expr, env: Env, scope: Scope): Emitted {
         { class: 15 },
       );
   }
+}
+
+function nextValue(path: string[], env: Env): Emitted {
+  const name = path.at(-1)!;
+  const found = env.schema.sequence(path.at(-2) || 'dbo', name);
+  if (!found) throw new SqlError(208, `Invalid object name '${path.filter(Boolean).join('.')}'.`);
+  const sql = `nextval('tsql."sq_${found.id}"')::${pgType(found.type)}`;
+  return { sql, type: found.type, nullable: false };
 }
 
 /** A condition as a PostgreSQL boolean. */

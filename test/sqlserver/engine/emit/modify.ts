@@ -131,9 +131,18 @@ function insertColumns(statement: Insert, table: Table, identityInsert: boolean)
   });
 }
 
+/** No trigger is run here, so a table that has one is not changed. */
+function requireNoTrigger(env: Env, table: Table): void {
+  const trigger = env.schema.data.objects?.find(
+    ({ type, parentId }) => type === 'TR' && parentId === table.objectId,
+  );
+  if (trigger) throw new SqlError(50000, `The stand-in does not run triggers: drop ${trigger.name} first.`);
+}
+
 export function emitInsert(statement: Insert, env: Env, identityInsertTable: number | null): Modification {
   const table = findTable(statement.table, env);
   requirePermission(env, table, 'INSERT');
+  requireNoTrigger(env, table);
   const identityInsert = identityInsertTable === table.objectId;
   const identity = table.columns.find((column) => column.identity) ?? null;
   const columns = insertColumns(statement, table, identityInsert);
@@ -244,6 +253,7 @@ const whereOf = (match: string, where: Expr | null, env: Env, scope: Scope): str
 export function emitUpdate(statement: Update, env: Env): Modification {
   const { table, alias, scope, joined, match } = target(statement.table, statement.from, env);
   requirePermission(env, table, 'UPDATE');
+  requireNoTrigger(env, table);
   const sets = statement.sets.map(({ column: name, expr }) => {
     const column = table.columns.find((candidate) => same(candidate.name, name));
     if (!column) throw new SqlError(207, `Invalid column name '${name}'.`);
@@ -268,6 +278,7 @@ export function emitUpdate(statement: Update, env: Env): Modification {
 export function emitDelete(statement: Delete, env: Env): Modification {
   const { table, alias, scope, joined, match } = target(statement.table, statement.from, env);
   requirePermission(env, table, 'DELETE');
+  requireNoTrigger(env, table);
   const where = whereOf(match, statement.where, env, scope);
   if (statement.top) {
     if (joined !== '') throw new SqlError(102, "Incorrect syntax near 'TOP'.", { class: 15 });

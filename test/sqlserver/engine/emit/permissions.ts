@@ -7,13 +7,16 @@ import { SqlError } from '../../contract.js';
 import { same, type Table } from '../schema.js';
 import type { Env } from './context.js';
 
+/** A table or a view. */
+type Securable = Pick<Table, 'objectId' | 'schemaId' | 'schema' | 'name'>;
+
 const ROLE_GRANTS: Record<string, string[]> = {
   db_datareader: ['SELECT'],
   db_datawriter: ['INSERT', 'UPDATE', 'DELETE'],
 };
 
 /** Whether the session's user has `permission` on a table; DENY wins over any GRANT. */
-export function mayRead(env: Env, table: Table, permission: string): boolean {
+export function mayRead(env: Env, table: Securable, permission: string): boolean {
   const who = env.session.principal;
   if (who === '') return true;
   const { permissions, roles } = env.schema.data;
@@ -33,7 +36,7 @@ export function mayRead(env: Env, table: Table, permission: string): boolean {
 }
 
 /** @throws SqlError 229 where the session's user lacks `permission` on the table. */
-export function requirePermission(env: Env, table: Table, permission: string): void {
+export function requirePermission(env: Env, table: Securable, permission: string): void {
   if (mayRead(env, table, permission)) return;
   throw new SqlError(
     229,

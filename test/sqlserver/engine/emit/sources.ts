@@ -6,6 +6,7 @@
 import { SqlError, type SqlType } from '../../contract.js';
 import type { Source } from '../ast.js';
 import { catalogView } from '../catalog.js';
+import { parseBatch } from '../parse/index.js';
 import { quote, same, type Table } from '../schema.js';
 import { pgType } from '../types.js';
 import { type Emitted, type Env, fresh, integerLiteral, type Scope, type ScopeSource } from './context.js';
@@ -140,11 +141,45 @@ function tableOrView(source: Extract<Source, { k: 'table' }>, env: Env, scope: S
     addSource(scope, { name: source.alias ?? name, schema: source.alias ? null : schema, columns });
     return `(${view.sql}) AS ${alias}`;
   }
+  const own = env.schema.view(schema, name);
+  if (own) return ownView(source, { ...own, schema, name }, env, scope);
   const table = findTable(source.path, env);
   requirePermission(env, table, 'SELECT');
   env.reads.add(table.objectId);
   addSource(scope, tableSource(table, alias, source.alias));
   return `${table.pg} AS ${alias}`;
+}
+
+/** A view of CREATE VIEW: its query in place, read with its owner's rights. */
+function ownView(
+  source: Extract<Source, { k: 'table' }>,
+  view: { objectId: number; schemaId: number; schema: string; name: string; definition: string },
+  env: Env,
+  scope: Scope,
+): string {
+  requirePermission(env, view, 'SELECT');
+  const [created] = parseBatch(view.definition);
+  if (created?.k !== 'createModule' || !created.query)
+    throw new SqlError(208, `Invalid object name '${view.name}'.`);
+  const owner: Env = {
+    ...env,
+    session: { ...env.session, principal: '' },
+    variables: new Map(),
+    commonTables: [],
+  };
+  const query = emitQuery(created.query, owner, null);
+  const alias = fresh(env, 't');
+  addSource(scope, {
+    name: source.alias ?? view.name,
+    schema: source.alias ? null : view.schema,
+    columns: query.columns.map(({ name, type, nullable, pg }, i) => ({
+      name: created.columns?.[i] ?? name,
+      type,
+      nullable,
+      sql: `${alias}.${pg}`,
+    })),
+  });
+  return `(${query.sql}) AS ${alias}`;
 }
 
 function valuesTable(

@@ -4,11 +4,11 @@
  * Runs in the process of the stand-in SQL Server.
  */
 import type { ColumnDefinition, Constraint, ForeignKey, IndexColumn, Statement } from '../ast.js';
-import { QueryParser } from './queries.js';
+import { ObjectParser } from './objects.js';
 
 type TableParts = { columns: ColumnDefinition[]; constraints: Constraint[] };
 
-export abstract class DefinitionParser extends QueryParser {
+export abstract class DefinitionParser extends ObjectParser {
   protected create(): Statement {
     if (this.acceptWord('TABLE')) {
       const table = this.path();
@@ -44,7 +44,7 @@ export abstract class DefinitionParser extends QueryParser {
       }
       return { k: 'createUser', name, login };
     }
-    return this.createIndex();
+    return this.createObject() ?? this.createIndex();
   }
 
   private createType(): Statement {
@@ -166,13 +166,6 @@ export abstract class DefinitionParser extends QueryParser {
     return true;
   }
 
-  private signedInteger(): string {
-    const sign = this.acceptOp('-') ? '-' : '';
-    this.acceptOp('+');
-    if (this.token.kind !== 'integer') this.fail();
-    return sign + this.advance().text;
-  }
-
   /** A constraint; `column` is the column it stands in, or null for one of the table. */
   protected constraint(column: string | null): Constraint {
     const name = this.acceptWord('CONSTRAINT') ? this.name() : null;
@@ -250,11 +243,21 @@ export abstract class DefinitionParser extends QueryParser {
       this.expectWord('MEMBER');
       return { k: 'addRoleMember', role, member: this.name() };
     }
+    if (this.acceptWord('INDEX')) {
+      const name = this.name();
+      this.expectWord('ON');
+      const table = this.path();
+      this.expectWord('DISABLE');
+      return { k: 'disableIndex', name, table };
+    }
     this.expectWord('TABLE');
     const table = this.path();
-    let validate = false;
-    if (this.acceptWord('WITH')) validate = this.expectWord('CHECK', 'NOCHECK') === 'CHECK';
-    if (this.acceptWord('ADD')) return { k: 'addToTable', table, ...this.tableParts() };
+    const validation = this.acceptWord('WITH') ? this.expectWord('CHECK', 'NOCHECK') : null;
+    // What is added is checked unless told otherwise; what is turned on again is not.
+    if (this.acceptWord('ADD')) {
+      return { k: 'addToTable', table, ...this.tableParts(), validate: validation !== 'NOCHECK' };
+    }
+    const validate = validation === 'CHECK';
     if (this.acceptWord('DROP')) {
       this.expectWord('CONSTRAINT');
       return { k: 'dropConstraint', table, names: this.list(() => this.name()) };
@@ -272,7 +275,10 @@ export abstract class DefinitionParser extends QueryParser {
       this.expectWord('ON');
       return { k: 'dropIndex', table: this.path(), name, ifExists };
     }
-    const what = this.expectWord('TABLE', 'SCHEMA', 'TYPE', 'DATABASE', 'LOGIN', 'USER') as 'TABLE';
+    const what = this.expectWord(
+      ...['TABLE', 'SCHEMA', 'TYPE', 'DATABASE', 'LOGIN', 'USER'],
+      ...['VIEW', 'PROCEDURE', 'FUNCTION', 'TRIGGER', 'SYNONYM', 'SEQUENCE'],
+    ) as 'TABLE';
     const ifExists = this.acceptWords('IF', 'EXISTS');
     return { k: 'drop', what, paths: this.list(() => this.path()), ifExists };
   }

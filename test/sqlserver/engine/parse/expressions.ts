@@ -176,6 +176,7 @@ export abstract class ExpressionParser extends Cursor {
     const { text } = this.token;
     if (this.acceptWord('NULL')) return { k: 'literal', literal: 'null', text: '' };
     if (this.acceptWord('CASE')) return this.caseExpression();
+    if (this.acceptWords('NEXT', 'VALUE', 'FOR')) return { k: 'nextValue', path: this.path() };
     if (NILADIC.has(text) && this.peek().text !== '(') {
       this.advance();
       return { k: 'call', name: text, args: [], star: false, distinct: false, over: null };

@@ -89,12 +89,24 @@ class StatementParser extends DefinitionParser {
         return { k: 'waitFor', delay: delay.text };
       }
       default:
-        if (['EXEC', 'EXECUTE'].includes(this.token.text)) {
-          const name = this.peek().raw;
-          throw new SqlError(2812, `Could not find stored procedure '${name}'.`, { state: 62 });
-        }
+        if (this.acceptWord('EXEC', 'EXECUTE')) return this.execute();
         return this.fail();
     }
+  }
+
+  private execute(): Statement {
+    const path = this.path();
+    const procedure = path.at(-1)!.toLowerCase();
+    if (procedure !== 'sp_addextendedproperty') {
+      throw new SqlError(2812, `Could not find stored procedure '${path.join('.')}'.`, { state: 62 });
+    }
+    const args = this.list(() => {
+      const named = this.token.kind === 'variable' && this.peek().text === '=';
+      const name = named ? this.advance().text.toLowerCase() : null;
+      if (named) this.expectOp('=');
+      return { name, value: this.expression() };
+    });
+    return { k: 'execute', procedure, args };
   }
 
   private withTables(line: number): Statement {

@@ -19,13 +19,20 @@ CREATE TABLE tsql.columns (object_id int NOT NULL, column_id int NOT NULL, name 
   identity_seed numeric, identity_increment numeric, computed_text text, persisted boolean, default_object_id int NOT NULL DEFAULT 0, default_text text,
   sparse boolean NOT NULL DEFAULT false, rowguid boolean NOT NULL DEFAULT false, PRIMARY KEY (object_id, column_id));
 CREATE TABLE tsql.indexes (object_id int NOT NULL, index_id int NOT NULL, name text, pg_name text, kind int NOT NULL, is_unique boolean NOT NULL, is_primary boolean NOT NULL,
-  is_constraint boolean NOT NULL, constraint_id int, filter_text text, PRIMARY KEY (object_id, index_id));
+  is_constraint boolean NOT NULL, constraint_id int, filter_text text, disabled boolean NOT NULL DEFAULT false, PRIMARY KEY (object_id, index_id));
 CREATE TABLE tsql.index_columns (object_id int NOT NULL, index_id int NOT NULL, index_column_id int NOT NULL, column_id int NOT NULL, key_ordinal int NOT NULL,
   descending boolean NOT NULL, included boolean NOT NULL, PRIMARY KEY (object_id, index_id, index_column_id));
 CREATE TABLE tsql.checks (object_id int PRIMARY KEY, column_id int NOT NULL, text text NOT NULL, disabled boolean NOT NULL DEFAULT false, not_trusted boolean NOT NULL DEFAULT false);
 CREATE TABLE tsql.foreign_keys (object_id int PRIMARY KEY, referenced_object_id int NOT NULL, key_index_id int NOT NULL, on_delete text NOT NULL, on_update text NOT NULL,
   disabled boolean NOT NULL DEFAULT false, not_trusted boolean NOT NULL DEFAULT false);
 CREATE TABLE tsql.foreign_key_columns (object_id int NOT NULL, ordinal int NOT NULL, column_id int NOT NULL, referenced_column_id int NOT NULL, PRIMARY KEY (object_id, ordinal));
+CREATE TABLE tsql.modules (object_id int PRIMARY KEY, definition text NOT NULL);
+CREATE TABLE tsql.synonyms (object_id int PRIMARY KEY, base text NOT NULL);
+CREATE TABLE tsql.sequences (object_id int PRIMARY KEY, type jsonb NOT NULL, start_value numeric NOT NULL, increment numeric NOT NULL, minimum numeric NOT NULL,
+  maximum numeric NOT NULL, cycles boolean NOT NULL, cached boolean NOT NULL, cache_size int);
+-- value: a sql_variant.
+CREATE TABLE tsql.properties (class int NOT NULL, major_id int NOT NULL, minor_id int NOT NULL, name text NOT NULL, value text);
+CREATE UNIQUE INDEX ON tsql.properties (class, major_id, minor_id, (name COLLATE tsql.ci_as));
 CREATE TABLE tsql.users (principal_id int PRIMARY KEY, name text NOT NULL, login text);
 INSERT INTO tsql.users VALUES (1, 'dbo', 'sa');
 CREATE TABLE tsql.role_members (role text NOT NULL, member text NOT NULL, PRIMARY KEY (role, member));
@@ -41,6 +48,9 @@ CREATE FUNCTION tsql.used_pages(id int) RETURNS bigint LANGUAGE sql STABLE STRIC
 CREATE FUNCTION tsql.identity_last(id int) RETURNS numeric LANGUAGE plpgsql STABLE STRICT AS $$
 DECLARE n numeric;
 BEGIN EXECUTE format('SELECT CASE WHEN is_called THEN last_value END FROM tsql."id_%s"', id) INTO n; RETURN n; END $$;
+CREATE FUNCTION tsql.sequence_last(id int) RETURNS numeric LANGUAGE plpgsql STABLE STRICT AS $$
+DECLARE n numeric;
+BEGIN EXECUTE format('SELECT CASE WHEN is_called THEN last_value END FROM tsql."sq_%s"', id) INTO n; RETURN n; END $$;
 -- Who asks: '' is a member of sysadmin; the role dbo sees everything too.
 CREATE FUNCTION tsql.sees(id int, parent int, schema int) RETURNS boolean LANGUAGE plpgsql STABLE STRICT AS $$
 DECLARE who text := current_setting('tsql.principal', true);
