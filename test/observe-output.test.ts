@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunOutcome } from '../src/engine/events.js';
 import { byteCount, count, duration, short, textTable } from '../src/observe/format.js';
-import { overallLine, tableLine } from '../src/observe/live.js';
+import { overallLine, tableLine } from '../src/observe/lines.js';
 import { createLog } from '../src/observe/log.js';
 import { Progress, type ProgressLine, Screen } from '../src/observe/progress.js';
 import { runReport, runResult } from '../src/observe/result.js';
@@ -118,7 +118,7 @@ test('a tally adds up events and knows the pace', () => {
   tally.consume({ kind: 'table-failed', table: 'dbo.c', error: { code: 'PROTOCOL', message: 'm' } });
   const end = tally.snapshot();
   assert.deepEqual([end.tablesCompleted, end.tablesFailed, end.rows, end.approximateRows], [1, 1, 850, 1460]);
-  assert.match(overallLine(end), /58 % {2}1\/3 tables, 1 failed {2}850 of 1\.46 K rows/);
+  assert.match(overallLine(end), /58 % {2}1\/3 tables {2}1 failed {2}850 of 1\.46 K rows/);
   assert.ok(end.running[0] !== undefined);
   assert.match(tableLine(end.running[0]), /dbo\.a .* 40 % {2}400 rows/);
 });
@@ -127,6 +127,7 @@ test('an old burst does not count as pace', () => {
   let now = 0;
   const tally = new Tally(() => now);
   tally.consume({ kind: 'phase', phase: 'transfer' });
+  tally.consume({ kind: 'table-started', table: 't', partitions: 1 });
   for (now = 1000; now <= 60_000; now += 1000) {
     tally.consume({ kind: 'rows', table: 't', rows: now <= 10_000 ? now * 1000 : 10_000_000, bytes: 0 });
   }

@@ -6,6 +6,7 @@
 import type { ErrorData } from '../errors.js';
 import type { SizeLine } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
+import type { LaneSample } from './sampler.js';
 
 /** The stages of a run, in order. */
 export type RunPhase = 'connect' | 'plan' | 'prepare' | 'transfer' | 'finalize' | 'verify' | 'done';
@@ -20,8 +21,15 @@ export type RunEvent =
   | { kind: 'run-started'; runId: string; tables: { table: string; approximateRows: number }[] }
   | { kind: 'phase'; phase: RunPhase }
   | { kind: 'table-started'; table: string; partitions: number }
-  /** `rows` and `bytes` (of COPY data) are the table's totals so far, committed. */
-  | { kind: 'rows'; table: string; rows: number; bytes: number }
+  /**
+   * `rows`, `bytes` (of COPY data) and `chunks` are the table's totals so far, committed; before `table-started`,
+   * those of an earlier process of the run.
+   */
+  | { kind: 'rows'; table: string; rows: number; bytes: number; chunks?: number }
+  /** What the lanes do, every `SAMPLE_MS` while rows move; `tables` names the table numbers in it. */
+  | { kind: 'sample'; lanes: LaneSample[]; tables: readonly string[] }
+  /** Something of the table is tried again after `error`. */
+  | { kind: 'retry'; table: string; error: ErrorData }
   | { kind: 'table-finished'; table: string; rows: number; bytes: number; durationMs: number }
   | { kind: 'table-failed'; table: string; error: ErrorData }
   /** Something done once to a table: `primary key`, `set logged`, `analyze`, ... */

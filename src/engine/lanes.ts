@@ -14,6 +14,7 @@ import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { abortLane, createLane, type LaneLayout } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
+import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
 
 export interface LanesOptions {
   lanes: number;
@@ -27,6 +28,8 @@ export interface LanesOptions {
   writer: Pick<WriterTask, 'target' | 'retry'> | ((lane: LaneLayout, ring: number) => Promise<void>);
   stopFlags: StopFlags;
   signal: AbortSignal;
+  /** Told what the lanes do, every `SAMPLE_MS`. */
+  onSample?: (lanes: LaneSample[]) => void;
   /** Folder of the worker files; tests put one there that dies. */
   workerFolder?: URL;
 }
@@ -59,6 +62,10 @@ export async function runLanes(
     hasher: hashed ? pool(workerFolder, 'hasher', lanes) : null,
     writer: writerTask === null ? null : pool(workerFolder, 'writer', lanes * writersPerLane),
   };
+  const sampler = new LaneSampler(layouts, () =>
+    [pools.reader, pools.writer].flatMap((tier) => tier?.threads ?? []),
+  );
+  const sampling = setInterval(() => options.onSample?.(sampler.sample()), SAMPLE_MS);
   const failure = new FirstFailure(layouts);
   const onAbort = (): void => failure.set(cancellation(signal), true);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -76,7 +83,12 @@ export async function runLanes(
     for (const lane of layouts) {
       for (let ring = 0; ring < writersPerLane; ring++) {
         if (consume === null)
-          start('writer', lane, { ...writerTask, ring, stopFlags: stopFlags.buffer }, writer);
+          start(
+            'writer',
+            lane,
+            { ...writerTask, ring, stopFlags: stopFlags.buffer },
+            watched(writer, sampler),
+          );
         else tasks.push(consume(lane, ring).catch((error) => failure.set(error)));
       }
       if (hashed) start('hasher', lane, {}, null);
@@ -84,10 +96,23 @@ export async function runLanes(
     }
     await Promise.all(tasks);
   } finally {
+    clearInterval(sampling);
     signal.removeEventListener('abort', onAbort);
     await Promise.all(Object.values(pools).map((tier) => tier?.destroy()));
   }
   failure.throwIfSet();
+}
+
+/** Takes a chunk's rows off those under way in the moment they are counted as committed. */
+function watched(writer: WriterControl | null, sampler: LaneSampler): WriterControl | null {
+  if (writer === null) return null;
+  return {
+    failed: writer.failed,
+    committed: (chunk, done) => {
+      sampler.settled(chunk);
+      return writer.committed(chunk, done);
+    },
+  };
 }
 
 /** Keeps the first error; every lane is aborted by it, and the errors that follow are its echo. */

@@ -138,6 +138,8 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
   const { migration } = config;
   const tables = plans.map(waitingTable);
   const stopFlags = StopFlags.forTables(Math.max(...plans.map(({ index }) => index)) + 1);
+  const labels: string[] = [];
+  for (const { index, source } of plans) labels[index] = tableLabel(source);
   const account = new Account(tables, stopFlags, onEvent);
   const { lanes, writersPerLane, compared } = shareOut(config, sizes);
   const { verifier, streamer, parallel } = comparisonOf(config, compared, { trustRowHash: false, signal });
@@ -172,6 +174,7 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
         writer: { target: config.target, retry: retryPolicy(migration) },
         stopFlags,
         signal,
+        onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables: labels }),
       },
       account.reader(async () => {
         const next = first ?? feed.next();
@@ -298,7 +301,9 @@ class Account {
       },
       failed: async (table, _partition, error, again) => {
         if (again) {
-          this.#byIndex.get(table)!.retries++;
+          const entry = this.#byIndex.get(table)!;
+          entry.retries++;
+          this.onEvent({ kind: 'retry', table: entry.label, error });
           return;
         }
         this.#count(table, -1);
@@ -319,6 +324,7 @@ class Account {
           table: entry.label,
           rows: entry.rowsCommitted,
           bytes: entry.bytesCommitted,
+          chunks: entry.chunksCommitted,
         });
         this.#settle(entry);
       },

@@ -16,6 +16,7 @@ import {
   StopFlags,
   type WriterControl,
 } from '../plan/work.js';
+import { tableLabel } from '../source/model.js';
 import { copyStatement } from '../target/ddl.js';
 import type { RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
@@ -76,7 +77,8 @@ class Transfer {
   }
 
   async run(): Promise<Transferred> {
-    const { config, plans, sizes, signal, shutdownMs = 0 } = this.#options;
+    const { config, plans, sizes, signal, shutdownMs = 0, onEvent } = this.#options;
+    const tables = plans.map(({ source }) => tableLabel(source));
     let timer: NodeJS.Timeout | undefined;
     const onSignal = (): void => {
       this.#cancelled = signal.reason;
@@ -100,6 +102,7 @@ class Transfer {
           writer: { target: config.target, retry: this.#policy },
           stopFlags: this.#stopFlags,
           signal: this.#abort.signal,
+          onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
         },
         this.#reader(),
         this.#writer(),
@@ -208,20 +211,23 @@ class Transfer {
 
   #tryingAgain(table: number, error: ErrorData): void {
     this.#queue.retried(table);
-    const { label } = this.#queue.tables[table]!;
-    this.#options.onEvent({
-      kind: 'log',
-      level: 'warn',
-      message: `${label}: trying again after: ${error.message}`,
-    });
+    this.#options.onEvent({ kind: 'retry', table: this.#queue.tables[table]!.label, error });
   }
 
-  started({ label, partitions }: TableWork): void {
+  started(table: TableWork): void {
+    const { label, partitions } = table;
+    if (table.chunksCommitted > 0) this.committed(table);
     this.#options.onEvent({ kind: 'table-started', table: label, partitions });
   }
 
-  committed({ label, rowsCommitted, bytesCommitted }: TableWork): void {
-    this.#options.onEvent({ kind: 'rows', table: label, rows: rowsCommitted, bytes: bytesCommitted });
+  committed({ label, rowsCommitted, bytesCommitted, chunksCommitted }: TableWork): void {
+    this.#options.onEvent({
+      kind: 'rows',
+      table: label,
+      rows: rowsCommitted,
+      bytes: bytesCommitted,
+      chunks: chunksCommitted,
+    });
   }
 
   finished(table: TableWork): void {

@@ -122,7 +122,11 @@ export class Progress {
       case 'log':
         log[event.level](event.message, event.fields);
         break;
+      case 'retry':
+        log.warn(`${event.table}: trying again after: ${event.error.message}`, { code: event.error.code });
+        break;
       case 'rows':
+      case 'sample':
         break;
     }
   }

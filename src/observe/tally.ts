@@ -1,118 +1,147 @@
 /**
  * Where a run stands, added up from its events.
  *
- * Pure but for the clock it is given; runs on the main thread. What draws progress asks for a `Snapshot`.
+ * Pure but for the clock it is given; runs on the main thread. Live progress, the terminal UI, the report and the
+ * metrics all ask for a `Snapshot`. Rows that have left for the target count as soon as they are under way;
+ * `rowsCommitted` is what is there for good.
  */
 import type { RunEvent, RunPhase } from '../engine/events.js';
+import type { LaneSample } from '../engine/sampler.js';
+import type { ErrorData } from '../errors.js';
+import { History, type HistoryPoint, Pace } from './pace.js';
+import { busy, type Limit, ringFill, TierClock, type Tiers } from './tiers.js';
 
 export interface TableSnapshot {
   table: string;
   status: 'pending' | 'running' | 'completed' | 'failed';
+  /** Committed and under way. */
   rows: number;
   bytes: number;
+  rowsCommitted: number;
+  bytesCommitted: number;
+  chunks: number;
+  retries: number;
   /** From the catalog: close, not exact. */
   approximateRows: number;
   rowsPerSecond: number;
   bytesPerSecond: number;
+  /** Time left at the current pace, or null while there is none. */
+  remainingMs: number | null;
+  /** Time since it was begun, or what it took; null before. */
+  elapsedMs: number | null;
+  /** What its rows wait for now, or null where nothing moves. */
+  limit: Limit | null;
+  /** What the tiers' time on it went into, so far. */
+  tiers: Tiers;
+  error: ErrorData | null;
+}
+
+/** How busy the tiers are, each from 0 to 1; null where it has nothing to do. */
+export interface Gauges {
+  reader: number | null;
+  hasher: number | null;
+  writer: number | null;
+  ringFill: number;
 }
 
 export interface Snapshot {
+  runId: string | null;
   phase: RunPhase;
   tablesTotal: number;
   tablesCompleted: number;
   tablesFailed: number;
+  /** Committed and under way. */
   rows: number;
   bytes: number;
+  rowsCommitted: number;
+  bytesCommitted: number;
+  chunks: number;
+  retries: number;
   approximateRows: number;
   rowsPerSecond: number;
   bytesPerSecond: number;
   /** Time left at the current pace, or null while there is none. */
   remainingMs: number | null;
   elapsedMs: number;
+  limit: Limit | null;
+  tiers: Tiers;
+  gauges: Gauges;
   running: TableSnapshot[];
+  /** Every table, in the order of the plan. */
+  tables: TableSnapshot[];
 }
 
-interface Sample {
-  atMs: number;
-  rows: number;
-  bytes: number;
-}
-
-interface Tracked extends Omit<TableSnapshot, 'rowsPerSecond' | 'bytesPerSecond'> {
+interface Tracked {
+  table: string;
+  status: TableSnapshot['status'];
+  rowsCommitted: number;
+  bytesCommitted: number;
+  rowsUnderWay: number;
+  bytesUnderWay: number;
+  chunks: number;
+  retries: number;
+  approximateRows: number;
+  startedMs: number | null;
+  endedMs: number | null;
+  clock: TierClock;
+  error: ErrorData | null;
   pace: Pace;
-}
-
-/** Rates are those of the last few seconds: chunks are committed in bursts. */
-const WINDOW_MS = 6_000;
-
-/** Rows and bytes over the last `WINDOW_MS`. */
-class Pace {
-  #samples: Sample[];
-
-  constructor(atMs: number) {
-    this.#samples = [{ atMs, rows: 0, bytes: 0 }];
-  }
-
-  add(sample: Sample): void {
-    const last = this.#samples.at(-1);
-    // One sample per tenth of a second is plenty, however many chunks are committed.
-    if (last !== undefined && this.#samples.length > 1 && sample.atMs - last.atMs < 100) this.#samples.pop();
-    this.#samples.push(sample);
-    while (this.#samples.length > 2 && (this.#samples[1]?.atMs ?? 0) < sample.atMs - WINDOW_MS) {
-      this.#samples.shift();
-    }
-  }
-
-  perSecond(nowMs: number): { rows: number; bytes: number } {
-    const first = this.#samples[0];
-    const last = this.#samples.at(-1);
-    if (first === undefined || last === undefined) return { rows: 0, bytes: 0 };
-    const seconds = Math.max(nowMs - first.atMs, 1) / 1000;
-    return { rows: (last.rows - first.rows) / seconds, bytes: (last.bytes - first.bytes) / seconds };
-  }
 }
 
 export class Tally {
   readonly #clock: () => number;
   readonly #startedMs: number;
   readonly #tables = new Map<string, Tracked>();
+  readonly #history = new History();
+  readonly #tiers = new TierClock();
   #pace: Pace;
   #phase: RunPhase = 'connect';
+  #runId: string | null = null;
   #rows = 0;
   #bytes = 0;
+  #ringFill = 0;
 
   constructor(clock: () => number = () => performance.now()) {
     this.#clock = clock;
     this.#startedMs = clock();
-    this.#pace = new Pace(this.#startedMs);
+    this.#pace = new Pace({ atMs: this.#startedMs, rows: 0, bytes: 0 });
   }
 
   consume(event: RunEvent): void {
     switch (event.kind) {
       case 'run-started':
+        this.#runId = event.runId;
         for (const { table, approximateRows } of event.tables)
           this.#track(table).approximateRows = approximateRows;
         break;
       case 'phase':
         this.#phase = event.phase;
         // The pace counts from when rows begin to flow.
-        if (event.phase === 'transfer' || event.phase === 'verify') this.#pace = new Pace(this.#clock());
+        if (event.phase === 'transfer' || event.phase === 'verify') this.#pace = new Pace(this.#now());
         break;
       case 'table-started': {
         const table = this.#track(event.table);
         table.status = 'running';
-        table.pace = new Pace(this.#clock());
+        table.startedMs = this.#clock();
+        table.pace = new Pace({ atMs: table.startedMs, rows: rowsOf(table), bytes: bytesOf(table) });
         break;
       }
       case 'rows':
-        this.#count(event.table, event.rows, event.bytes);
+        this.#commit(event.table, event.rows, event.bytes, event.chunks);
+        break;
+      case 'sample':
+        this.#sample(event.lanes, event.tables);
+        break;
+      case 'retry':
+        this.#track(event.table).retries++;
         break;
       case 'table-finished':
-        this.#count(event.table, event.rows, event.bytes);
-        this.#track(event.table).status = 'completed';
+        this.#commit(event.table, event.rows, event.bytes);
+        this.#end(event.table, 'completed');
         break;
       case 'table-failed':
-        this.#track(event.table).status = 'failed';
+        this.#track(event.table).error = event.error;
+        this.#end(event.table, 'failed');
         break;
       case 'step':
       case 'note':
@@ -123,28 +152,47 @@ export class Tally {
 
   snapshot(): Snapshot {
     const now = this.#clock();
-    const all = [...this.#tables.values()];
+    const tables = [...this.#tables.values()].map((table) => snapshotOf(table, now));
     const pace = this.#pace.perSecond(now);
+    const sum = (value: (table: TableSnapshot) => number) => tables.reduce((all, t) => all + value(t), 0);
     // A finished table counts as what it turned out to be, a running one as at least what it has.
-    const approximateRows = all.reduce(
-      (sum, t) => sum + (t.status === 'completed' ? t.rows : Math.max(t.approximateRows, t.rows)),
-      0,
+    const approximateRows = sum((t) =>
+      t.status === 'completed' ? t.rows : Math.max(t.approximateRows, t.rows),
     );
-    const left = approximateRows - this.#rows;
+    const { recent, total, limit } = this.#tiers;
     return {
+      runId: this.#runId,
       phase: this.#phase,
-      tablesTotal: all.length,
-      tablesCompleted: all.filter((t) => t.status === 'completed').length,
-      tablesFailed: all.filter((t) => t.status === 'failed').length,
+      tablesTotal: tables.length,
+      tablesCompleted: tables.filter((t) => t.status === 'completed').length,
+      tablesFailed: tables.filter((t) => t.status === 'failed').length,
       rows: this.#rows,
       bytes: this.#bytes,
+      rowsCommitted: sum((t) => t.rowsCommitted),
+      bytesCommitted: sum((t) => t.bytesCommitted),
+      chunks: sum((t) => t.chunks),
+      retries: sum((t) => t.retries),
       approximateRows,
       rowsPerSecond: pace.rows,
       bytesPerSecond: pace.bytes,
-      remainingMs: pace.rows > 0 && left > 0 ? (left / pace.rows) * 1000 : null,
+      remainingMs: remaining(approximateRows - this.#rows, pace.rows),
       elapsedMs: now - this.#startedMs,
-      running: all.filter((t) => t.status === 'running').map((t) => snapshotOf(t, now)),
+      limit: this.#phase === 'transfer' ? limit : null,
+      tiers: structuredClone(total),
+      gauges: {
+        reader: busy(recent.reader),
+        hasher: busy(recent.hasher),
+        writer: busy(recent.writer),
+        ringFill: this.#phase === 'transfer' ? this.#ringFill : 0,
+      },
+      running: tables.filter((t) => t.status === 'running'),
+      tables,
     };
+  }
+
+  /** @returns how fast rows came, from the run's start to now. */
+  history(): HistoryPoint[] {
+    return this.#history.points(this.#sinceStart());
   }
 
   /** @returns one table's state so far. */
@@ -158,29 +206,133 @@ export class Tally {
     const table: Tracked = {
       table: name,
       status: 'pending',
-      rows: 0,
-      bytes: 0,
+      rowsCommitted: 0,
+      bytesCommitted: 0,
+      rowsUnderWay: 0,
+      bytesUnderWay: 0,
+      chunks: 0,
+      retries: 0,
       approximateRows: 0,
-      pace: new Pace(this.#clock()),
+      startedMs: null,
+      endedMs: null,
+      clock: new TierClock(),
+      error: null,
+      pace: new Pace({ atMs: this.#clock(), rows: 0, bytes: 0 }),
     };
     this.#tables.set(name, table);
     return table;
   }
 
-  #count(name: string, rows: number, bytes: number): void {
+  #commit(name: string, rows: number, bytes: number, chunks?: number): void {
     const table = this.#track(name);
-    this.#rows += rows - table.rows;
-    this.#bytes += bytes - table.bytes;
-    table.rows = rows;
-    table.bytes = bytes;
-    const atMs = this.#clock();
-    table.pace.add({ atMs, rows, bytes });
-    this.#pace.add({ atMs, rows: this.#rows, bytes: this.#bytes });
+    const newRows = rows - table.rowsCommitted;
+    const newBytes = bytes - table.bytesCommitted;
+    // What is committed was under way, as far as a sample has seen it.
+    const rowsUnderWay = Math.max(0, table.rowsUnderWay - newRows);
+    const bytesUnderWay = Math.max(0, table.bytesUnderWay - newBytes);
+    table.rowsCommitted = rows;
+    table.bytesCommitted = bytes;
+    if (chunks !== undefined) table.chunks = chunks;
+    if (table.status === 'pending') {
+      // An earlier process of the run has brought these: they are no part of this one's pace.
+      this.#history.shift(newRows, newBytes);
+      this.#rows += newRows;
+      this.#bytes += newBytes;
+      this.#pace = new Pace(this.#now());
+      return;
+    }
+    this.#underWay(table, rowsUnderWay, bytesUnderWay, newRows, newBytes);
+  }
+
+  #sample(lanes: readonly LaneSample[], names: readonly string[]): void {
+    this.#ringFill = ringFill(lanes);
+    this.#tiers.fade();
+    for (const { clock } of this.#tables.values()) clock.fade();
+    const underWay = new Map<string, { rows: number; bytes: number }>();
+    for (const { table, reader, hasher, writers } of lanes) {
+      this.#addTimes('reader', reader, table, names);
+      if (hasher !== null) this.#addTimes('hasher', hasher, table ?? writers[0]?.table ?? null, names);
+      for (const writer of writers) {
+        this.#addTimes('writer', writer.times, writer.table, names);
+        const name = writer.table === null ? undefined : names[writer.table];
+        if (name === undefined) continue;
+        const { rows, bytes } = underWay.get(name) ?? { rows: 0, bytes: 0 };
+        underWay.set(name, { rows: rows + writer.rowsUnderWay, bytes: bytes + writer.bytesUnderWay });
+      }
+    }
+    for (const table of this.#tables.values()) {
+      const { rows, bytes } = underWay.get(table.table) ?? { rows: 0, bytes: 0 };
+      if (table.status === 'running') this.#underWay(table, rows, bytes, 0, 0);
+    }
+  }
+
+  #addTimes(
+    tier: keyof Tiers,
+    times: LaneSample['reader'],
+    table: number | null,
+    names: readonly string[],
+  ): void {
+    // Threads without work wait for nothing.
+    const name = table === null ? undefined : names[table];
+    if (name === undefined) return;
+    this.#tiers.add(tier, times);
+    this.#track(name).clock.add(tier, times);
+  }
+
+  #underWay(table: Tracked, rows: number, bytes: number, newRows: number, newBytes: number): void {
+    this.#rows += rows - table.rowsUnderWay + newRows;
+    this.#bytes += bytes - table.bytesUnderWay + newBytes;
+    table.rowsUnderWay = rows;
+    table.bytesUnderWay = bytes;
+    table.pace.add({ atMs: this.#clock(), rows: rowsOf(table), bytes: bytesOf(table) });
+    this.#pace.add(this.#now());
+    this.#history.add(this.#sinceStart());
+  }
+
+  #end(name: string, status: 'completed' | 'failed'): void {
+    const table = this.#track(name);
+    table.status = status;
+    table.endedMs = this.#clock();
+    this.#underWay(table, 0, 0, 0, 0);
+  }
+
+  #now(): { atMs: number; rows: number; bytes: number } {
+    return { atMs: this.#clock(), rows: this.#rows, bytes: this.#bytes };
+  }
+
+  #sinceStart(): { atMs: number; rows: number; bytes: number } {
+    return { ...this.#now(), atMs: this.#clock() - this.#startedMs };
   }
 }
 
+function rowsOf({ rowsCommitted, rowsUnderWay }: Tracked): number {
+  return rowsCommitted + rowsUnderWay;
+}
+
+function bytesOf({ bytesCommitted, bytesUnderWay }: Tracked): number {
+  return bytesCommitted + bytesUnderWay;
+}
+
 function snapshotOf(tracked: Tracked, nowMs: number): TableSnapshot {
-  const { pace, ...table } = tracked;
-  const { rows, bytes } = pace.perSecond(nowMs);
-  return { ...table, rowsPerSecond: rows, bytesPerSecond: bytes };
+  const { pace, clock, startedMs, endedMs, rowsUnderWay: _, bytesUnderWay: __, ...table } = tracked;
+  const running = table.status === 'running';
+  const { rows: rowsPerSecond, bytes: bytesPerSecond } = running
+    ? pace.perSecond(nowMs)
+    : { rows: 0, bytes: 0 };
+  const rows = rowsOf(tracked);
+  return {
+    ...table,
+    rows,
+    bytes: bytesOf(tracked),
+    rowsPerSecond,
+    bytesPerSecond,
+    remainingMs: remaining(table.approximateRows - rows, rowsPerSecond),
+    elapsedMs: startedMs === null ? null : (endedMs ?? nowMs) - startedMs,
+    limit: running ? clock.limit : null,
+    tiers: structuredClone(clock.total),
+  };
+}
+
+function remaining(rowsLeft: number, rowsPerSecond: number): number | null {
+  return rowsPerSecond > 0 && rowsLeft > 0 ? (rowsLeft / rowsPerSecond) * 1000 : null;
 }

@@ -86,7 +86,11 @@ class LaneReader {
   }
 
   async run(): Promise<void> {
-    for (let work = await this.#next(); work !== null; work = await this.#next()) await this.#read(work);
+    for (let work = await this.#next(); work !== null; work = await this.#next()) {
+      this.#lane.reads(work.plan.index);
+      await this.#read(work);
+      this.#lane.reads(null);
+    }
     await this.#lane.closeAll();
   }
 

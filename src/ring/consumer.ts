@@ -5,8 +5,9 @@
  * queued in a socket, `release(n)` frees the oldest `n` once their bytes have really left. A slot released
  * too early is overwritten by the reader while the kernel has yet to copy it.
  */
+import { threadId } from 'node:worker_threads';
 import { AppError } from '../errors.js';
-import { storeCount, WaitClock } from './counters.js';
+import { type ChunkName, clearChunk, storeChunk, storeCount, WaitClock } from './counters.js';
 import {
   firstSlotOffset,
   firstSlotWord,
@@ -61,6 +62,7 @@ export class RingConsumer {
     this.#hasherClock = new WaitClock(this.#words, this.#base + RING_WORD.WRITER_WAIT_HASHER_MS);
     this.#released = Atomics.load(this.#words, this.#base + RING_WORD.RELEASED);
     this.#cursor = this.#released;
+    Atomics.store(this.#words, this.#base + RING_WORD.WRITER_THREAD, threadId);
   }
 
   /**
@@ -142,6 +144,16 @@ export class RingConsumer {
     Atomics.notify(words, LANE_WORD.RELEASED_TOTAL);
   }
 
+  /** Rows released from here on are under way to the target with this chunk, until `chunkEnds()`. */
+  chunkBegins(chunk: ChunkName): void {
+    storeChunk(this.#words, this.#base + RING_WORD.CHUNK, chunk, this.#rowsWritten, this.#bytesWritten);
+  }
+
+  /** The chunk was committed and counted, or is given up. */
+  chunkEnds(): void {
+    clearChunk(this.#words, this.#base + RING_WORD.CHUNK);
+  }
+
   /**
    * Waits until a slot is there at the cursor.
    * @throws AppError CANCELLED where the lane was aborted.
@@ -151,15 +163,16 @@ export class RingConsumer {
     let seen = Atomics.load(words, this.#ready);
     if (seen !== this.#cursor) return;
     Atomics.add(words, this.#base + RING_WORD.WRITER_WAITS, 1);
-    const startedMs = performance.now();
     const unhashed = (Atomics.load(words, this.#base + RING_WORD.PUBLISHED) - this.#cursor) | 0;
+    const clock = this.layout.hashed && unhashed > 0 ? this.#hasherClock : this.#readerClock;
+    clock.begin();
     try {
       while (seen === this.#cursor) {
         await waitForChange(words, this.#ready, seen);
         seen = Atomics.load(words, this.#ready);
       }
     } finally {
-      (this.layout.hashed && unhashed > 0 ? this.#hasherClock : this.#readerClock).add(startedMs);
+      clock.end();
     }
   }
 

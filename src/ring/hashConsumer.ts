@@ -77,10 +77,13 @@ export class HashConsumer {
           return this.#load(ring);
         }
       }
-      const startedMs = performance.now();
       Atomics.add(words, LANE_WORD.HASHER_WAITS, 1);
-      blockForChange(words, LANE_WORD.PUBLISHED_TOTAL, seen);
-      this.#clock.add(startedMs);
+      this.#clock.begin();
+      try {
+        blockForChange(words, LANE_WORD.PUBLISHED_TOTAL, seen);
+      } finally {
+        this.#clock.end();
+      }
     }
     return null;
   }

@@ -8,7 +8,7 @@
  *
  * ```
  * lane words   state | published total | released total | reader counters | hasher counters   (a cache line each)
- * ring words   published | hashed | released | reader waits | writer counters                 (a cache line each)
+ * ring words   published | hashed | released | reader waits | writer counters | open chunk    (a cache line each)
  * slot headers ring 0 slot 0, slot 1, ... ring 1 ...                                            (a cache line each)
  * slots        [prefix 64 bytes | slotBytes] ...
  * ```
@@ -64,10 +64,14 @@ export const LANE_WORD = {
   BYTES_READ: 3 * LINE_WORDS + 3,
   READER_WAITS: 3 * LINE_WORDS + 6,
   READER_WAIT_MS: 3 * LINE_WORDS + 7,
+  /** Thread id of the reader, and 1 + the table it reads, 0 while it has no work. */
+  READER_THREAD: 3 * LINE_WORDS + 9,
+  READER_TABLE: 3 * LINE_WORDS + 10,
   ROWS_HASHED: 4 * LINE_WORDS,
   HASHER_WAITS: 4 * LINE_WORDS + 3,
   HASHER_WAIT_MS: 4 * LINE_WORDS + 4,
 } as const;
+/** A clock of waiting takes two words: the sum, and since when (`WaitClock`). */
 const LANE_WORDS = 5 * LINE_WORDS;
 
 /** Word indexes of a ring, relative to `ringWord(ring)`. */
@@ -78,15 +82,18 @@ export const RING_WORD = {
   /** Written by the reader: it found this ring full and waited for its writer or the hash thread. */
   READER_WAITS: 3 * LINE_WORDS,
   READER_WAIT_WRITER_MS: 3 * LINE_WORDS + 1,
-  READER_WAIT_HASHER_MS: 3 * LINE_WORDS + 2,
+  READER_WAIT_HASHER_MS: 3 * LINE_WORDS + 3,
   /** Written by the writer. */
   ROWS_WRITTEN: 4 * LINE_WORDS,
   BYTES_WRITTEN: 4 * LINE_WORDS + 3,
   WRITER_WAITS: 4 * LINE_WORDS + 6,
   WRITER_WAIT_READER_MS: 4 * LINE_WORDS + 7,
-  WRITER_WAIT_HASHER_MS: 4 * LINE_WORDS + 8,
+  WRITER_WAIT_HASHER_MS: 4 * LINE_WORDS + 9,
+  WRITER_THREAD: 4 * LINE_WORDS + 11,
+  /** The writer's open chunk (`storeChunk`). */
+  CHUNK: 5 * LINE_WORDS,
 } as const;
-const RING_WORDS = 5 * LINE_WORDS;
+const RING_WORDS = 6 * LINE_WORDS;
 
 /** Word indexes of a slot's header, relative to `slotWord(...)`. */
 export const SLOT_WORD = {

@@ -11,6 +11,7 @@
  * ring.publish(SLOT_KIND.DATA, bytes, rows, 0);
  * ```
  */
+import { threadId } from 'node:worker_threads';
 import { AppError } from '../errors.js';
 import { storeCount, WaitClock } from './counters.js';
 import {
@@ -47,6 +48,7 @@ export class LaneProducer {
     this.bytes = laneBuffer(layout);
     this.#words = laneWords(layout);
     this.#clock = new WaitClock(this.#words, LANE_WORD.READER_WAIT_MS);
+    Atomics.store(this.#words, LANE_WORD.READER_THREAD, threadId);
     this.rings = Array.from({ length: layout.rings }, (_, ring) => new RingProducer(this, ring));
   }
 
@@ -61,11 +63,19 @@ export class LaneProducer {
       let best = this.rings[0]!;
       for (const ring of this.rings) if (ring.freeSlots() > best.freeSlots()) best = ring;
       if (best.freeSlots() > 0) return best;
-      const startedMs = performance.now();
       Atomics.add(this.#words, LANE_WORD.READER_WAITS, 1);
-      await waitForChange(this.#words, LANE_WORD.RELEASED_TOTAL, seen);
-      this.#clock.add(startedMs);
+      this.#clock.begin();
+      try {
+        await waitForChange(this.#words, LANE_WORD.RELEASED_TOTAL, seen);
+      } finally {
+        this.#clock.end();
+      }
     }
+  }
+
+  /** Notes what is read from here on: a table's number, or null while there is nothing to read. */
+  reads(table: number | null): void {
+    Atomics.store(this.#words, LANE_WORD.READER_TABLE, table === null ? 0 : table + 1);
   }
 
   /** Tells the last word in every ring: CLOSE, waiting for room where needed. */
@@ -208,17 +218,18 @@ export class RingProducer {
     let seen = Atomics.load(words, released);
     if (this.freeSlots() > 0) return;
     Atomics.add(words, this.#base + RING_WORD.READER_WAITS, 1);
-    const startedMs = performance.now();
     const unhashed = this.#hashed
       ? (this.#published - Atomics.load(words, this.#base + RING_WORD.HASHED)) | 0
       : 0;
+    const clock = unhashed > this.#mask >> 1 ? this.#hasherClock : this.#writerClock;
+    clock.begin();
     try {
       while (this.freeSlots() === 0) {
         await waitForChange(words, released, seen);
         seen = Atomics.load(words, released);
       }
     } finally {
-      (unhashed > this.#mask >> 1 ? this.#hasherClock : this.#writerClock).add(startedMs);
+      clock.end();
     }
   }
 }

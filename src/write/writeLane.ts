@@ -101,6 +101,7 @@ class LaneWriter {
 
   /** Writes the chunk that has begun, or reports why not; the ring stands behind its last slot either way. */
   async #chunk(begin: ChunkBegin): Promise<void> {
+    this.#ring.chunkBegins(begin);
     this.#target ??= await withRetries(
       this.#task.retry ?? NO_RETRIES,
       () => connectTarget(this.#task.target),
@@ -128,6 +129,7 @@ class LaneWriter {
       }
       await this.#control.committed(place(begin), await copy.commit(end));
     } catch (thrown) {
+      this.#ring.chunkEnds();
       const error = await this.#explain(thrown, begin, copy);
       if (end === undefined) end = await this.#skipChunk();
       if (isLaneAborted(this.#task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
@@ -136,6 +138,7 @@ class LaneWriter {
       if (lost) await this.#disconnect();
       await this.#control.failed(place(begin), end, toErrorData(error), lost ? target.session : null);
     } finally {
+      this.#ring.chunkEnds();
       this.#copy = null;
     }
   }
