@@ -31,22 +31,24 @@ const GAP = '  ';
 /** `transfer [=====>    ]  45 %  3/10 tables  1.20 M of 2.60 M rows  310 K rows/s  45.0 MB/s  0:05 left  waiting for ...` */
 export function overallLine(s: Snapshot, room: LineRoom = WIDE): string {
   const part = fraction(s.rows, s.approximateRows);
+  const phase: Part = { text: s.phase.padEnd(8), rank: 0, style: 'bold' };
+  const elapsed: Part = { text: duration(s.elapsedMs), rank: 1 };
+  if (s.phase === 'connect' || s.phase === 'plan' || s.phase === 'prepare') {
+    return fit([phase, elapsed, ...(s.tablesTotal === 0 ? [] : [tablesPart(s)])], room);
+  }
   const failed: Part[] =
     s.tablesFailed === 0 ? [] : [{ text: `${s.tablesFailed} failed`, rank: 1, style: 'red' }];
   return fit(
     [
-      { text: s.phase.padEnd(8), rank: 0, style: 'bold' },
+      phase,
       { text: bar(part), rank: 7, style: 'cyan' },
       { text: percent(part), rank: 0 },
-      { text: `${s.tablesCompleted}/${s.tablesTotal} tables`, rank: 5 },
+      tablesPart(s),
       ...failed,
       { text: `${short(s.rows)} of ${short(s.approximateRows)} rows`, rank: 6 },
       { text: `${short(s.rowsPerSecond)} rows/s`, rank: 2 },
       { text: `${byteCount(s.bytesPerSecond)}/s`, rank: 4 },
-      {
-        text: s.remainingMs === null ? duration(s.elapsedMs) : `${duration(s.remainingMs)} left`,
-        rank: 1,
-      },
+      s.remainingMs === null ? elapsed : { text: `${duration(s.remainingMs)} left`, rank: 1 },
       ...limitPart(s),
     ],
     room,
@@ -73,6 +75,10 @@ export function tableLine(t: TableSnapshot, room: LineRoom = WIDE): string {
     ],
     room,
   );
+}
+
+function tablesPart(s: Snapshot): Part {
+  return { text: `${s.tablesCompleted}/${s.tablesTotal} tables`, rank: 5 };
 }
 
 function limitPart({ limit }: Pick<Snapshot, 'limit'>): Part[] {

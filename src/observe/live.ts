@@ -1,65 +1,62 @@
 /**
  * Progress at a terminal: one line for the run and one for each running table, redrawn in place.
  *
- * Runs on the main thread. Log lines go through here while it draws, so that they scroll above the bars
- * instead of tearing them.
+ * Runs on the main thread. Log lines go through here while it draws, so that they scroll above these lines instead
+ * of tearing them. Each redraw is one write, and no line is longer than the terminal is wide.
  */
-import { MultiBar, type SingleBar } from 'cli-progress';
+import { stripVTControlCharacters } from 'node:util';
 import { type LineRoom, overallLine, tableLine } from './lines.js';
 import type { Snapshot } from './tally.js';
 
 const MOST_TABLE_LINES = 8;
-const REDRAWS_PER_SECOND = 8;
+const REDRAW_MS = 125;
 const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
 
+const HIDE_CURSOR = '\u001b[?25l';
+const SHOW_CURSOR = '\u001b[?25h';
+const ERASE_LINE_END = '\u001b[K';
+const ERASE_BELOW = '\u001b[J';
+
 export class LiveProgress {
-  readonly #snapshot: () => Snapshot;
   readonly #stream: NodeJS.WriteStream;
+  readonly #snapshot: () => Snapshot;
   /** Not with NO_COLOR, and not at terminals that know none. */
   readonly #color: boolean;
-  readonly #bars: MultiBar;
-  readonly #lines: SingleBar[] = [];
   readonly #timer: NodeJS.Timeout;
+  /** Widths of the lines on the screen; the cursor stands at the end of the last. */
+  #drawn: number[] = [];
   #stopped = false;
 
   constructor(stream: NodeJS.WriteStream, snapshot: () => Snapshot) {
-    this.#snapshot = snapshot;
     this.#stream = stream;
+    this.#snapshot = snapshot;
     this.#color = stream.hasColors?.() === true;
-    this.#bars = new MultiBar({
-      stream,
-      fps: REDRAWS_PER_SECOND,
-      format: (_options, _params, payload: { line?: string }) => payload.line ?? '',
-      // Log lines move the bars, so that an unchanged bar has to be drawn again too.
-      forceRedraw: true,
-      linewrap: true,
-      hideCursor: true,
-      clearOnComplete: true,
-      // Signals are the command line's business.
-      gracefulExit: false,
-    });
-    this.#draw();
-    this.#timer = setInterval(() => this.#draw(), 1000 / REDRAWS_PER_SECOND);
+    this.#draw(HIDE_CURSOR);
+    this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
     this.#timer.unref();
+    // However the process ends, the cursor comes back.
+    process.once('exit', this.#onExit);
   }
 
-  /** Writes whole lines above the bars. */
+  /** Writes whole lines above the progress. */
   log(text: string): void {
-    // The bars' old lines lie under all but the first line of a log.
-    this.#bars.log(text.replaceAll('\n', '\u001b[K\n'));
+    this.#draw('', text.replaceAll('\n', `${ERASE_LINE_END}\n`));
   }
 
-  /** Takes the bars off the screen; what was logged stays. */
+  /** Takes the progress off the screen; what was logged stays. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
     clearInterval(this.#timer);
-    this.#bars.update();
-    this.#bars.stop();
+    process.removeListener('exit', this.#onExit);
+    this.#stream.write(`${this.#toStart()}${ERASE_BELOW}${SHOW_CURSOR}`);
   }
 
-  #draw(): void {
+  readonly #onExit = (): void => this.stop();
+
+  /** @param above whole lines that scroll above the progress */
+  #draw(before = '', above = ''): void {
     const snapshot = this.#snapshot();
     const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = this.#stream;
     // The last column stays free: a terminal may go on to the next line once it is written.
@@ -71,7 +68,15 @@ export class LiveProgress {
     ];
     const hidden = snapshot.running.length - most;
     if (hidden > 0) lines[most] = `  and ${hidden + 1} more tables`;
-    while (this.#lines.length < lines.length) this.#lines.push(this.#bars.create(1, 0, { line: '' }));
-    for (const [i, bar] of this.#lines.entries()) bar.update(0, { line: lines[i] ?? '' });
+    const text = lines.map((line) => `${line}${ERASE_LINE_END}`).join('\n');
+    this.#stream.write(`${before}${this.#toStart()}${above}${text}${ERASE_BELOW}`);
+    this.#drawn = lines.map((line) => stripVTControlCharacters(line).length);
+  }
+
+  /** @returns what moves the cursor to the first line's first column; a terminal made narrower has wrapped the lines. */
+  #toStart(): string {
+    const { columns = DEFAULT_COLUMNS } = this.#stream;
+    const rows = this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / columns)), 0);
+    return rows > 1 ? `\r\u001b[${rows - 1}A` : '\r';
   }
 }
