@@ -41,7 +41,7 @@ test('SIGTERM saves, status and receipt tell, run refuses, resume completes unde
   const run = tool('stopped');
   const stopped = await run(['run'], {
     onStart: async (child) => {
-      while ((await entered('stopped')) < 5) await new Promise((resolve) => setTimeout(resolve, 2));
+      while ((await entered('stopped')) < 100) await new Promise((resolve) => setTimeout(resolve, 2));
       child.kill('SIGTERM');
     },
   });
@@ -134,13 +134,12 @@ test('a run that ended before it touched anything is begun by resume, under its 
 
 test('gaps: what is moved counts where it went, and nothing is compared for order', () => {
   const key = (text: string | null) => (text === null ? null : [text]);
-  const partition = (number: number, lower: string | null, upper: string | null, planned = true) => ({
-    partition: number,
-    lower: key(lower),
-    upper: key(upper),
-    retries: 0,
-    planned,
-  });
+  const partition = (
+    number: number,
+    lower: string | null,
+    upper: string | null,
+    of: { partition: number; chunk: number } | null = null,
+  ) => ({ partition: number, lower: key(lower), upper: key(upper), retries: 0, of });
   const chunk = (
     of: number,
     number: number,
@@ -149,7 +148,7 @@ test('gaps: what is moved counts where it went, and nothing is compared for orde
     movedTo: number | null = null,
   ) => ({ partition: of, chunk: number, lower: key(lower), upper: key(upper), rows: 1, bytes: 1, movedTo });
   const gaps = gapsOf(
-    [partition(0, null, 'm'), partition(1, 'm', null), partition(2, 'c', 'e', false)],
+    [partition(0, null, 'm'), partition(1, 'm', null), partition(2, 'c', 'e', { partition: 0, chunk: 1 })],
     [
       chunk(0, 0, null, 'c'),
       chunk(0, 1, 'c', 'e', 2),

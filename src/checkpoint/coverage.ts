@@ -11,8 +11,8 @@ import type { KeyRange } from '../plan/model.js';
 export interface LedgerPartition extends KeyRange {
   partition: number;
   retries: number;
-  /** False where it stands in for a chunk that was moved. */
-  planned: boolean;
+  /** The chunk whose keys these are, which was moved here; null where the partition was planned. */
+  of: Pick<LedgerChunk, 'partition' | 'chunk'> | null;
 }
 
 /** A chunk as the ledger has it. */
@@ -32,11 +32,16 @@ export interface Gap extends KeyRange {
   retries: number;
 }
 
-/** @returns the gaps of one table, in the order of its partitions. */
+/**
+ * Where the server has crashed, entries of an UNLOGGED table's chunks are gone and its partitions are not: what was
+ * moved is then known from the partition it was moved to.
+ *
+ * @returns the gaps of one table, in the order of its partitions
+ */
 export function gapsOf(partitions: readonly LedgerPartition[], chunks: readonly LedgerChunk[]): Gap[] {
   const byNumber = new Map(partitions.map((one) => [one.partition, one]));
   const chunksOf = new Map<number, LedgerChunk[]>();
-  for (const chunk of chunks) {
+  for (const chunk of [...chunks, ...lostMoves(partitions, chunks)]) {
     const list = chunksOf.get(chunk.partition);
     if (list === undefined) chunksOf.set(chunk.partition, [chunk]);
     else list.push(chunk);
@@ -63,8 +68,18 @@ export function gapsOf(partitions: readonly LedgerPartition[], chunks: readonly 
     }
     if (!complete) gaps.push({ partition: partition.partition, chunk: next, lower, upper, retries });
   };
-  for (const partition of partitions) if (partition.planned) walk(partition);
+  for (const partition of partitions) if (partition.of === null) walk(partition);
   return gaps;
+}
+
+/** @returns entries of chunks that were moved, for those that a crash of the server has emptied. */
+function lostMoves(partitions: readonly LedgerPartition[], chunks: readonly LedgerChunk[]): LedgerChunk[] {
+  const entered = new Set(chunks.map(({ partition, chunk }) => `${partition}.${chunk}`));
+  return partitions.flatMap(({ partition, of, lower, upper }) =>
+    of === null || entered.has(`${of.partition}.${of.chunk}`)
+      ? []
+      : [{ ...of, lower, upper, rows: 0, bytes: 0, movedTo: partition }],
+  );
 }
 
 function sameKey(a: readonly string[] | null, b: readonly string[] | null): boolean {

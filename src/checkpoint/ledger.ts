@@ -54,8 +54,13 @@ export class Ledger {
     return this.#options.runId;
   }
 
+  /** True where a crash of the server empties the target table. */
+  isUnlogged(plan: TablePlan): boolean {
+    return this.#options.unlogged.has(tableLabel(plan.source));
+  }
+
   #chunks(plan: TablePlan): string {
-    return chunkTable(this.#options.unlogged.has(tableLabel(plan.source)));
+    return chunkTable(this.isUnlogged(plan));
   }
 
   /** @returns how writers enter the chunks of a table. */
@@ -104,54 +109,62 @@ export class Ledger {
         if (found?.moved !== to.partition) return false;
       }
       await target.query(
-        `INSERT INTO ${LEDGER}.partitions (run_id, table_name, partition, lower, upper, retries, planned)
-          VALUES ($1, $2, $3, $4, $5, $6, false)
-          ON CONFLICT (run_id, table_name, partition) DO UPDATE SET lower = EXCLUDED.lower, upper = EXCLUDED.upper`,
-        [runId, table, to.partition, ...bounds, to.retries ?? 0],
+        `INSERT INTO ${LEDGER}.partitions
+          (run_id, table_name, partition, lower, upper, retries, planned, of_partition, of_chunk)
+          VALUES ($1, $2, $3, $4, $5, $6, false, $7, $8) ON CONFLICT (run_id, table_name, partition) DO NOTHING`,
+        [runId, table, to.partition, ...bounds, to.retries ?? 0, chunk.partition, chunk.chunk],
       );
       return true;
     });
   }
 
   /**
-   * Every row of the table is committed. Not told of an UNLOGGED table, whose rows a crash may still take away.
+   * Every row of the table should be committed: enters that they are, but for an UNLOGGED table, whose rows a crash
+   * may still take away.
    *
-   * @throws AppError as `checkCommitted`
+   * @returns what is not so, as `missing`
    */
-  async loaded(plan: TablePlan, expected: CommittedRows): Promise<void> {
-    if (this.#options.unlogged.has(tableLabel(plan.source))) return;
-    const missing = await this.#write(async (target) => {
-      try {
-        await this.checkCommitted(target, plan, expected);
-      } catch (error) {
-        // Looking again would not bring them back.
-        if (error instanceof AppError && error.serverCode === undefined && error.code === 'TARGET_TRANSIENT')
-          return error;
-        throw error;
+  loaded(plan: TablePlan, expected: CommittedRows): Promise<AppError | null> {
+    return this.#write(async (target) => {
+      const missing = await this.missing(target, plan, expected);
+      if (missing === null && !this.isUnlogged(plan)) {
+        await this.#setTable(target, plan, 'loaded', null);
       }
-      await this.#setTable(target, plan, 'loaded', null);
-      return null;
+      return missing;
     });
-    if (missing !== null) throw missing;
+  }
+
+  /** @returns what `read` finds on the ledger's own connection; repeated where that is lost. */
+  read<T>(read: (target: TargetConnection) => Promise<T>): Promise<T> {
+    return this.#write(read);
+  }
+
+  /** `missing`, on the ledger's own connection. */
+  missingNow(plan: TablePlan, expected: CommittedRows): Promise<AppError | null> {
+    return this.#write((target) => this.missing(target, plan, expected));
   }
 
   /**
    * Holds what the ledger has of a table against what its writers have reported.
    *
-   * @throws AppError TARGET_TRANSIENT where chunks are gone: the server crashed and emptied an UNLOGGED table
+   * @returns TARGET_TRANSIENT where chunks are gone: the server crashed and emptied an UNLOGGED table
    */
-  async checkCommitted(target: TargetConnection, plan: TablePlan, expected: CommittedRows): Promise<void> {
+  async missing(
+    target: TargetConnection,
+    plan: TablePlan,
+    expected: CommittedRows,
+  ): Promise<AppError | null> {
     const table = tableLabel(plan.source);
     const [found] = await target.query<{ chunks: string; rows: string }>(
       `SELECT count(*) AS chunks, COALESCE(sum(rows), 0) AS rows FROM ${this.#chunks(plan)}
         WHERE run_id = $1 AND table_name = $2 AND moved_to IS NULL`,
       [this.#options.runId, table],
     );
-    if (Number(found?.rows) === expected.rows && Number(found?.chunks) === expected.chunks) return;
-    throw new AppError(
+    if (Number(found?.rows) === expected.rows && Number(found?.chunks) === expected.chunks) return null;
+    return new AppError(
       'TARGET_TRANSIENT',
       `${table}: ${expected.rows} rows were committed, and the ledger has ${found?.rows}` +
-        (this.#options.unlogged.has(table)
+        (this.isUnlogged(plan)
           ? '; the target server crashed meanwhile and emptied its UNLOGGED tables'
           : ''),
       { table, remedy: 'Resume the run: what is missing is read again.' },

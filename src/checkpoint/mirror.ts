@@ -79,6 +79,12 @@ export class StateMirror {
     this.#changed();
   }
 
+  /** What was counted of a table is not so any more. */
+  forget(name: string): void {
+    this.#tableOf(name).partitions.clear();
+    this.#changed();
+  }
+
   /** Writes the file now. @throws AppError IO */
   async save(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);

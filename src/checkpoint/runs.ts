@@ -41,7 +41,14 @@ export interface LedgerTable {
   chunks: FullChunk[];
 }
 
-export interface FullChunk extends LedgerChunk {
+/** What a merge, or the deletion of rows only the target has, did; null where a chunk was loaded. */
+export interface MergedRows {
+  inserted: number | null;
+  updated: number | null;
+  deleted: number | null;
+}
+
+export interface FullChunk extends LedgerChunk, MergedRows {
   digest: string | null;
   committedAt: Date;
   durationMs: number | null;
@@ -197,24 +204,42 @@ function inUse(runId: string, holder: string): AppError {
   );
 }
 
-/** @returns the tables of a run, with everything the ledger has of them; by name. */
-export async function readTables(target: TargetConnection, runId: string): Promise<LedgerTable[]> {
+/** What `SELECT` gives of a partition. */
+type PartitionRow = Omit<LedgerPartition, 'of'> & {
+  table: string;
+  ofPartition: number | null;
+  ofChunk: number | null;
+};
+
+/**
+ * @param only label of the one table to read; left out: every table
+ * @returns the tables of a run, with everything the ledger has of them; by name
+ */
+export async function readTables(
+  target: TargetConnection,
+  runId: string,
+  only: string | null = null,
+): Promise<LedgerTable[]> {
+  const parameters = [runId, only];
+  const wanted = 'run_id = $1 AND ($2::text IS NULL OR table_name = $2)';
   const tables = await target.query<LedgerTable & { target_schema: string; target_name: string }>(
     `SELECT table_name AS table, target_schema, target_name, target_oid::text AS "targetOid", fingerprint, unlogged, status,
       total_rows::float8 AS "totalRows", notes, error
-      FROM ${LEDGER}.tables WHERE run_id = $1 ORDER BY table_name`,
-    [runId],
+      FROM ${LEDGER}.tables WHERE ${wanted} ORDER BY table_name`,
+    parameters,
   );
-  const partitions = await target.query<LedgerPartition & { table: string }>(
-    `SELECT table_name AS table, partition, lower, upper, retries, planned FROM ${LEDGER}.partitions
-      WHERE run_id = $1 ORDER BY table_name, partition`,
-    [runId],
+  const partitions = await target.query<PartitionRow>(
+    `SELECT table_name AS table, partition, lower, upper, retries, of_partition AS "ofPartition",
+      of_chunk AS "ofChunk" FROM ${LEDGER}.partitions
+      WHERE ${wanted} ORDER BY table_name, partition`,
+    parameters,
   );
   const chunks = await target.query<FullChunk & { table: string }>(
     `SELECT table_name AS table, partition, chunk, lower, upper, rows::float8 AS rows, bytes::float8 AS bytes, digest,
-      committed_at AS "committedAt", duration_ms AS "durationMs", retries, moved_to AS "movedTo"
-      FROM ${ALL_CHUNKS} AS c WHERE run_id = $1 ORDER BY table_name, partition, chunk`,
-    [runId],
+      committed_at AS "committedAt", duration_ms AS "durationMs", retries, moved_to AS "movedTo",
+      inserted::float8 AS inserted, updated::float8 AS updated, deleted::float8 AS deleted
+      FROM ${ALL_CHUNKS} AS c WHERE ${wanted} ORDER BY table_name, partition, chunk`,
+    parameters,
   );
   const byTable = new Map<string, LedgerTable>();
   for (const { target_schema, target_name, ...table } of tables) {
@@ -226,7 +251,10 @@ export async function readTables(target: TargetConnection, runId: string): Promi
     };
     byTable.set(table.table, entry);
   }
-  for (const { table, ...partition } of partitions) byTable.get(table)?.partitions.push(partition);
+  for (const { table, ofPartition, ofChunk, ...partition } of partitions) {
+    const of = ofPartition === null || ofChunk === null ? null : { partition: ofPartition, chunk: ofChunk };
+    byTable.get(table)?.partitions.push({ ...partition, of });
+  }
   for (const { table, ...chunk } of chunks) byTable.get(table)?.chunks.push(chunk);
   return [...byTable.values()];
 }

@@ -10,7 +10,7 @@ import { inTransaction, type TargetConnection } from '../target/connection.js';
 export const LEDGER = 'mssql_pg_migrate';
 
 /** Raised with every change of the tables below. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** Any number that no other program is likely to lock. */
 const CREATE_LOCK = 7_135_482_019;
@@ -52,6 +52,8 @@ CREATE TABLE ${LEDGER}.partitions (
   upper json,
   retries integer NOT NULL,
   planned boolean NOT NULL,
+  of_partition integer,
+  of_chunk integer,
   PRIMARY KEY (run_id, table_name, partition)
 );
 CREATE TABLE ${LEDGER}.chunks (
@@ -68,6 +70,9 @@ CREATE TABLE ${LEDGER}.chunks (
   duration_ms integer,
   retries integer NOT NULL DEFAULT 0,
   moved_to integer,
+  inserted bigint,
+  updated bigint,
+  deleted bigint,
   PRIMARY KEY (run_id, table_name, partition, chunk)
 );
 CREATE UNLOGGED TABLE ${LEDGER}.unlogged_chunks (LIKE ${LEDGER}.chunks INCLUDING ALL);
@@ -75,7 +80,20 @@ COMMENT ON COLUMN ${LEDGER}.chunks.lower IS 'JSON array of exact key texts; keys
 COMMENT ON COLUMN ${LEDGER}.chunks.upper IS 'JSON array of exact key texts; keys of the chunk are not greater';
 COMMENT ON COLUMN ${LEDGER}.chunks.moved_to IS 'not committed: its keys were read again as this partition';
 COMMENT ON COLUMN ${LEDGER}.chunks.digest IS 'CRC-32 of the binary COPY tuples';
+COMMENT ON COLUMN ${LEDGER}.chunks.inserted IS 'rows of a merge that were new in the target; null where a chunk was loaded';
+COMMENT ON COLUMN ${LEDGER}.partitions.of_partition IS 'with of_chunk: the chunk whose keys these are';
 INSERT INTO ${LEDGER}.version VALUES (${VERSION});`;
+
+/** From each older version to the next one. */
+const UPGRADES: Record<number, string> = {
+  1: `ALTER TABLE ${LEDGER}.partitions ADD COLUMN of_partition integer, ADD COLUMN of_chunk integer;
+UPDATE ${LEDGER}.partitions p SET of_partition = c.partition, of_chunk = c.chunk
+  FROM (SELECT * FROM ${LEDGER}.chunks UNION ALL SELECT * FROM ${LEDGER}.unlogged_chunks) AS c
+  WHERE c.run_id = p.run_id AND c.table_name = p.table_name AND c.moved_to = p.partition;
+ALTER TABLE ${LEDGER}.chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint;
+ALTER TABLE ${LEDGER}.unlogged_chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint;
+UPDATE ${LEDGER}.version SET version = 2;`,
+};
 
 /** @returns the table that holds the chunks of a logged or unlogged target table. */
 export function chunkTable(unlogged: boolean): string {
@@ -96,7 +114,7 @@ export async function ledgerExists(target: TargetConnection): Promise<boolean> {
 }
 
 /**
- * Makes the ledger's tables where they are missing.
+ * Makes the ledger's tables where they are missing, and brings older ones up to date.
  *
  * @throws AppError STATE_INVALID where a newer version of this program made them, TARGET_PERMISSION
  */
@@ -119,21 +137,42 @@ export async function ensureLedger(target: TargetConnection): Promise<void> {
       );
     }
   }
-  let found: { version: number } | undefined;
+  let found = await versionOf(target);
+  if (found !== undefined && UPGRADES[found] !== undefined) found = await upgrade(target);
+  if (found === VERSION) return;
+  throw new AppError(
+    'STATE_INVALID',
+    `The ledger in schema ${LEDGER} has version ${found}; this program knows version ${VERSION}`,
+    { remedy: 'Use the version of the program that made it.' },
+  );
+}
+
+async function versionOf(target: TargetConnection): Promise<number | undefined> {
   try {
-    [found] = await target.query<{ version: number }>(`SELECT version FROM ${LEDGER}.version`);
+    const [row] = await target.query<{ version: number }>(`SELECT version FROM ${LEDGER}.version`);
+    return row?.version;
   } catch (error) {
     throw refused(
       error,
       `GRANT USAGE ON SCHEMA ${LEDGER} and GRANT ALL ON ALL TABLES IN SCHEMA ${LEDGER} TO the target role.`,
     );
   }
-  if (found?.version === VERSION) return;
-  throw new AppError(
-    'STATE_INVALID',
-    `The ledger in schema ${LEDGER} has version ${found?.version}; this program knows version ${VERSION}`,
-    { remedy: 'Use the version of the program that made it.' },
-  );
+}
+
+async function upgrade(target: TargetConnection): Promise<number | undefined> {
+  try {
+    return await inTransaction(target, async () => {
+      await target.query('SELECT pg_advisory_xact_lock($1)', [CREATE_LOCK]);
+      for (;;) {
+        const version = await versionOf(target);
+        const step = version === undefined ? undefined : UPGRADES[version];
+        if (step === undefined) return version;
+        await target.query(step);
+      }
+    });
+  } catch (error) {
+    throw refused(error, `Run once as the owner of schema ${LEDGER}: its tables must be altered.`);
+  }
 }
 
 /** @returns a missing right on the ledger with its remedy, or the error as it is. */

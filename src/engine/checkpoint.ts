@@ -186,9 +186,8 @@ export async function takeOver(
       ({ schema, name }) => schema === table.target.schema && name === table.target.name,
     );
     if (relation === undefined || relation.oid !== table.targetOid) throw replaced(table);
-    const committed = table.chunks.filter(({ movedTo }) => movedTo === null);
-    const rows = committed.reduce((sum, chunk) => sum + chunk.rows, 0);
-    if (rows > 0) await requireRows(target, table);
+    const committed = committedOf(table);
+    if (committed.rows > 0) await requireRows(target, table);
     if (table.unlogged && relation.persistence !== 'u') {
       // Someone else has set it LOGGED: what is known of it must last as long as its rows.
       await inTransaction(target, () => chunksBecomeLogged(target, runId, table.table));
@@ -196,12 +195,8 @@ export async function takeOver(
     }
     unfinished.push(table);
     plans.push({ ...plan, index: plans.length });
-    earlier.push({
-      rows,
-      bytes: committed.reduce((sum, chunk) => sum + chunk.bytes, 0),
-      chunks: committed.length,
-      nextPartition: 1 + Math.max(-1, ...table.partitions.map(({ partition }) => partition)),
-    });
+    const numbers = [...table.partitions, ...table.chunks].map(({ partition }) => partition);
+    earlier.push({ ...committed, nextPartition: 1 + numbers.reduce((a, b) => Math.max(a, b), -1) });
   }
   const known = new Set(tables.map(({ table }) => table));
   return {
@@ -227,25 +222,54 @@ export async function moveGaps(
 ): Promise<Partition[][]> {
   const partitions: Partition[][] = [];
   for (const [i, plan] of plans.entries()) {
-    const table = tables[i]!;
-    const list: Partition[] = [];
-    partitions.push(list);
-    if (table.status === 'loaded') continue;
-    for (const { lower, upper, retries, ...at } of gapsOf(table.partitions, table.chunks)) {
-      const partition = {
-        table: i,
-        partition: earlier[i]!.nextPartition++,
-        lower,
-        upper,
-        retries: retries + 1,
-      };
-      if (!(await ledger.move(plan, at, { lower, upper }, partition))) {
-        throw new AppError('INTERNAL', `${table.table}: a gap of the ledger turned out to be filled`);
-      }
-      list.push(partition);
-    }
+    const loaded = tables[i]!.status === 'loaded';
+    const next = () => earlier[i]!.nextPartition++;
+    partitions.push(loaded ? [] : await moveTableGaps(ledger, tables[i]!, { ...plan, index: i }, next));
   }
   return partitions;
+}
+
+/** @returns the gaps of one table, each as a partition of its own with a number of `next`. */
+async function moveTableGaps(
+  ledger: Ledger,
+  { table, partitions, chunks }: LedgerTable,
+  plan: TablePlan,
+  next: () => number,
+): Promise<Partition[]> {
+  const moved: Partition[] = [];
+  for (const { lower, upper, retries, ...at } of gapsOf(partitions, chunks)) {
+    const partition = { table: plan.index, partition: next(), lower, upper, retries: retries + 1 };
+    if (!(await ledger.move(plan, at, { lower, upper }, partition))) {
+      throw new AppError('INTERNAL', `${table}: a gap of the ledger turned out to be filled`);
+    }
+    moved.push(partition);
+  }
+  return moved;
+}
+
+/** Committed chunks of a table are gone: what the ledger has left of it, and what is to be read again. */
+export interface Rest {
+  table: LedgerTable;
+  rows: number;
+  bytes: number;
+  chunks: number;
+  partitions: Partition[];
+}
+
+/** Finds what is left of a table whose chunks a crash of the server has taken, and moves its gaps. */
+export async function restOf(ledger: Ledger, plan: TablePlan, next: () => number): Promise<Rest> {
+  const [table] = await ledger.read((target) => readTables(target, ledger.runId, tableLabel(plan.source)));
+  if (table === undefined) throw new AppError('INTERNAL', `The ledger has lost ${tableLabel(plan.source)}`);
+  return { table, ...committedOf(table), partitions: await moveTableGaps(ledger, table, plan, next) };
+}
+
+function committedOf({ chunks }: LedgerTable): Pick<EarlierWork, 'rows' | 'bytes' | 'chunks'> {
+  const committed = chunks.filter(({ movedTo }) => movedTo === null);
+  return {
+    rows: committed.reduce((sum, chunk) => sum + chunk.rows, 0),
+    bytes: committed.reduce((sum, chunk) => sum + chunk.bytes, 0),
+    chunks: committed.length,
+  };
 }
 
 async function requireRows(target: TargetConnection, { target: name, table }: LedgerTable): Promise<void> {

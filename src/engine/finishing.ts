@@ -86,19 +86,25 @@ export function outcomeOf(
   };
 }
 
+/**
+ * @param steps what followed the rows; null where it was not come to: no table is complete then
+ * @param stopped why the run ended early, or null
+ */
 export function outcomeOfRun(
   runId: string,
   tables: readonly TableWork[],
-  steps: StepOutcome[],
+  steps: StepOutcome[] | null,
   notes: string[],
   stopped: unknown,
   completed: readonly LedgerTable[] = [],
 ): RunOutcome {
   const outcomes = tables.map((table) => {
-    const failedStep = steps.find((step) => step.table === table.label && step.error !== undefined);
+    const failedStep = steps?.find((step) => step.table === table.label && step.error !== undefined);
     const error = table.error ?? failedStep?.error;
     if (error !== undefined && error !== null) return outcomeOf(table.plan, 'failed', table, error);
-    if (table.state === 'finished') return outcomeOf(table.plan, 'success', table);
+    if (table.state === 'finished') {
+      return outcomeOf(table.plan, steps === null ? 'interrupted' : 'success', table);
+    }
     if (table.state === 'waiting') return outcomeOf(table.plan, 'skipped', table);
     const stop = stopped === null ? null : toErrorData(stopped);
     if (stop === null || stop.code === 'CANCELLED') return outcomeOf(table.plan, 'interrupted', table);
@@ -112,7 +118,7 @@ export function outcomeOfRun(
       : failed.length > 0
         ? tablesFailed(failed, outcomes.length)
         : undefined;
-  return { runId, tables: outcomes, steps, notes, ...(error !== undefined && { error }) };
+  return { runId, tables: outcomes, steps: steps ?? [], notes, ...(error !== undefined && { error }) };
 }
 
 /** A table that an earlier process of the run has completed. */

@@ -110,6 +110,12 @@ export class Journal {
     this.#mirror.committed(plan.source.name, { partition, chunk: number, ...end });
   }
 
+  /** A crash of the server has emptied a table: what the ledger still has of it is all there is. */
+  onReload(table: LedgerTable): void {
+    this.#mirror.forget(nameOf(table));
+    for (const chunk of table.chunks) this.#mirror.committed(nameOf(table), chunk);
+  }
+
   /** The transfer is over; what follows is entered by table. */
   transferred(tables: readonly TableWork[]): void {
     this.#tables = tables;
@@ -121,7 +127,8 @@ export class Journal {
     const loaded = work?.state === 'finished' && work.changes === undefined;
     if (loaded) {
       const expected = { rows: work.rowsCommitted, chunks: work.chunksCommitted };
-      await this.ledger.checkCommitted(target, plan, expected);
+      const missing = await this.ledger.missing(target, plan, expected);
+      if (missing !== null) throw missing;
     }
     await this.ledger.becomesLogged(target, plan, loaded);
   }
@@ -194,12 +201,15 @@ function mirrorOf(
 }
 
 function mirrorTables(mirror: StateMirror, tables: readonly LedgerTable[]): void {
-  for (const { table, status, totalRows, chunks } of tables) {
-    // The schema goes first in a label, and is the same for all of them.
-    const name = table.slice(table.indexOf('.') + 1);
-    mirror.table(name, status === 'completed' ? 'completed' : 'pending', totalRows);
-    for (const chunk of chunks) mirror.committed(name, chunk);
+  for (const table of tables) {
+    mirror.table(nameOf(table), table.status === 'completed' ? 'completed' : 'pending', table.totalRows);
+    for (const chunk of table.chunks) mirror.committed(nameOf(table), chunk);
   }
+}
+
+/** The schema goes first in a label, and is the same for all of them. */
+function nameOf({ table }: LedgerTable): string {
+  return table.slice(table.indexOf('.') + 1);
 }
 
 /** Tables that are compared have no gaps; what is loaded of them takes numbers that were not used before. */

@@ -78,20 +78,27 @@ async function carryOut(
     ...{ failFast: options.failFast ?? false, shutdownMs: options.shutdownMs ?? 0 },
     retry: retryPolicy(config.migration),
     onChunk: journal.onChunk.bind(journal),
+    onReload: journal.onReload.bind(journal),
   };
   const work = await (mode.loads === 'everything' ? transfer(move) : synchronize({ ...move, target }));
   journal.transferred(work.tables);
 
-  let steps: StepOutcome[] = [];
+  // Null: what follows the rows was not come to, and is left for `resume`.
+  let steps: StepOutcome[] | null = null;
+  let stopped = work.error;
   if (!signal.aborted) {
     onEvent({ kind: 'phase', phase: 'finalize' });
-    steps = await finalizeTables(config, sizes, work.tables, onEvent, {
-      onLogged: (session, plan) => journal.onLogged(session, plan),
-    });
+    try {
+      steps = await finalizeTables(config, sizes, work.tables, onEvent, {
+        onLogged: (session, plan) => journal.onLogged(session, plan),
+      });
+    } catch (error) {
+      stopped ??= error;
+    }
   }
   onEvent({ kind: 'phase', phase: 'done' });
   const allNotes = [...notes, ...task.notes];
-  const outcome = outcomeOfRun(ledger.runId, work.tables, steps, allNotes, work.error, task.completed);
+  const outcome = outcomeOfRun(ledger.runId, work.tables, steps, allNotes, stopped, task.completed);
   const unwritten = await journal.end(outcome);
   if (unwritten !== null) outcome.error ??= unwritten;
   return outcome;

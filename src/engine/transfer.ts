@@ -1,9 +1,9 @@
 /**
  * Moves the rows: hands partitions to the lanes and keeps account of what was committed. Main thread.
  */
-import type { Ledger } from '../checkpoint/ledger.js';
+import type { CommittedRows, Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
-import { AppError, type ErrorData, fromErrorData, isRetryable, toErrorData } from '../errors.js';
+import { type AppError, type ErrorData, fromErrorData, isRetryable, toErrorData } from '../errors.js';
 import type { Sizes } from '../host/sizes.js';
 import type { ChunkDone, ChunkEnd } from '../plan/chunk.js';
 import type { Partition, TablePlan } from '../plan/model.js';
@@ -18,6 +18,7 @@ import {
 } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import { copyStatement } from '../target/ddl.js';
+import { type Rest, restOf } from './checkpoint.js';
 import type { RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
 import { type EarlierWork, type TableWork, WorkQueue } from './workQueue.js';
@@ -40,6 +41,8 @@ export interface TransferOptions {
   onEvent: RunEventHandler;
   /** Told of every chunk once it is in the target. */
   onChunk?: (plan: TablePlan, chunk: ChunkPlace, end: Pick<ChunkEnd, 'rows' | 'upper'>) => void;
+  /** Told where chunks that were committed are gone, with what is left of their table. */
+  onReload?: (table: Rest['table']) => void;
 }
 
 export interface Transferred {
@@ -62,7 +65,7 @@ class Transfer {
   readonly #failures: Retries[];
   /** Ends the lanes at once. */
   readonly #abort = new AbortController();
-  /** Entries in the ledger that nobody waits for yet. */
+  /** Looks into the ledger that nobody waits for yet. */
   readonly #entries: Promise<void>[] = [];
   #cancelled: unknown = null;
 
@@ -77,8 +80,7 @@ class Transfer {
   }
 
   async run(): Promise<Transferred> {
-    const { config, plans, sizes, signal, shutdownMs = 0, onEvent } = this.#options;
-    const tables = plans.map(({ source }) => tableLabel(source));
+    const { signal, shutdownMs = 0 } = this.#options;
     let timer: NodeJS.Timeout | undefined;
     const onSignal = (): void => {
       this.#cancelled = signal.reason;
@@ -89,25 +91,8 @@ class Transfer {
     if (signal.aborted) onSignal();
     try {
       this.#queue.begin();
-      await runLanes(
-        {
-          ...sizes,
-          hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-          reader: {
-            source: config.source,
-            nul: config.migration.on_nul,
-            binaryCopy: config.migration.use_binary_copy,
-            retry: this.#policy,
-          },
-          writer: { target: config.target, retry: this.#policy },
-          stopFlags: this.#stopFlags,
-          signal: this.#abort.signal,
-          onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
-        },
-        this.#reader(),
-        this.#writer(),
-      );
-      await Promise.all(this.#entries);
+      do await this.#lanes();
+      while (await this.#emptied());
       this.#queue.assertComplete();
       return { tables: this.#queue.tables, error: this.#cancelled };
     } catch (error) {
@@ -117,6 +102,44 @@ class Transfer {
       signal.removeEventListener('abort', onSignal);
       clearTimeout(timer);
     }
+  }
+
+  /** Reads and writes until nothing is left to do. */
+  async #lanes(): Promise<void> {
+    const { config, plans, sizes, onEvent } = this.#options;
+    const tables = plans.map(({ source }) => tableLabel(source));
+    await runLanes(
+      {
+        ...sizes,
+        hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
+        reader: {
+          source: config.source,
+          nul: config.migration.on_nul,
+          binaryCopy: config.migration.use_binary_copy,
+          retry: this.#policy,
+        },
+        writer: { target: config.target, retry: this.#policy },
+        stopFlags: this.#stopFlags,
+        signal: this.#abort.signal,
+        onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
+      },
+      this.#reader(),
+      this.#writer(),
+    );
+    await Promise.all(this.#entries);
+  }
+
+  /** @returns whether UNLOGGED tables were emptied after they were complete, and are to be read again. */
+  async #emptied(): Promise<boolean> {
+    const { ledger } = this.#options;
+    if (ledger === undefined) return false;
+    let again = false;
+    for (const table of this.#queue.tables) {
+      if (table.state !== 'finished' || !ledger.isUnlogged(table.plan)) continue;
+      const missing = await ledger.missingNow(table.plan, committedOf(table));
+      if (missing !== null && (await this.#bringBack(table, ledger, missing))) again = true;
+    }
+    return again;
   }
 
   #drain(): void {
@@ -230,29 +253,50 @@ class Transfer {
     });
   }
 
+  complete(table: TableWork): void {
+    const { ledger } = this.#options;
+    if (ledger === undefined) {
+      this.#queue.finished(table.plan.index);
+      return;
+    }
+    const check = this.#check(table, ledger).catch((error) => {
+      this.#abort.abort(error);
+      throw error;
+    });
+    check.catch(() => {});
+    this.#entries.push(check);
+  }
+
+  /** Asks the ledger whether every chunk is still there: a crash of the server empties UNLOGGED tables. */
+  async #check(table: TableWork, ledger: Ledger): Promise<void> {
+    const missing = await ledger.loaded(table.plan, committedOf(table));
+    if (missing === null) this.#queue.finished(table.plan.index);
+    else await this.#bringBack(table, ledger, missing);
+  }
+
+  /** @returns whether the chunks that are missing are read again */
+  async #bringBack({ plan }: TableWork, ledger: Ledger, missing: AppError): Promise<boolean> {
+    const { index } = plan;
+    if (this.#stopFlags.isDraining) return false;
+    if (!this.#failures[index]!.mayRetry(missing)) {
+      this.#queue.failed(index, toErrorData(missing), false);
+      return false;
+    }
+    this.#tryingAgain(index, toErrorData(missing));
+    const rest = await restOf(ledger, plan, () => this.#queue.newPartition(index));
+    this.#options.onReload?.(rest.table);
+    this.#queue.reload(index, rest, rest.partitions);
+    return true;
+  }
+
   finished(table: TableWork): void {
-    const { ledger, onEvent } = this.#options;
-    onEvent({
+    this.#options.onEvent({
       kind: 'table-finished',
       table: table.label,
       rows: table.rowsCommitted,
       bytes: table.bytesCommitted,
       durationMs: table.endedMs - table.startedMs,
     });
-    if (ledger === undefined) return;
-    const expected = { rows: table.rowsCommitted, chunks: table.chunksCommitted };
-    const entry = ledger.loaded(table.plan, expected).catch((error) => {
-      if (error instanceof AppError && error.code === 'TARGET_TRANSIENT') {
-        table.state = 'failed';
-        table.error = toErrorData(error);
-        this.failed(table);
-        return;
-      }
-      this.#abort.abort(error);
-      throw error;
-    });
-    entry.catch(() => {});
-    this.#entries.push(entry);
   }
 
   failed(table: TableWork): void {
@@ -260,4 +304,8 @@ class Transfer {
     this.#options.onEvent({ kind: 'table-failed', table: table.label, error: table.error! });
     if (this.#options.failFast === true) this.#drain();
   }
+}
+
+function committedOf({ rowsCommitted, chunksCommitted }: TableWork): CommittedRows {
+  return { rows: rowsCommitted, chunks: chunksCommitted };
 }

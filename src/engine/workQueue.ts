@@ -12,7 +12,8 @@ import type { ReadDone } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import type { RowChanges } from './events.js';
 
-export type TableState = 'waiting' | 'running' | 'finished' | 'failed';
+/** `checking`: every row seems to be there, and the ledger is asked. */
+export type TableState = 'waiting' | 'running' | 'checking' | 'finished' | 'failed';
 
 /** Rows that an earlier process of the run has committed. */
 export interface EarlierWork {
@@ -62,6 +63,8 @@ export interface WorkLimits {
 export interface WorkListener {
   started(table: TableWork): void;
   committed(table: TableWork): void;
+  /** Everything was read and committed: `finished` or `reload` of the queue follows. */
+  complete(table: TableWork): void;
   finished(table: TableWork): void;
   failed(table: TableWork): void;
 }
@@ -168,6 +171,31 @@ export class WorkQueue {
     this.#wake();
   }
 
+  /** A table that was complete is. */
+  finished(table: number): void {
+    const entry = this.#entries[table]!;
+    if (entry.state !== 'checking') return;
+    entry.state = 'finished';
+    entry.endedMs = performance.now();
+    this.#listener.finished(entry);
+    this.#wake();
+  }
+
+  /** A table that was complete is not: so much of it is left, and these partitions are read again. */
+  reload(table: number, left: Omit<EarlierWork, 'nextPartition'>, partitions: readonly Partition[]): void {
+    const entry = this.#entries[table]!;
+    if (entry.state !== 'checking' && entry.state !== 'finished') return;
+    entry.state = 'running';
+    entry.rowsRead = entry.rowsCommitted = left.rows;
+    entry.chunksRead = entry.chunksCommitted = left.chunks;
+    entry.bytesCommitted = left.bytes;
+    entry.partitions += partitions.length;
+    entry.unread = partitions.length;
+    entry.pending = this.#draining ? [] : [...partitions];
+    this.#settle(entry);
+    this.#wake();
+  }
+
   /**
    * A table failed: nothing more of it is handed out. The first error is the table's.
    *
@@ -212,9 +240,8 @@ export class WorkQueue {
       this.#fail(entry, toErrorData(incomplete(entry)));
       return;
     }
-    entry.state = 'finished';
-    entry.endedMs = performance.now();
-    this.#listener.finished(entry);
+    entry.state = 'checking';
+    this.#listener.complete(entry);
   }
 
   #fail(entry: Entry, error: ErrorData): void {
@@ -233,7 +260,7 @@ export class WorkQueue {
     let busy = 0;
     for (const entry of this.#entries) if (entry.reading > 0) busy++;
     for (const entry of this.#entries) {
-      if (entry.state === 'waiting' || entry.state === 'running') left = true;
+      if (entry.state !== 'finished' && entry.state !== 'failed') left = true;
       if (entry.pending.length === 0) continue;
       if (entry.reading >= this.#limits.readersPerTable) continue;
       if (entry.reading === 0 && busy >= this.#limits.tables) continue;

@@ -134,11 +134,13 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     ['tcp_keepalives_count', '3'],
   ];
   try {
+    // A crash must not take back a commit that was answered: what follows counts on it.
     const names = settings.map(([name]) => name);
     const values = settings.map(([, value]) => value);
     const result = await client.query<{ version: string; settings: string[] }>(
       `SELECT current_setting('server_version_num') AS version,
-        ARRAY(SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)) AS settings`,
+        ARRAY(SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)) AS settings,
+        CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', false) END`,
       [names, values],
     );
     const version = Number(result.rows[0]?.version);

@@ -110,6 +110,7 @@ export async function startCrashScene(
       const expected = reference.filter(([table]) => table !== 'keyless');
       assert.deepEqual(await contentOf(scene, schema, keyed), expected);
     };
+    const keys = await keysOf(scene, 'reference');
     const assertExact = async (schema: string) => {
       assert.deepEqual(await content(schema), reference);
       const ledger = await scene.rows(`SELECT t.target_name, t.status, sum(c.rows), count(c.digest)
@@ -125,12 +126,20 @@ export async function startCrashScene(
         await scene.rows(`SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = '${schema}' AND c.relpersistence = 'u'`);
       assert.deepEqual(unlogged, []);
+      assert.deepEqual(await keysOf(scene, schema), keys);
     };
     return { ...scene, assertExact, assertKeyed };
   } catch (error) {
     await scene.stop();
     throw error;
   }
+}
+
+/** Primary keys of a schema, by table. */
+function keysOf(scene: Scene, schema: string): Promise<(string | null)[][]> {
+  return scene.rows(`SELECT t.relname, pg_get_constraintdef(k.oid) FROM pg_constraint k
+    JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE n.nspname = '${schema}' AND k.contype = 'p' ORDER BY 1`);
 }
 
 async function contentOf(

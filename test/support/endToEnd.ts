@@ -48,6 +48,8 @@ export interface Scene {
   tsql(script: string): Promise<void>;
   /** Rows of a query on the target, as arrays of the texts PostgreSQL prints for them. */
   rows(sql: string): Promise<(string | null)[][]>;
+  /** Makes the connection of `rows` again, after the target server was crashed. */
+  reconnect(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -81,7 +83,8 @@ export async function startScene(
 }
 
 function scene(parts: Pick<Scene, 'directory' | 'server' | 'source' | 'target' | 'client' | 'stop'>): Scene {
-  const { directory, source, target, client } = parts;
+  const { directory, source, target } = parts;
+  let { client } = parts;
   const config = (changes: ConfigChanges = {}) =>
     writeConfig(directory, {
       source,
@@ -101,6 +104,15 @@ function scene(parts: Pick<Scene, 'directory' | 'server' | 'source' | 'target' |
       return { ...done, result: oneLineOfJson(done.stdout) as RunResult };
     },
     tsql: (script) => runTsql(source, script),
+    async reconnect() {
+      await client.end().catch(() => {});
+      client = await target.client();
+      await client.query(`SET timezone = 'UTC'`);
+    },
+    async stop() {
+      await client.end().catch(() => {});
+      await parts.stop();
+    },
     async rows(sql) {
       const types = { getTypeParser: () => (text: string) => text };
       const { rows } = await client.query<(string | null)[]>({ text: sql, rowMode: 'array', types });

@@ -43,6 +43,8 @@ export interface TestPostgres {
   /** A connected client; `database` defaults to `connection.database`. The caller ends it. */
   client(database?: string): Promise<pg.Client>;
   createDatabase(name: string): Promise<PostgresConnection>;
+  /** Crashes the server and starts it again after a pause; null for a server that is not ours. */
+  crash: ((signal: 'SIGQUIT' | 'SIGKILL', pauseMs: number) => Promise<void>) | null;
   /** Stops the server, or drops the databases made on a server that is not ours. Idempotent. */
   stop(): Promise<void>;
 }
@@ -119,7 +121,7 @@ async function startEmbedded(options: StartPostgresOptions): Promise<TestPostgre
       flags.push('-c', `ssl_key_file=${certificates.keyFile}`);
     }
     flags.push(...(options.flags ?? []));
-    const started = await startOnFreePort(binaries.postgres, dataDir, flags, owner);
+    const started = await startServer(binaries.postgres, dataDir, flags, owner);
     server = started.server;
     const connection = {
       host: '127.0.0.1',
@@ -130,10 +132,15 @@ async function startEmbedded(options: StartPostgresOptions): Promise<TestPostgre
     };
     let stopping: Promise<void> | null = null;
     const stop = () => {
-      stopping ??= stopServer(started.server).finally(() => endWatchdog(watchdog, root));
+      stopping ??= stopServer(server!).finally(() => endWatchdog(watchdog, root));
       return stopping;
     };
-    return { ...access(connection), dataDir, caFile, stop };
+    const crash = async (signal: 'SIGQUIT' | 'SIGKILL', pauseMs: number) => {
+      await stopServer(server!, signal);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      server = (await startServer(binaries.postgres, dataDir, flags, owner, started.port)).server;
+    };
+    return { ...access(connection), dataDir, caFile, crash, stop };
   } catch (error) {
     if (server) await stopServer(server);
     endWatchdog(watchdog, root);
@@ -199,7 +206,7 @@ async function freshDatabase(url: string): Promise<TestPostgres> {
       await admin.end();
     }
   };
-  return { ...access(connection), createDatabase, dataDir: null, caFile: null, stop };
+  return { ...access(connection), createDatabase, dataDir: null, caFile: null, crash: null, stop };
 }
 
 interface ServerUser {
@@ -251,15 +258,17 @@ async function runToEnd(file: string, args: string[], owner: ServerUser | null):
   if (code !== 0) throw new Error(`${file} ended with ${code}:\n${output}`);
 }
 
-async function startOnFreePort(
+/** @param onPort the port it had before a crash; left out: a free one */
+async function startServer(
   file: string,
   dataDir: string,
   flags: string[],
   owner: ServerUser | null,
+  onPort?: number,
 ): Promise<{ server: ChildProcess; port: number }> {
   // Another process may take the port between the look and the bind: then look again.
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort();
+    const port = onPort ?? (await freePort());
     const args = ['-D', dataDir, '-p', String(port), ...flags];
     // Detached: Ctrl-C in a terminal reaches the test process only, which stops the server in order.
     const server = spawn(file, args, {
@@ -282,8 +291,10 @@ async function startOnFreePort(
       (server.stderr as unknown as { unref(): void }).unref();
       return { server, port };
     }
-    if (!/in use|could not bind/.test(log) || attempt === 5)
+    // Processes of a killed server take a moment to notice, and keep its shared memory as long.
+    if (!/in use|could not bind|pre-existing shared memory/.test(log) || attempt === 20)
       throw new Error(`PostgreSQL did not start:\n${log}`);
+    if (onPort !== undefined) await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 
@@ -300,11 +311,11 @@ export function freePort(): Promise<number> {
 }
 
 /** Immediate shutdown: the data is thrown away, so nothing is worth a checkpoint. */
-async function stopServer(server: ChildProcess): Promise<void> {
+async function stopServer(server: ChildProcess, signal: 'SIGQUIT' | 'SIGKILL' = 'SIGQUIT'): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   server.ref();
   const exited = new Promise((resolve) => server.once('exit', resolve));
-  server.kill('SIGQUIT');
+  server.kill(signal);
   await exited;
 }
 
