@@ -4,7 +4,7 @@
  * Runs on the main thread.
  */
 import type { LogLevel } from '../engine/events.js';
-import { AppError, type ErrorData } from '../errors.js';
+import type { ErrorData } from '../errors.js';
 import type { Log, LogFormat } from '../observe/log.js';
 import type { ProgressStyle, Screen } from '../observe/progress.js';
 import type { Span } from '../observe/result.js';
@@ -41,27 +41,4 @@ export interface CommandResult {
   text: string;
   /** Set where the command did not succeed; decides the exit code. */
   error?: ErrorData;
-}
-
-/** Rejects as soon as `signal` aborts, for work that can't be told to stop. */
-export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    // The work goes on unheard; its failure is nobody's any more.
-    work.catch(() => {});
-    throw cancelled(signal);
-  }
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(cancelled(signal));
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    if (stop !== undefined) signal.removeEventListener('abort', stop);
-  }
-}
-
-function cancelled(signal: AbortSignal): AppError {
-  return signal.reason instanceof AppError ? signal.reason : new AppError('CANCELLED', 'cancelled');
 }

@@ -6,9 +6,10 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import type { SourceConfig, TargetConfig } from '../config/schema.js';
+import { orAborted } from '../engine/abort.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { errorLines, errorResult, type ResultError, resultHead } from '../observe/result.js';
-import { type CommandResult, type Context, orAborted } from './context.js';
+import type { CommandResult, Context } from './context.js';
 
 export function addHealthCheck(program: Command): Command {
   return program

@@ -6,13 +6,14 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
+import { orAborted } from '../engine/abort.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { inspectHost } from '../host/host.js';
 import { chooseSizes } from '../host/sizes.js';
 import { textTable } from '../observe/format.js';
 import { resultHead } from '../observe/result.js';
 import type { TableCount } from '../verify/counts.js';
-import { type CommandResult, type Context, orAborted } from './context.js';
+import type { CommandResult, Context } from './context.js';
 
 export function addValidate(program: Command): Command {
   return program

@@ -14,6 +14,7 @@ import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { abortLane, createLane, type LaneLayout } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
+import { cancellation } from './abort.js';
 import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
 
 export interface LanesOptions {
@@ -135,13 +136,6 @@ class FirstFailure {
   throwIfSet(): void {
     if (this.#error !== null) throw this.#error;
   }
-}
-
-/** @returns why a run was cancelled, as the error it ends with. */
-export function cancellation(signal: AbortSignal): unknown {
-  return signal.reason instanceof AppError
-    ? signal.reason
-    : new AppError('CANCELLED', 'The run was cancelled');
 }
 
 function pool(folder: URL, tier: Tier, threads: number): Piscina {

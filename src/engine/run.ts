@@ -11,6 +11,7 @@ import { type TransferMode, transferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
+import { orAborted } from './abort.js';
 import { chooseRun, openState } from './checkpoint.js';
 import type { RunOptions, RunOutcome, StepOutcome } from './events.js';
 import { completedOutcome, finalizeTables, outcomeOf, outcomeOfRun } from './finishing.js';
@@ -36,15 +37,16 @@ export async function runMigration(config: Config, options: RunOptions): Promise
   const state = dryRun ? null : await openState(request);
 
   onEvent({ kind: 'phase', phase: 'connect' });
-  const [source, target] = await connectBoth(config);
+  const [source, target] = await connectBoth(config, signal);
   let journal: Journal | null = null;
   try {
-    signal.throwIfAborted();
-    const chosen = dryRun ? { runId: randomUUID(), run: null } : await chooseRun(target, request, state);
+    const chosen = dryRun
+      ? { runId: randomUUID(), run: null }
+      : await orAborted(chooseRun(target, request, state), signal);
     if (chosen.run?.status === 'completed') return await nothingLeft(target, chosen.run);
 
     onEvent({ kind: 'phase', phase: 'plan' });
-    const planned = await planRun(config, host, source, target);
+    const planned = await orAborted(planRun(config, host, source, target), signal);
     tellPlan(chosen.runId, planned, onEvent);
     if (dryRun) return await rehearse(chosen.runId, planned, mode, target);
 
@@ -134,10 +136,14 @@ async function nothingLeft(target: TargetConnection, { runId }: LedgerRun): Prom
 }
 
 /** Connects to both sides at once; reports the source's failure first, and leaves no connection behind. */
-async function connectBoth(config: Config): Promise<[SourceConnection, TargetConnection]> {
+async function connectBoth(
+  config: Config,
+  signal: AbortSignal,
+): Promise<[SourceConnection, TargetConnection]> {
+  const close = (late: { close(): Promise<void> }): Promise<void> => late.close();
   const [source, target] = await Promise.allSettled([
-    connectSource(config.source),
-    connectTarget(config.target),
+    orAborted(connectSource(config.source), signal, close),
+    orAborted(connectTarget(config.target), signal, close),
   ]);
   if (source.status === 'fulfilled' && target.status === 'fulfilled') return [source.value, target.value];
   if (source.status === 'fulfilled') await source.value.close();

@@ -14,6 +14,7 @@ import { tableLabel } from '../source/model.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
 import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
+import { orAborted } from './abort.js';
 import type { RunEventHandler } from './events.js';
 import { RowStreamer } from './rowStreamer.js';
 
@@ -50,10 +51,12 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
     onEvent({ kind: 'note', text });
   };
   onEvent({ kind: 'phase', phase: 'connect' });
-  const catalog = await connectSource(source);
+  const catalog = await orAborted(connectSource(source), signal, (late) => late.close());
   onEvent({ kind: 'phase', phase: 'plan' });
-  const found = await readCatalog(catalog, { schemas: [source.schema] }).finally(() => catalog.close());
-  signal.throwIfAborted();
+  const found = await orAborted(
+    readCatalog(catalog, { schemas: [source.schema] }).finally(() => catalog.close()),
+    signal,
+  );
   const sizes = chooseSizes(await inspectHost(), config);
   const plans = planTables(filterTables(found, migration), {
     targetSchema: target.schema,
