@@ -10,6 +10,7 @@ import { AppError } from './errors.js';
 
 const stop = new AbortController();
 const { session, done } = start(process.argv.slice(2), {
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   environment: process.env,

@@ -25,6 +25,7 @@ const order = [
   'verify',
   'engine',
   'observe',
+  'terminal',
   'commands',
   'cli',
 ];
@@ -53,7 +54,7 @@ interface Import {
 
 const files = ['src', 'workers'].flatMap((folder) =>
   readdirSync(join(repositoryRoot, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => /\.tsx?$/.test(file))
     .map((file) => `${folder}/${file.replaceAll('\\', '/')}`),
 );
 const textOf = (file: string) => readFileSync(join(repositoryRoot, file), 'utf8');
@@ -65,15 +66,21 @@ function importsOf(file: string): Import[] {
     /\b(?:import|export)\s+(type\s+)?(?:[\w*{}\s,$]+?\s+from\s+)?'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'\s*\)/g;
   return [...text.matchAll(statement)].map((match) => ({
     file,
-    target: normalize(join(dirname(file), (match[2] ?? match[3]) as string)).replace(/\.js$/, '.ts'),
+    target: sourceOf(normalize(join(dirname(file), (match[2] ?? match[3]) as string))),
     typeOnly: match[1] !== undefined,
   }));
+}
+
+/** The file a compiled one is made of. */
+function sourceOf(target: string): string {
+  const plain = target.replace(/\.js$/, '.ts');
+  return files.includes(`${plain}x`) ? `${plain}x` : plain;
 }
 
 /** `src/ring/layout.ts` is of `ring`, `src/cli.ts` of `cli`, `src/errors.ts` of `errors`, a worker of `workers`. */
 function folderOf(file: string): string {
   const [top, ...rest] = file.split('/');
-  return top === 'src' ? (rest[0] as string).replace(/\.ts$/, '') : (top as string);
+  return top === 'src' ? (rest[0] as string).replace(/\.tsx?$/, '') : (top as string);
 }
 
 const isExcepted = (one: Import) =>
@@ -115,7 +122,7 @@ test('every relative import names a file that is there', () => {
   const known = new Set(files);
   const missing = files
     .flatMap(importsOf)
-    .filter(({ target }) => target.endsWith('.ts') && !known.has(target))
+    .filter(({ target }) => /\.tsx?$/.test(target) && !known.has(target))
     .map(({ file, target }) => `${file} imports ${target}`);
   assert.deepEqual(missing, []);
 });

@@ -27,6 +27,7 @@ export interface Context {
   signal: AbortSignal;
   log: Log;
   screen: Screen;
+  stdin: NodeJS.ReadStream;
   progressStyle: ProgressStyle;
   environment: Readonly<Record<string, string | undefined>>;
   /** @returns from the command's start to now */

@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import type { SourceConfig, TargetConfig } from '../config/schema.js';
 import { orAborted } from '../engine/abort.js';
+import type { Findings } from '../engine/health.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { errorLines, errorResult, type ResultError, resultHead } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
@@ -25,21 +26,13 @@ Examples:
 }
 
 /** One side's findings; the names are those of the JSON. */
-interface Side {
+interface Side extends Partial<Findings> {
   ok: boolean;
   host: string;
   port: number;
   database: string;
   schema: string;
   user: string;
-  server_version?: string;
-  /** Time to connect and log in. */
-  connect_ms?: number;
-  /** Time of one small query there and back. */
-  latency_ms?: number;
-  /** What was found, by name: `tables visible`, `may create schemas`, ... */
-  facts?: Record<string, string | number | boolean>;
-  /** Things that will stop or hurt a run although the connection works. */
   warnings: string[];
   error?: ResultError;
 }
@@ -47,10 +40,12 @@ interface Side {
 export async function healthCheck(context: Context): Promise<CommandResult> {
   const config = await loadConfig(context.globals.config, { environment: context.environment });
   context.log.hide([config.source.password, config.target.password]);
+  // Loaded only now: --help and a wrong configuration should not wait for the drivers.
+  const { checkSource, checkTarget } = await import('../engine/health.js');
   const errors: ErrorData[] = [];
   const side = async (
     options: SourceConfig | TargetConfig,
-    check: () => Promise<Omit<Side, 'ok' | keyof ReturnType<typeof address>>>,
+    check: () => Promise<Findings>,
   ): Promise<Side> => {
     try {
       return { ok: true, ...address(options), ...(await check()) };
@@ -91,97 +86,6 @@ function combine(source: Side, target: Side, errors: readonly ErrorData[]): Erro
   const remedy = [from.remedy, to.remedy].filter((text) => text !== null).join(' ');
   const code = errors.find((error) => error.message === from.message)?.code ?? first.code;
   return toErrorData(new AppError(code, message, remedy === '' ? {} : { remedy }));
-}
-
-async function checkSource(options: SourceConfig) {
-  const [{ connectSource }, { readCatalog, serverFacts }] = await Promise.all([
-    import('../source/connection.js'),
-    import('../source/catalog.js'),
-  ]);
-  const [source, connectMs] = await timed(() => connectSource(options));
-  try {
-    const [, latencyMs] = await timed(() => source.query('SELECT 1 AS one'));
-    const facts = await serverFacts(source);
-    const warnings: string[] = [];
-    let visible = 0;
-    try {
-      visible = (await readCatalog(source, { schemas: [options.schema] })).length;
-    } catch (error) {
-      // The connection is well; a schema without tables is for `run` to refuse.
-      warnings.push(toErrorData(error).message);
-    }
-    return {
-      server_version: `${facts.productVersion}, ${facts.edition}`,
-      connect_ms: connectMs,
-      latency_ms: latencyMs,
-      facts: {
-        'tables visible': visible,
-        'database collation': facts.databaseCollation,
-        'snapshot isolation allowed': facts.snapshotIsolation,
-      },
-      warnings,
-    };
-  } finally {
-    await source.close();
-  }
-}
-
-interface TargetRow {
-  version: string;
-  may_create_schema: boolean;
-  schema_exists: boolean;
-  may_create_table: boolean | null;
-}
-
-async function checkTarget(options: TargetConfig) {
-  const { connectTarget } = await import('../target/connection.js');
-  const [target, connectMs] = await timed(() => connectTarget(options));
-  try {
-    const [, latencyMs] = await timed(() => target.query('SELECT 1 AS one'));
-    const [row] = await target.query<TargetRow>(
-      `SELECT current_setting('server_version') AS version,
-              has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
-              n.oid IS NOT NULL AS schema_exists,
-              has_schema_privilege(n.oid, 'CREATE') AS may_create_table
-         FROM (VALUES ($1::text)) AS wanted(name)
-         LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.name`,
-      [options.schema],
-    );
-    if (row === undefined)
-      throw new AppError('TARGET_QUERY', 'the target answered a one-row query with no row');
-    const warnings: string[] = [];
-    if (row.schema_exists && row.may_create_table !== true) {
-      warnings.push(
-        `${options.user} may not create tables in schema ${options.schema}: GRANT CREATE ON SCHEMA`,
-      );
-    }
-    if (!row.schema_exists && !row.may_create_schema) {
-      warnings.push(
-        `schema ${options.schema} does not exist and ${options.user} may not create it: GRANT CREATE ON DATABASE`,
-      );
-    }
-    return {
-      server_version: row.version,
-      connect_ms: connectMs,
-      latency_ms: latencyMs,
-      facts: {
-        encrypted: target.encrypted,
-        'schema exists': row.schema_exists,
-        'may create tables': row.schema_exists ? row.may_create_table === true : row.may_create_schema,
-        'may create schemas': row.may_create_schema,
-      },
-      warnings,
-    };
-  } finally {
-    await target.close();
-  }
-}
-
-/** @returns the work's result and how long it took, in milliseconds with one decimal */
-async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
-  const startedMs = performance.now();
-  const result = await work();
-  return [result, Math.round((performance.now() - startedMs) * 10) / 10];
 }
 
 function sideLines(title: string, side: Side): string[] {

@@ -15,6 +15,7 @@ import { buildProgram, readGlobals } from './program.js';
 
 /** The outside world, so that tests can bring their own. */
 export interface World {
+  stdin: NodeJS.ReadStream;
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
   environment: Readonly<Record<string, string | undefined>>;
@@ -105,6 +106,7 @@ class CommandLine implements Session {
       screen: this.#screen,
       progressStyle: progressStyle(globals, this.#world.stderr),
       environment: this.#world.environment,
+      stdin: this.#world.stdin,
       span: () => this.#span(),
     });
     if (this.#finished) return;

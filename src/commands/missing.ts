@@ -7,7 +7,6 @@ import type { Command } from 'commander';
 import { AppError } from '../errors.js';
 
 const MISSING_COMMANDS: Record<string, string> = {
-  init: 'write the configuration by hand; `config-schema` prints a schema for your editor',
   tui: 'use `run` at a terminal, which shows live progress',
 };
 

@@ -9,6 +9,7 @@ import type { LogFormat } from '../observe/log.js';
 import { addConfigSchema, configSchemaCommand } from './config-schema.js';
 import type { CommandResult, Context, GlobalOptions } from './context.js';
 import { addHealthCheck, healthCheck } from './health-check.js';
+import { addInit, init } from './init.js';
 import { addMissing } from './missing.js';
 import { wholeNumber } from './options.js';
 import { addReceipt, receipt } from './receipt.js';
@@ -61,6 +62,7 @@ export function buildProgram(runner: Runner): Command {
   addValidate(program).action((_flags, command) => runner(command, validate));
   addVerify(program).action((flags, command) => runner(command, (context) => verify(context, flags)));
   addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
+  addInit(program).action((flags, command) => runner(command, (context) => init(context, flags)));
   addConfigSchema(program).action((_flags, command) => runner(command, configSchemaCommand));
   addMissing(program);
   return program;
@@ -85,6 +87,7 @@ const EXAMPLES = `
 Options may stand before or after the command.
 
 Examples:
+  mssql-pg-migrate init
   mssql-pg-migrate -c config.yaml health-check
   mssql-pg-migrate -c config.yaml run --dry-run
   mssql-pg-migrate -c config.yaml run

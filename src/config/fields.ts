@@ -6,9 +6,12 @@
  */
 import * as v from 'valibot';
 
+/** Stands in a description before the reason for its default. */
+export const DEFAULT_REASON = '. Why this default: ';
+
 function describe(description: string, unit: string, why: string): string {
   const withUnit = unit === '' ? description : `${description} (${unit})`;
-  return why === '' ? withUnit : `${withUnit}. Why this default: ${why}.`;
+  return why === '' ? withUnit : `${withUnit}${DEFAULT_REASON}${why}.`;
 }
 
 /** A whole number from `min` to `max`, inclusive. */

@@ -77,3 +77,16 @@ export function textTable(columns: readonly ColumnStyle[], rows: readonly (reado
 export function oneLine(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 }
+
+/** @returns the text's words on lines of at most `width` characters, but for words that are longer. */
+export function wrapWords(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let open = '';
+  for (const word of text.split(' ')) {
+    if (open !== '' && open.length + 1 + word.length > width) {
+      lines.push(open);
+      open = word;
+    } else open += open === '' ? word : ` ${word}`;
+  }
+  return [...lines, open];
+}

@@ -239,6 +239,16 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     data_compression_desc nvarchar(60)='NONE'`,
     INDEXES,
   ),
+  'sys.allocation_units': view(
+    `allocation_unit_id bigint!=${FILTERED}
+    type tinyint!=1::int2
+    type_desc nvarchar(60)='IN_ROW_DATA'
+    container_id bigint!=${FILTERED}
+    total_pages bigint!=tsql.used_pages(i.object_id)
+    used_pages bigint!=tsql.used_pages(i.object_id)
+    data_pages bigint!=tsql.used_pages(i.object_id)`,
+    INDEXES,
+  ),
   'sys.dm_db_partition_stats': view(
     `partition_id bigint=${FILTERED}
     object_id int!=i.object_id

@@ -1,0 +1,126 @@
+/**
+ * Which mode: proposed from what the target holds already, with the reason; then what it would do there.
+ *
+ * Runs on the main thread. Only looks: nothing of the target is changed.
+ */
+import type { Config } from '../../config/schema.js';
+import { AppError } from '../../errors.js';
+import { count, oneLine } from '../../observe/format.js';
+import type { TablePlan } from '../../plan/model.js';
+import { transferMode } from '../../plan/modes/index.js';
+import { planTables } from '../../plan/tables.js';
+import { identifyingKey, type SourceTable } from '../../source/model.js';
+import { existingRelations } from '../../target/catalog.js';
+import type { TargetConnection } from '../../target/connection.js';
+import { qualified } from '../../target/identifiers.js';
+import type { Prompts } from './prompts.js';
+
+export type ModeName = Config['migration']['target_mode'];
+
+/** What of the chosen tables the target has. */
+export interface TargetSurvey {
+  missing: string[];
+  empty: string[];
+  /** Tables that have rows. */
+  filled: string[];
+  /** Source tables without a key to match rows by. */
+  keyless: string[];
+}
+
+export interface Proposal {
+  mode: ModeName;
+  why: string;
+}
+
+/** @returns the mode that does what is most likely wanted and loses the least. */
+export function proposeMode({ missing, empty, filled, keyless }: TargetSurvey): Proposal {
+  if (filled.length === 0) {
+    const why =
+      empty.length === 0
+        ? `the target has none of the ${tables(missing.length)} yet`
+        : `the target has no rows in ${empty.length === 1 ? 'the table' : `the ${tables(empty.length)}`} that ${empty.length === 1 ? 'is' : 'are'} there`;
+    return { mode: 'drop_recreate', why };
+  }
+  const there = `${tables(filled.length)} of the target ${filled.length === 1 ? 'has' : 'have'} rows`;
+  if (keyless.length === 0) {
+    return { mode: 'upsert', why: `${there}, and every table has a key: only differences are brought over` };
+  }
+  return {
+    mode: 'truncate',
+    why: `${there}, and rows of ${named(keyless)} have no key to be matched by: tables are kept, rows loaded anew`,
+  };
+}
+
+export async function surveyTarget(
+  target: TargetConnection,
+  schema: string,
+  source: readonly SourceTable[],
+): Promise<TargetSurvey> {
+  const relations = await existingRelations(
+    target,
+    source.map(({ name }) => ({ schema, name })),
+  );
+  const survey: TargetSurvey = {
+    missing: [],
+    empty: [],
+    filled: [],
+    keyless: source.filter((table) => identifyingKey(table) === null).map(({ name }) => name),
+  };
+  const there = new Set(relations.map(({ name }) => name));
+  survey.missing = source.map(({ name }) => name).filter((name) => !there.has(name));
+  for (const relation of relations) {
+    // Statistics say 0 of a table that was never analyzed, too.
+    const [row] = await target.query<{ filled: boolean }>(
+      `SELECT EXISTS (SELECT FROM ${qualified(relation)}) AS filled`,
+    );
+    (row?.filled === true ? survey.filled : survey.empty).push(relation.name);
+  }
+  return survey;
+}
+
+export async function askMode(prompts: Prompts, proposal: Proposal | null): Promise<ModeName> {
+  if (proposal !== null) prompts.info(`${proposal.mode} is proposed: ${proposal.why}.`);
+  return prompts.choose<ModeName>(
+    'What happens to tables of the target',
+    [
+      { value: 'drop_recreate', label: 'drop_recreate', hint: 'dropped where they are there, and created' },
+      { value: 'truncate', label: 'truncate', hint: 'kept as they are, emptied, loaded anew' },
+      { value: 'upsert', label: 'upsert', hint: 'kept, and brought up to date by key' },
+    ],
+    proposal?.mode ?? 'drop_recreate',
+  );
+}
+
+/**
+ * @returns what a run with this configuration would do to tables that are there already, in words
+ * @throws AppError what a run would refuse
+ */
+export async function consequences(
+  config: Config,
+  tables: readonly SourceTable[],
+  target: TargetConnection,
+): Promise<string[]> {
+  const { migration } = config;
+  const plans: TablePlan[] = planTables(tables, {
+    targetSchema: config.target.schema,
+    chunkRows: 1,
+    rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
+    hashTextColumns: migration.hash_text_columns,
+    unlogged: migration.use_unlogged_tables,
+  });
+  if (plans.length === 0) throw new AppError('TABLE_NOT_FOUND', 'no table is chosen');
+  const actions = await transferMode(migration.target_mode).check(target, plans);
+  return actions
+    .flat()
+    .filter((action) => !action.startsWith('creates '))
+    .map(oneLine);
+}
+
+function tables(number: number): string {
+  return number === 1 ? '1 table' : `${count(number)} tables`;
+}
+
+function named(names: readonly string[]): string {
+  const shown = names.slice(0, 3).map(oneLine).join(', ');
+  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
+}
