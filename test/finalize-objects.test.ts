@@ -97,6 +97,7 @@ const sequence = {
   maximum: '99999999999999999999999',
   cycles: false,
   current: '1040',
+  used: true,
 };
 
 test('sequences, the defaults that use them, and comments', async () => {
@@ -417,6 +418,7 @@ test('sequences, comments and other objects are read from the catalog as they ar
           minimum_value: '-9',
           maximum_value: '9',
           now_value: '4',
+          used: 1,
           is_cycling: true,
         },
       ],
@@ -449,6 +451,7 @@ test('sequences, comments and other objects are read from the catalog as they ar
       maximum: '9',
       cycles: true,
       current: '4',
+      used: true,
     },
   ]);
   assert.deepEqual(found.notMigrated, [

@@ -99,9 +99,10 @@ export const sequences: StepMaker = {
     if (row?.there === true && !(await isBehind(target, sequence))) return false;
     await inTransaction(target, async () => {
       if (row?.there !== true) await target.query(createSequence(sequence));
-      await target.query('SELECT setval($1::regclass, $2::bigint, true)', [
+      await target.query('SELECT setval($1::regclass, $2::bigint, $3)', [
         qualified(sequence),
         sequence.current,
+        sequence.used,
       ]);
     });
     return true;
@@ -112,10 +113,11 @@ async function isBehind(
   target: TargetConnection,
   sequence: PlannedObjects['sequences'][number],
 ): Promise<boolean> {
-  const [row] = await target.query<{ last: string }>(
-    `SELECT last_value::text AS last FROM ${qualified(sequence)}`,
+  const [row] = await target.query<{ last: string; called: boolean }>(
+    `SELECT last_value::text AS last, is_called AS called FROM ${qualified(sequence)}`,
   );
   if (row === undefined) return true;
   const ahead = BigInt(sequence.current) - BigInt(row.last);
+  if (ahead === 0n) return sequence.used && !row.called;
   return BigInt(sequence.increment) > 0n ? ahead > 0n : ahead < 0n;
 }

@@ -31,7 +31,7 @@ export function planChecks({ plan, source, context }: ObjectWork, wanted: boolea
     const target = nameOf(plan, 'check', name);
     plan.objects.checks.push({ name: target, condition: found.sql, validate: trusted });
     noteCaveats(plan, 'check', name, found.caveats);
-    if (!trusted) plan.notes.push(`check ${name}: ${NOT_TRUSTED}`);
+    if (!trusted) plan.notes.push(`check ${name}: ${NOT_TRUSTED} until they are changed`);
   }
 }
 

@@ -40,7 +40,7 @@ export interface PlannedIdentity extends IdentityDefinition {
 
 /** What is made after the rows are in; names and columns are the target's. */
 export interface PlannedObjects {
-  sequences: (SequenceDefinition & { current: string })[];
+  sequences: (SequenceDefinition & { current: string; used: boolean })[];
   defaults: { column: string; expression: string }[];
   /** Unique constraints first. */
   indexes: IndexDefinition[];

@@ -42,7 +42,8 @@ export function planObjects(
   planForeignKeys(works, options.createForeignKeys);
   for (const { plan } of works) noteLeftOut(plan);
   return database.notMigrated.map(
-    ({ kind, names }) => `${names.length} ${kind} not migrated: ${names.join(', ')}`,
+    ({ kind, names }) =>
+      `${names.length} ${names.length === 1 ? kind.slice(0, -1) : kind} not migrated: ${names.join(', ')}`,
   );
 }
 

@@ -67,6 +67,8 @@ export interface SourceSequence {
   cycles: boolean;
   /** The value given last, or the start where none was. */
   current: string;
+  /** False where `current` was not given yet; a server before 2017 does not tell, and counts as having given it. */
+  used: boolean;
 }
 
 export interface DatabaseObjects {
@@ -119,11 +121,13 @@ LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor
 WHERE p.class = 1 AND p.name = 'MS_Description' AND p.value IS NOT NULL AND (p.minor_id = 0 OR c.name IS NOT NULL)
 ORDER BY p.major_id, p.minor_id`;
 
-const SEQUENCES_SQL = `
+const sequencesSql = (hasLastUsed: boolean): string => `
 SELECT s.name AS schema_name, q.name,
   CONVERT(nvarchar(40), q.start_value) AS start_value, CONVERT(nvarchar(40), q.increment) AS increment_value,
   CONVERT(nvarchar(40), q.minimum_value) AS minimum_value, CONVERT(nvarchar(40), q.maximum_value) AS maximum_value,
-  CONVERT(nvarchar(40), q.current_value) AS now_value, q.is_cycling
+  CONVERT(nvarchar(40), q.current_value) AS now_value, q.is_cycling${
+    hasLastUsed ? ', CASE WHEN q.last_used_value IS NULL THEN 0 ELSE 1 END AS used' : ''
+  }
 FROM sys.sequences AS q
 JOIN sys.schemas AS s ON s.schema_id = q.schema_id
 ORDER BY s.name, q.name`;
@@ -155,6 +159,8 @@ const HIDDEN = '(hidden from this login)';
 const ACTIONS = ['NO ACTION', 'CASCADE', 'SET NULL', 'SET DEFAULT'];
 /** sys.sequences came with this version of SQL Server. */
 const FIRST_MAJOR_WITH_SEQUENCES = 11;
+/** SQL Server 2017, whose sys.sequences tells one that was never used from one that gave its first value. */
+const FIRST_MAJOR_WITH_LAST_USED = 14;
 
 /** @param productVersion of the server, `16.0.4085.2` */
 export async function readObjects(
@@ -197,10 +203,11 @@ export async function readObjects(
       text: String(row.text),
     });
   });
-  const hasSequences = Number.parseInt(productVersion, 10) >= FIRST_MAJOR_WITH_SEQUENCES;
+  const major = Number.parseInt(productVersion, 10);
+  const sequences = sequencesSql(major >= FIRST_MAJOR_WITH_LAST_USED);
   return {
     tables: found,
-    sequences: hasSequences ? (await source.query(SEQUENCES_SQL)).map(toSequence) : [],
+    sequences: major >= FIRST_MAJOR_WITH_SEQUENCES ? (await source.query(sequences)).map(toSequence) : [],
     notMigrated: await readOthers(source),
   };
 }
@@ -261,6 +268,7 @@ function toSequence(row: Row): SourceSequence {
     maximum: String(row.maximum_value),
     cycles: Boolean(row.is_cycling),
     current: String(row.now_value),
+    used: Number(row.used ?? 1) === 1,
   };
 }
 

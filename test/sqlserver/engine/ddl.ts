@@ -5,7 +5,7 @@
  * change; the session runs them in one transaction.
  */
 import { SqlError, type SqlType } from '../contract.js';
-import type { ColumnDefinition, Constraint, Statement } from './ast.js';
+import type { ColumnDefinition, Constraint, Expr, Statement } from './ast.js';
 import { collation } from './collations.js';
 import { addConstraint } from './constraints.js';
 import type { Env, Scope } from './emit/context.js';
@@ -237,7 +237,8 @@ async function addComputed(
     name: definition.name,
     pgName: pgName(definition.name),
     type,
-    nullable: !notNull && emitted.nullable,
+    // Almost any expression may give NULL, by an overflow say, whatever its columns are.
+    nullable: !notNull && (emitted.nullable || !neverNull(computed.expr)),
     identity: null,
     computedText: printExpression(computed.expr),
     persisted: computed.persisted,
@@ -248,6 +249,12 @@ async function addComputed(
   );
   await recordColumn(table, column, systemType(type).userTypeId, definition, runner);
   return column;
+}
+
+/** Microsoft: a computed column that must not be NULL is made so by ISNULL with a constant; CONCAT gives text always. */
+function neverNull(expr: Expr): boolean {
+  if (expr.k !== 'call') return false;
+  return expr.name === 'CONCAT' || (expr.name === 'ISNULL' && expr.args[1]?.k === 'literal');
 }
 
 /** A scope in which a table's columns stand for themselves. */
