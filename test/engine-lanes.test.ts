@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { parseConfig } from '../src/config/schema.js';
 import type { RunEvent } from '../src/engine/events.js';
 import { runLanes } from '../src/engine/lanes.js';
+import { Threads } from '../src/engine/threads.js';
 import { type Transferred, transfer } from '../src/engine/transfer.js';
 import { AppError, toErrorData } from '../src/errors.js';
 import { chooseSizes } from '../src/host/sizes.js';
@@ -20,11 +21,15 @@ import { type Script, scriptedPlan, startScriptedSource } from './support/script
 const HOST = { cores: 2, coresFrom: '', memoryBytes: 8e9, memoryFrom: '', availableBytes: 8e9 };
 
 describe('lanes', () => {
+  const threads = new Threads();
   let postgres: TestPostgres;
   before(async () => {
     postgres = await sharedPostgres();
   });
-  after(() => postgres.stop());
+  after(async () => {
+    await threads.end();
+    await postgres.stop();
+  });
 
   interface Scenario {
     script: Script;
@@ -52,6 +57,7 @@ describe('lanes', () => {
         plans: scenario.plans,
         partitions: scenario.partitions,
         sizes: chooseSizes(HOST, config, { partitions: scenario.partitions.flat().length }),
+        threads,
         signal: scenario.signal ?? new AbortController().signal,
         onEvent: (event) => events.push(event),
       });
@@ -217,6 +223,7 @@ describe('lanes', () => {
       plans: [scriptedPlan(1_000)],
       partitions: [whole(0)],
       sizes: chooseSizes(HOST, config, { partitions: 1 }),
+      threads,
       signal: new AbortController().signal,
       onEvent: () => {},
     });
@@ -227,8 +234,10 @@ describe('lanes', () => {
   it('a worker whose thread ends ends the run with WORKER_DIED', async () => {
     const { server, options } = await startScriptedSource({ rowsOf: () => ({ first: 1, last: 10 }) });
     const unused = async (): Promise<never> => assert.fail('no work is asked for');
+    const threads = new Threads(new URL('./workers-that-die/', import.meta.url));
     const stopped = runLanes(
       {
+        threads,
         lanes: 2,
         writersPerLane: 1,
         slotsPerRing: 2,
@@ -238,12 +247,12 @@ describe('lanes', () => {
         writer: { target: configFor(options, {}).target },
         stopFlags: StopFlags.forTables(1),
         signal: new AbortController().signal,
-        workerFolder: new URL('./workers-that-die/', import.meta.url),
       },
       { next: unused, read: unused, failed: unused },
       { committed: unused, failed: unused },
     );
     await assert.rejects(stopped, (error: AppError) => error.code === 'WORKER_DIED');
+    await threads.end();
     await server.close();
   });
 });

@@ -73,6 +73,16 @@ test('given values are kept, and said to be given', () => {
   assert.match(sizes.reasons.lanes, /migration\.parallel_readers/);
 });
 
+test('a run begins with one lane and one writer, unless it is told how many there are', () => {
+  const first = (migration: Partial<Config['migration']>) => {
+    const { lanesAtFirst, writersAtFirst } = chooseSizes(host(8, 64 * GIB), config(migration));
+    return [lanesAtFirst, writersAtFirst];
+  };
+  assert.deepEqual(first({}), [1, 1]);
+  assert.deepEqual(first({ parallel_readers: 3 }), [3, 1]);
+  assert.deepEqual(first({ parallel_readers: 2, write_ahead_writers: 6 }), [2, 3]);
+});
+
 test('connections bound lanes and writers, and the reason says so', () => {
   const few = chooseSizes(host(16, 64 * GIB), config({ parallel_readers: 16, max_mssql_connections: 6 }));
   assert.equal(few.lanes, 4);

@@ -8,6 +8,7 @@ import { MIGRATION_DEFAULTS } from '../config/defaults.js';
 import { loadConfig, type Overrides } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import type { RunOutcome } from '../engine/events.js';
+import type { Threads } from '../engine/threads.js';
 import { Progress } from '../observe/progress.js';
 import { runReport, runResult } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
@@ -59,6 +60,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
   const unused = unusedSettings(config);
   for (const text of unused) context.log.warn(text);
   const dryRun = flags.dryRun === true;
+  const threads = dryRun ? undefined : await beginThreads(config);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runMigration } = await import('../engine/run.js');
   const progress = new Progress(context.screen, context.log, dryRun ? 'none' : context.progressStyle);
@@ -75,6 +77,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
       failFast: flags.failFast === true,
       stateFile: context.globals.stateFile,
       toolVersion: version(),
+      ...(threads !== undefined && { threads }),
     });
   } finally {
     progress.stop();
@@ -89,6 +92,14 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     };
   }
   return { json: result, text: runReport(result), error: outcome.error };
+}
+
+/** Begins the threads that every run needs: they load their modules while this one does, connects and plans. */
+async function beginThreads({ migration }: Config): Promise<Threads> {
+  const { Threads } = await import('../engine/threads.js');
+  const threads = new Threads();
+  threads.begin(migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
+  return threads;
 }
 
 /** Settings that were changed from their default and have nothing to act on here: said, not passed over. */

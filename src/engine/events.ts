@@ -7,6 +7,7 @@ import type { ErrorData } from '../errors.js';
 import type { SizeLine } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import type { LaneSample } from './sampler.js';
+import type { Threads } from './threads.js';
 
 /** The stages of a run, in order. */
 export type RunPhase = 'connect' | 'plan' | 'prepare' | 'transfer' | 'finalize' | 'verify' | 'done';
@@ -123,4 +124,6 @@ export interface RunOptions {
   /** Path of the state file; left out, none is kept. */
   stateFile?: string | undefined;
   toolVersion?: string;
+  /** Threads begun ahead, which the run ends; left out, it begins its own. */
+  threads?: Threads;
 }

@@ -1,25 +1,29 @@
 /**
- * The three piscina tiers and the lanes between them. Main thread.
+ * The lanes of a run, over the worker threads of `threads.ts`. Main thread.
  *
- * Each lane is one reader task, one writer task a ring and, where rows are hashed, one hasher task. A task that
- * can't run blocks its lane, so a pool is as large as the tasks given to it. The first task that fails aborts
- * every lane: a worker that throws or dies ends the run with its error and never leaves the others waiting.
+ * Each lane is one reader task, one writer task an open ring and, where rows are hashed, one hasher task. Lanes and
+ * rings are begun as `growth.ts` finds them needed. The first task that fails aborts every lane: a worker that throws
+ * or dies ends the run with its error and never leaves the others waiting.
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { expose } from 'comlink';
-import { Piscina } from 'piscina';
-import { AppError, type ErrorData, fromErrorData, toErrorData } from '../errors.js';
-import { controlEndpoint } from '../plan/endpoint.js';
+import { toErrorData } from '../errors.js';
+import { CoreLoad } from '../host/load.js';
 import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
-import { abortLane, createLane, type LaneLayout } from '../ring/layout.js';
+import { readProgress } from '../ring/counters.js';
+import { abortLane, createLane, type LaneLayout, openNextRing } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
 import { cancellation } from './abort.js';
+import { growth, type LaneLook } from './growth.js';
 import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
+import type { Threads, Tier } from './threads.js';
 
 export interface LanesOptions {
+  threads: Threads;
+  /** Lanes there may be, and of them those to begin with; left out, all. */
   lanes: number;
+  lanesAtFirst?: number;
   writersPerLane: number;
+  writersAtFirst?: number;
   slotsPerRing: number;
   slotBytes: number;
   /** True where a hash thread fills in the row hashes. */
@@ -27,22 +31,16 @@ export interface LanesOptions {
   reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy' | 'retry'>;
   /** What the writer workers are given, or what empties each ring on this thread in their place. */
   writer: Pick<WriterTask, 'target' | 'retry'> | ((lane: LaneLayout, ring: number) => Promise<void>);
+  /** @returns whether there is work that no lane has taken. Left out, there may always be some. */
+  workWaits?: () => boolean;
   stopFlags: StopFlags;
   signal: AbortSignal;
   /** Told what the lanes do, every `SAMPLE_MS`. */
   onSample?: (lanes: LaneSample[]) => void;
-  /** Folder of the worker files; tests put one there that dies. */
-  workerFolder?: URL;
 }
 
-const WORKERS = new URL('../../workers/', import.meta.url);
-
-type Tier = 'reader' | 'hasher' | 'writer';
-
-/** How a reader or writer task ended, as `workers/entry.ts` reports it. */
-interface WorkerEnd {
-  error?: ErrorData | null;
-}
+/** How often is looked whether more threads are needed. */
+const LOOK_MS = 100;
 
 /**
  * Runs all lanes until the work is done.
@@ -54,59 +52,20 @@ export async function runLanes(
   reader: ReaderControl,
   writer: WriterControl | null,
 ): Promise<void> {
-  const { lanes, writersPerLane, hashed, signal, stopFlags, workerFolder = WORKERS } = options;
-  const writerTask = typeof options.writer === 'function' ? null : options.writer;
-  const consume = typeof options.writer === 'function' ? options.writer : null;
-  const layouts = Array.from({ length: lanes }, () => createLane({ ...options, rings: writersPerLane }));
-  const pools: Record<Tier, Piscina | null> = {
-    reader: pool(workerFolder, 'reader', lanes),
-    hasher: hashed ? pool(workerFolder, 'hasher', lanes) : null,
-    writer: writerTask === null ? null : pool(workerFolder, 'writer', lanes * writersPerLane),
-  };
-  const sampler = new LaneSampler(layouts, () =>
-    [pools.reader, pools.writer].flatMap((tier) => tier?.threads ?? []),
-  );
-  const sampling = setInterval(() => options.onSample?.(sampler.sample()), SAMPLE_MS);
-  const failure = new FirstFailure(layouts);
-  const onAbort = (): void => failure.set(cancellation(signal), true);
+  const lanes = new Lanes(options, reader, writer);
+  const { signal } = options;
+  const onAbort = (): void => lanes.fail(cancellation(signal), true);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const tasks: Promise<void>[] = [];
-  const start = (
-    tier: Tier,
-    lane: LaneLayout,
-    task: object,
-    control: ReaderControl | WriterControl | null,
-  ): void => {
-    tasks.push(runTask(pools[tier]!, tier, { ...task, lane }, control).catch((error) => failure.set(error)));
-  };
   try {
-    for (const lane of layouts) {
-      for (let ring = 0; ring < writersPerLane; ring++) {
-        if (consume === null)
-          start(
-            'writer',
-            lane,
-            { ...writerTask, ring, stopFlags: stopFlags.buffer },
-            watched(writer, sampler),
-          );
-        else tasks.push(consume(lane, ring).catch((error) => failure.set(error)));
-      }
-      if (hashed) start('hasher', lane, {}, null);
-      start('reader', lane, { ...options.reader, stopFlags: stopFlags.buffer }, reader);
-    }
-    await Promise.all(tasks);
+    await lanes.run();
   } finally {
-    clearInterval(sampling);
     signal.removeEventListener('abort', onAbort);
-    await Promise.all(Object.values(pools).map((tier) => tier?.destroy()));
   }
-  failure.throwIfSet();
 }
 
 /** Takes a chunk's rows off those under way in the moment they are counted as committed. */
-function watched(writer: WriterControl | null, sampler: LaneSampler): WriterControl | null {
-  if (writer === null) return null;
+function watched(writer: WriterControl, sampler: LaneSampler): WriterControl {
   return {
     failed: writer.failed,
     committed: (chunk, done) => {
@@ -116,66 +75,133 @@ function watched(writer: WriterControl | null, sampler: LaneSampler): WriterCont
   };
 }
 
-/** Keeps the first error; every lane is aborted by it, and the errors that follow are its echo. */
-class FirstFailure {
+interface Lane {
+  layout: LaneLayout;
+  openRings: number;
+  /** Its reader waits for work. */
+  idle: boolean;
+  waitedForWriters: boolean;
+}
+
+class Lanes {
+  readonly #options: LanesOptions;
+  readonly #reader: ReaderControl;
+  readonly #writer: WriterControl | null;
+  readonly #lanes: Lane[] = [];
+  /** Of `#lanes`, for the sampler. */
+  readonly #layouts: LaneLayout[] = [];
+  readonly #sampler: LaneSampler;
+  readonly #tasks = new Set<Promise<void>>();
   #error: unknown = null;
   #isCause = false;
+  #failed = false;
 
-  constructor(private readonly lanes: readonly LaneLayout[]) {}
+  constructor(options: LanesOptions, reader: ReaderControl, writer: WriterControl | null) {
+    this.#options = options;
+    this.#reader = reader;
+    this.#sampler = new LaneSampler(this.#layouts, () => options.threads.withSockets);
+    this.#writer = writer === null ? null : watched(writer, this.#sampler);
+  }
 
-  /** @param isCause false for what a worker throws because its lane was aborted */
-  set(error: unknown, isCause = toErrorData(error).code !== 'CANCELLED'): void {
+  async run(): Promise<void> {
+    const { lanes, lanesAtFirst = lanes, onSample } = this.#options;
+    if (!this.#failed) for (let lane = 0; lane < lanesAtFirst; lane++) this.#begin();
+    const load = new CoreLoad();
+    const looking = setInterval(() => this.#look(load), LOOK_MS);
+    const sampling = setInterval(() => onSample?.(this.#sampler.sample()), SAMPLE_MS);
+    try {
+      // A task may be begun while others are waited for.
+      while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    } finally {
+      clearInterval(looking);
+      clearInterval(sampling);
+    }
+    if (this.#failed) throw this.#error;
+  }
+
+  /**
+   * Keeps the first error; every lane is aborted by it, and the errors that follow are its echo.
+   *
+   * @param isCause false for what a worker throws because its lane was aborted
+   */
+  fail(error: unknown, isCause = toErrorData(error).code !== 'CANCELLED'): void {
     // The echo of an abort may arrive before what caused it.
-    if (this.#error === null || (isCause && !this.#isCause)) {
+    if (!this.#failed || (isCause && !this.#isCause)) {
       this.#error = error;
       this.#isCause = isCause;
     }
-    for (const lane of this.lanes) abortLane(lane);
+    this.#failed = true;
+    for (const { layout } of this.#lanes) abortLane(layout);
   }
 
-  throwIfSet(): void {
-    if (this.#error !== null) throw this.#error;
+  /** Begins another lane. */
+  #begin(): void {
+    const { writersPerLane, writersAtFirst = writersPerLane, hashed, reader } = this.#options;
+    const layout = createLane({ ...this.#options, rings: writersPerLane, openRings: writersAtFirst });
+    const lane: Lane = { layout, openRings: writersAtFirst, idle: false, waitedForWriters: false };
+    this.#lanes.push(lane);
+    this.#layouts.push(layout);
+    for (let ring = 0; ring < writersAtFirst; ring++) this.#beginWriter(layout, ring);
+    if (hashed) this.#start('hasher', layout, {}, null);
+    const control: ReaderControl = {
+      ...this.#reader,
+      next: async () => {
+        lane.idle = true;
+        const work = await this.#reader.next();
+        // Where one lane is sent home, no other one is needed.
+        lane.idle = work === null;
+        return work;
+      },
+    };
+    this.#start('reader', layout, reader, control);
+  }
+
+  #beginWriter(layout: LaneLayout, ring: number): void {
+    const { writer } = this.#options;
+    if (typeof writer === 'function') this.#keep(writer(layout, ring));
+    else this.#start('writer', layout, { ...writer, ring }, this.#writer);
+  }
+
+  #start(tier: Tier, lane: LaneLayout, task: object, control: ReaderControl | WriterControl | null): void {
+    const { threads, stopFlags } = this.#options;
+    const shared = tier === 'hasher' ? {} : { stopFlags: stopFlags.buffer };
+    this.#keep(threads.run(tier, { ...task, ...shared, lane }, control));
+  }
+
+  #keep(task: Promise<void>): void {
+    const kept = task.catch((error) => this.fail(error)).finally(() => this.#tasks.delete(kept));
+    this.#tasks.add(kept);
+  }
+
+  /** Begins what is needed. */
+  #look(load: CoreLoad): void {
+    const { lanes, workWaits = () => true } = this.#options;
+    if (this.#failed) return;
+    const looks = this.#lanes.map(lookAt);
+    const more = growth(looks, lanes - this.#lanes.length, workWaits(), load.look());
+    for (const number of more.openRing) {
+      const lane = this.#lanes[number]!;
+      this.#beginWriter(lane.layout, lane.openRings++);
+      openNextRing(lane.layout);
+    }
+    for (let count = 0; count < more.lanes; count++) this.#begin();
   }
 }
 
-function pool(folder: URL, tier: Tier, threads: number): Piscina {
-  return new Piscina({
-    filename: new URL(`${tier}.js`, folder).href,
-    minThreads: threads,
-    maxThreads: threads,
-    // An idle worker must not be parked in Atomics.wait: that would stall its sockets.
-    atomics: 'disabled',
-  });
-}
-
-/** Runs one task with a comlink control port of its own. */
-async function runTask(
-  tier: Piscina,
-  name: Tier,
-  task: object,
-  control: ReaderControl | WriterControl | null,
-): Promise<void> {
-  const ports: MessagePort[] = [];
-  let payload = task;
-  if (control !== null) {
-    const { port1, port2 } = new MessageChannel();
-    expose(control, controlEndpoint(port1));
-    payload = { ...task, control: port2 };
-    ports.push(port1, port2);
-  }
-  let end: WorkerEnd;
-  try {
-    end = (await tier.run(payload, { transferList: ports.slice(1) })) as WorkerEnd;
-  } catch (error) {
-    const data = toErrorData(error);
-    if (data.code !== 'INTERNAL') throw error;
-    throw new AppError('WORKER_DIED', `A ${name} thread ended: ${data.message}`, {
-      remedy:
-        'If it ran out of memory, lower migration.memory_budget_percent, chunk_size or parallel_readers.',
-      cause: error,
-    });
-  } finally {
-    ports[0]?.close();
-  }
-  if (end.error) throw fromErrorData(end.error);
+function lookAt(lane: Lane): LaneLook {
+  const { rowsRead, rings } = readProgress(lane.layout);
+  const open = rings.slice(0, lane.openRings);
+  const waiting = open.every(
+    ({ slotsInUse, slotsUnhashed }) => 2 * (slotsInUse - slotsUnhashed) >= lane.layout.slotsPerRing,
+  );
+  const before = lane.waitedForWriters;
+  lane.waitedForWriters = waiting;
+  return {
+    hasRead: rowsRead > 0,
+    idle: lane.idle,
+    waitsForWriters: waiting && before,
+    writersUp: open.at(-1)!.bytesWritten > 0,
+    openRings: lane.openRings,
+    rings: rings.length,
+  };
 }

@@ -11,6 +11,7 @@ import { RingConsumer } from '../ring/consumer.js';
 import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { type CollectedRow, TupleCollector } from '../verify/collect.js';
 import { runLanes } from './lanes.js';
+import { Threads } from './threads.js';
 
 export interface RowStreamerOptions {
   source: ReaderTask['source'];
@@ -18,8 +19,6 @@ export interface RowStreamerOptions {
   slotsPerRing: number;
   slotBytes: number;
   signal: AbortSignal;
-  /** Folder of the worker files, for tests. */
-  workerFolder?: URL;
 }
 
 /** Batches that wait for whoever reads them; then the ring fills, and the source waits. */
@@ -75,6 +74,8 @@ class Stream {
 
 export class RowStreamer {
   readonly #options: RowStreamerOptions;
+  /** None before the first rows are streamed. */
+  readonly #threads = new Threads();
   /** By the number they go by as partitions. */
   readonly #streams = new Map<number, Stream>();
   #begun = 0;
@@ -128,12 +129,14 @@ export class RowStreamer {
       stream.taken();
     }
     await this.#lane;
+    await this.#threads.end();
   }
 
   #start(): void {
-    const { source, nul, slotsPerRing, slotBytes, signal, workerFolder } = this.#options;
+    const { source, nul, slotsPerRing, slotBytes, signal } = this.#options;
     this.#lane ??= runLanes(
       {
+        threads: this.#threads,
         lanes: 1,
         writersPerLane: 1,
         slotsPerRing,
@@ -143,7 +146,6 @@ export class RowStreamer {
         writer: (lane) => this.#consume(lane),
         stopFlags: StopFlags.forTables(1),
         signal,
-        ...(workerFolder !== undefined && { workerFolder }),
       },
       this.#control(),
       null,

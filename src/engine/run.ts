@@ -18,6 +18,7 @@ import { completedOutcome, finalizeTables, outcomeOf, outcomeOfRun } from './fin
 import { Journal } from './journal.js';
 import { type Planned, planRun, tellPlan } from './planning.js';
 import { synchronize } from './synchronize.js';
+import { Threads } from './threads.js';
 import { transfer } from './transfer.js';
 
 /**
@@ -27,6 +28,11 @@ import { transfer } from './transfer.js';
  * @throws AppError where no table was begun: connections, configuration, planning, preparation, an unfinished run
  */
 export async function runMigration(config: Config, options: RunOptions): Promise<RunOutcome> {
+  const threads = options.threads ?? new Threads();
+  return run(config, options, threads).finally(() => threads.end());
+}
+
+async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {
   const { onEvent, signal, dryRun } = options;
   const mode = transferMode(config.migration.target_mode);
   const host = await inspectHost();
@@ -56,7 +62,7 @@ export async function runMigration(config: Config, options: RunOptions): Promise
       chosen.run === null
         ? await Journal.begin(config, options, chosen.runId, planned, mode, target)
         : await Journal.resume(config, options, chosen, planned, mode);
-    return await carryOut(config, options, planned, mode, target, journal);
+    return await carryOut(config, options, planned, mode, target, journal, threads);
   } finally {
     await Promise.allSettled([source.close(), target.close(), journal?.close()]);
   }
@@ -70,19 +76,21 @@ async function carryOut(
   mode: TransferMode,
   target: TargetConnection,
   journal: Journal,
+  threads: Threads,
 ): Promise<RunOutcome> {
   const { onEvent, signal } = options;
   const { ledger, task } = journal;
   onEvent({ kind: 'phase', phase: 'transfer' });
   const move = {
     ...task,
-    ...{ config, sizes, ledger, signal, onEvent },
+    ...{ config, sizes, threads, ledger, signal, onEvent },
     ...{ failFast: options.failFast ?? false, shutdownMs: options.shutdownMs ?? 0 },
     retry: retryPolicy(config.migration),
     onChunk: journal.onChunk.bind(journal),
     onReload: journal.onReload.bind(journal),
   };
   const work = await (mode.loads === 'everything' ? transfer(move) : synchronize({ ...move, target }));
+  await threads.end();
   journal.transferred(work.tables);
 
   // Null: what follows the rows was not come to, and is left for `resume`.

@@ -57,7 +57,10 @@ export class LaneSampler {
   /** Chunks that were counted as committed, while their writer may still show them as open. */
   #settled = new Set<string>();
 
-  /** @param threads of the reader and the writer pool */
+  /**
+   * @param lanes may grow
+   * @param threads of the reader and the writer pool
+   */
   constructor(lanes: readonly LaneLayout[], threads: () => readonly Worker[]) {
     this.#lanes = lanes;
     this.#threads = threads;
@@ -79,7 +82,8 @@ export class LaneSampler {
       between(0, (now.idle.get(thread) ?? 0) - (before.idle.get(thread) ?? 0), elapsedMs);
     const stillOpen = new Set<string>();
     const samples = now.progress.map((progress, i) => {
-      const was = before.progress[i]!;
+      // A lane may have begun since.
+      const was = before.progress[i] ?? progress;
       const { slotsPerRing, hashed } = this.#lanes[i]!;
       const idleMs = idleOf(progress.readerThread);
       return {

@@ -13,14 +13,14 @@ import { retryPolicy } from '../plan/retry.js';
 import { type ReaderControl, type ReadWork, StopFlags, type WriterControl } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import type { TargetConnection } from '../target/connection.js';
-import { qualified, quoteIdent } from '../target/identifiers.js';
-import { rowHashSql } from '../verify/hashSql.js';
 import { interleave } from '../verify/interleave.js';
 import type { Verifier } from '../verify/verifier.js';
 import { cancellation } from './abort.js';
 import { DifferenceWork, NO_CHANGES } from './differenceWork.js';
 import type { RowChanges, RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
+import { emptyTables, fillRowHashes } from './targetRows.js';
+import type { Threads } from './threads.js';
 import { type TransferOptions, type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
 import { incomplete, type TableWork } from './workQueue.js';
@@ -30,6 +30,7 @@ export interface SynchronizeOptions {
   plans: TablePlan[];
   partitions: Partition[][];
   sizes: Sizes;
+  threads: Threads;
   /** For what is asked and deleted while the lanes work. */
   target: TargetConnection;
   ledger: Ledger;
@@ -80,43 +81,6 @@ function inOrder(plans: readonly TablePlan[], tables: readonly TableWork[]): Tab
   return plans.flatMap((plan) => byLabel.get(tableLabel(plan.source)) ?? []);
 }
 
-/** Tables one statement looks into: enough to make the round trips nothing. */
-const TABLES_AT_ONCE = 100;
-
-async function emptyTables(target: TargetConnection, plans: readonly TablePlan[]): Promise<Set<TablePlan>> {
-  const empty = new Set<TablePlan>();
-  for (let at = 0; at < plans.length; at += TABLES_AT_ONCE) {
-    const some = plans.slice(at, at + TABLES_AT_ONCE);
-    const looks = some.map((plan) => `EXISTS (SELECT FROM ${qualified(plan.target)})`);
-    const [row] = await target.query<{ filled: boolean[] }>(`SELECT ARRAY[${looks.join(', ')}] AS filled`);
-    for (const [i, plan] of some.entries()) if (row?.filled[i] === false) empty.add(plan);
-  }
-  return empty;
-}
-
-/**
- * Gives rows without a row hash theirs, computed by PostgreSQL from their values, where a table just got the column.
- * One statement: all rows have them afterwards or none, so the first row speaks for the rest.
- */
-async function fillRowHashes(
-  target: TargetConnection,
-  plan: TablePlan,
-  onEvent: RunEventHandler,
-): Promise<void> {
-  const hash = rowHashSql(plan, 'target', 'error');
-  if (plan.rowHashColumn === null || hash === null) return;
-  const table = qualified(plan.target);
-  const column = quoteIdent(plan.rowHashColumn);
-  const [first] = await target.query<{ missing: boolean }>(
-    `SELECT ${column} IS NULL AS missing FROM ${table} LIMIT 1`,
-  );
-  if (first?.missing !== true) return;
-  await target.query(`UPDATE ${table} AS t SET ${column} = ${hash} WHERE ${column} IS NULL`);
-  const text = `${plan.rowHashColumn} filled in for the rows that were there`;
-  plan.notes.push(text);
-  onEvent({ kind: 'note', table: tableLabel(plan.source), text });
-}
-
 /** A first load is a full load; the transfer numbers its tables from 0. */
 function load(
   options: SynchronizeOptions,
@@ -160,8 +124,11 @@ async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[])
     }
     await runLanes(
       {
+        threads: options.threads,
         lanes,
+        lanesAtFirst: Math.min(lanes, sizes.lanesAtFirst),
         writersPerLane,
+        writersAtFirst: Math.min(writersPerLane, sizes.writersAtFirst),
         slotsPerRing: sizes.slotsPerRing,
         slotBytes: sizes.slotBytes,
         hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),

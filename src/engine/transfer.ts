@@ -21,6 +21,7 @@ import { copyStatement } from '../target/ddl.js';
 import { type Rest, restOf } from './checkpoint.js';
 import type { RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
+import type { Threads } from './threads.js';
 import { type EarlierWork, type TableWork, WorkQueue } from './workQueue.js';
 
 export interface TransferOptions {
@@ -30,6 +31,7 @@ export interface TransferOptions {
   /** What an earlier process of the run has done of each table. */
   earlier?: readonly EarlierWork[];
   sizes: Sizes;
+  threads: Threads;
   /** Where chunks are entered; without one, a chunk that fails is not tried again. */
   ledger?: Ledger;
   retry?: RetryPolicy;
@@ -106,11 +108,13 @@ class Transfer {
 
   /** Reads and writes until nothing is left to do. */
   async #lanes(): Promise<void> {
-    const { config, plans, sizes, onEvent } = this.#options;
+    const { config, plans, sizes, threads, onEvent } = this.#options;
     const tables = plans.map(({ source }) => tableLabel(source));
     await runLanes(
       {
         ...sizes,
+        threads,
+        workWaits: () => this.#queue.waits,
         hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
         reader: {
           source: config.source,

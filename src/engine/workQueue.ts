@@ -112,6 +112,11 @@ export class WorkQueue {
     return this.#entries;
   }
 
+  /** True where a lane that asked now would be given a partition. */
+  get waits(): boolean {
+    return this.#find() !== undefined;
+  }
+
   /** Finishes the tables of which nothing is left to read. */
   begin(): void {
     for (const entry of this.#entries) {
@@ -256,19 +261,25 @@ export class WorkQueue {
   /** @returns a partition, null where none is left at all, undefined where one may still come. */
   #take(): Partition | null | undefined {
     if (this.#draining) return null;
-    let left = false;
-    let busy = 0;
-    for (const entry of this.#entries) if (entry.reading > 0) busy++;
-    for (const entry of this.#entries) {
-      if (entry.state !== 'finished' && entry.state !== 'failed') left = true;
-      if (entry.pending.length === 0) continue;
-      if (entry.reading >= this.#limits.readersPerTable) continue;
-      if (entry.reading === 0 && busy >= this.#limits.tables) continue;
-      this.#start(entry);
-      entry.reading++;
-      return entry.pending.shift()!;
+    const entry = this.#find();
+    if (entry === undefined) {
+      return this.#entries.every(({ state }) => state === 'finished' || state === 'failed')
+        ? null
+        : undefined;
     }
-    return left ? undefined : null;
+    this.#start(entry);
+    entry.reading++;
+    return entry.pending.shift()!;
+  }
+
+  /** @returns the first table of which another partition may be read now. */
+  #find(): Entry | undefined {
+    const { tables, readersPerTable } = this.#limits;
+    const busy = this.#entries.filter(({ reading }) => reading > 0).length;
+    return this.#entries.find(
+      ({ pending, reading }) =>
+        pending.length > 0 && reading < readersPerTable && (reading > 0 || busy < tables),
+    );
   }
 
   #wake(): void {

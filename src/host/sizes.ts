@@ -33,6 +33,8 @@ const UNITS = {
   maxTargetConnections: 'connections',
   lanes: 'lanes',
   writersPerLane: 'writers',
+  lanesAtFirst: 'lanes',
+  writersAtFirst: 'writers a lane',
   slotBytes: 'bytes',
   slotsPerRing: 'slots',
   memoryBudgetBytes: 'bytes',
@@ -160,6 +162,13 @@ export function chooseSizes(host: Host, config: Config, facts: WorkFacts = {}): 
     chosen.lanes * chosen.writersPerLane + MAIN_CONNECTIONS,
     `one a writer, and ${MAIN_CONNECTIONS} of the main thread's`,
   ]);
+  const early = (name: SizeName, all: number, key: keyof Config['migration']): void => {
+    if (all === 1) set(name, 1, 'there are no more');
+    else if (m[key] !== undefined) set(name, all, `all, since migration.${key} is given`);
+    else set(name, 1, 'the others begin when rows or work wait and cores are free');
+  };
+  early('lanesAtFirst', chosen.lanes, 'parallel_readers');
+  early('writersAtFirst', chosen.writersPerLane, 'write_ahead_writers');
   return { ...chosen, reasons };
 }
 

@@ -45,8 +45,7 @@ export class ChunkSink {
 
   /** Starts a chunk in the ring with the most room; false where all are full. */
   begin(chunk: ChunkBegin): boolean {
-    let best = this.#lane.rings[0]!;
-    for (const ring of this.#lane.rings) if (ring.freeSlots() > best.freeSlots()) best = ring;
+    const best = this.#lane.roomiest();
     if (!best.publishJson(SLOT_KIND.BEGIN, chunk)) return false;
     this.#ring = best;
     this.rows = 0;
@@ -110,7 +109,7 @@ export class ChunkSink {
   /** Waits until what returned false may succeed. */
   async waitForRoom(): Promise<void> {
     if (this.#ring !== null) await this.#ring.waitForSpace();
-    else await this.#lane.roomiest();
+    else await this.#lane.waitForRoom();
   }
 
   #closeSlot(): void {

@@ -7,7 +7,7 @@
  * memory shared) to the workers. Runs on every thread.
  *
  * ```
- * lane words   state | published total | released total | reader counters | hasher counters   (a cache line each)
+ * lane words   state, open rings | published total | released total | reader counters | hasher counters
  * ring words   published | hashed | released | reader waits | writer counters | open chunk    (a cache line each)
  * slot headers ring 0 slot 0, slot 1, ... ring 1 ...                                            (a cache line each)
  * slots        [prefix 64 bytes | slotBytes] ...
@@ -56,6 +56,8 @@ const WORD_BYTES = 4;
 /** Lane-wide word indexes. */
 export const LANE_WORD = {
   STATE: 0,
+  /** Rings the reader may begin chunks in: those whose writer was begun. */
+  OPEN_RINGS: 1,
   /** Slots published in any ring; what the hash thread waits on. */
   PUBLISHED_TOTAL: LINE_WORDS,
   /** Slots released in any ring; what a reader waits on that would take any ring. */
@@ -129,6 +131,8 @@ export interface LaneOptions {
   /** Rounded up to a multiple of 64, at least `MIN_SLOT_BYTES`. */
   slotBytes: number;
   hashed: boolean;
+  /** Rings that are open from the beginning; left out, all. */
+  openRings?: number;
   /** For tests: where the sequences start, to reach their wrap-around at once. */
   firstSequence?: number;
 }
@@ -161,6 +165,7 @@ export function createLane(options: LaneOptions): LaneLayout {
   };
   const first = (options.firstSequence ?? 0) | 0;
   const words = laneWords(layout);
+  Atomics.store(words, LANE_WORD.OPEN_RINGS, options.openRings ?? options.rings);
   for (let ring = 0; ring < layout.rings; ring++) {
     const base = ringWord(ring);
     Atomics.store(words, base + RING_WORD.PUBLISHED, first);
@@ -200,6 +205,17 @@ export function firstSlotOffset(layout: LaneLayout, ring: number): number {
 /** @returns the bytes from one slot's data to the next one's. */
 export function slotStride(layout: LaneLayout): number {
   return SLOT_PREFIX_BYTES + layout.slotBytes;
+}
+
+/** Lets the reader begin chunks in one more ring. Its writer may begin before or after. */
+export function openNextRing(layout: LaneLayout): void {
+  const words = laneWords(layout);
+  if (Atomics.load(words, LANE_WORD.OPEN_RINGS) >= layout.rings) {
+    throw new AppError('INTERNAL', `all ${layout.rings} rings of a lane are open`);
+  }
+  Atomics.add(words, LANE_WORD.OPEN_RINGS, 1);
+  // A reader that waits for room in any ring has it now.
+  Atomics.notify(words, LANE_WORD.RELEASED_TOTAL);
 }
 
 /** Ends a lane for everybody: each wait and each look at its rings throws CANCELLED from now on. Any thread, any number of times. */

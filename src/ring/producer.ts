@@ -4,7 +4,8 @@
  *
  * ```ts
  * const lane = new LaneProducer(layout);
- * const ring = await lane.roomiest();
+ * await lane.waitForRoom();
+ * const ring = lane.roomiest();
  * await ring.sendJson(SLOT_KIND.BEGIN, chunk);
  * let offset = ring.tryReserve();          // -1: full, await ring.waitForSpace() and try again
  * lane.bytes.writeInt16BE(6, offset);      // fill from `offset`, at most `layout.slotBytes`
@@ -52,17 +53,26 @@ export class LaneProducer {
     this.rings = Array.from({ length: layout.rings }, (_, ring) => new RingProducer(this, ring));
   }
 
+  /** @returns the open ring with the most free slots, of equals the one with the lowest number; it may be full. */
+  roomiest(): RingProducer {
+    const open = Atomics.load(this.#words, LANE_WORD.OPEN_RINGS);
+    let best = this.rings[0]!;
+    for (let i = 1; i < open; i++) {
+      const ring = this.rings[i]!;
+      if (ring.freeSlots() > best.freeSlots()) best = ring;
+    }
+    return best;
+  }
+
   /**
-   * @returns the ring with the most free slots, of equals the one with the lowest number; waits until one has any.
+   * Waits until `roomiest` has a free slot.
    * @throws AppError CANCELLED where the lane was aborted.
    */
-  async roomiest(): Promise<RingProducer> {
+  async waitForRoom(): Promise<void> {
     for (;;) {
       throwIfAborted(this.#words);
       const seen = Atomics.load(this.#words, LANE_WORD.RELEASED_TOTAL);
-      let best = this.rings[0]!;
-      for (const ring of this.rings) if (ring.freeSlots() > best.freeSlots()) best = ring;
-      if (best.freeSlots() > 0) return best;
+      if (this.roomiest().freeSlots() > 0) return;
       Atomics.add(this.#words, LANE_WORD.READER_WAITS, 1);
       this.#clock.begin();
       try {
@@ -78,7 +88,7 @@ export class LaneProducer {
     Atomics.store(this.#words, LANE_WORD.READER_TABLE, table === null ? 0 : table + 1);
   }
 
-  /** Tells the last word in every ring: CLOSE, waiting for room where needed. */
+  /** Tells the last word in every ring, those not opened too: CLOSE, waiting for room where needed. */
   async closeAll(): Promise<void> {
     await Promise.all(this.rings.map((ring) => ring.close()));
   }

@@ -1,0 +1,52 @@
+/**
+ * When a run gets more threads: from what its lanes were seen to wait for. Pure; main thread.
+ *
+ * A run begins with the threads `Sizes` names for the beginning. Where the rows of a lane wait for its writers, it gets
+ * another writer; where work waits and every lane is busy, as many lanes again are begun. Neither happens while the
+ * cores are busy already: then more threads only cost.
+ */
+
+/** What was seen of a lane since the last look. */
+export interface LaneLook {
+  /** Its reader has read rows, or has come back for more work. */
+  hasRead: boolean;
+  /** Its reader waits for work. */
+  idle: boolean;
+  /** At least half of every open ring's slots wait for their writer, and did so at the last look. */
+  waitsForWriters: boolean;
+  /** The writer that was begun last has written something. */
+  writersUp: boolean;
+  /** Rings whose writer has begun, and all there are. */
+  openRings: number;
+  rings: number;
+}
+
+export interface Growth {
+  /** Lanes, by number, whose next ring is opened. */
+  openRing: number[];
+  /** Lanes to begin. */
+  lanes: number;
+}
+
+/** Of the machine's cores, from this share on they are busy. */
+export const BUSY_SHARE = 0.9;
+
+/**
+ * @param lanesLeft lanes that may still be begun
+ * @param workWaits there is work that no lane has taken
+ * @param busyShare share of the cores' time that was used since the last look, by anybody
+ */
+export function growth(
+  looks: readonly LaneLook[],
+  lanesLeft: number,
+  workWaits: boolean,
+  busyShare: number,
+): Growth {
+  if (busyShare >= BUSY_SHARE) return { openRing: [], lanes: 0 };
+  const openRing = looks.flatMap((look, lane) =>
+    look.waitsForWriters && look.writersUp && look.openRings < look.rings ? [lane] : [],
+  );
+  const allBusy = looks.every(({ hasRead, idle }) => hasRead && !idle);
+  const lanes = openRing.length === 0 && workWaits && allBusy ? Math.min(looks.length, lanesLeft) : 0;
+  return { openRing, lanes };
+}
