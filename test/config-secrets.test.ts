@@ -23,21 +23,21 @@ target: { host: h, database: d, user: u, password: '\${command:printf "%s|%s\\n"
 });
 
 test('a file or a command that gives nothing is named by its place, never by what it holds', () => {
-  const withPassword = (password: string): ErrorData => {
+  const withValue = (inBraces: string): ErrorData => {
     try {
-      readConfig(`source: { host: h, database: d, user: u, password: '${password}' }
+      readConfig(`source: { host: h, database: d, user: u, password: '\${${inBraces}}' }
 target: { host: h, database: d, user: u, password: p }`);
     } catch (error) {
       return toErrorData(error);
     }
     assert.fail('taken');
   };
-  const missing = withPassword('${file:/nowhere/secret}');
+  const missing = withValue('file:/nowhere/secret');
   assert.equal(missing.code, 'IO');
   assert.match(missing.message, /source\.password, line 1: the file \/nowhere\/secret can't be read: ENOENT/);
-  const failing = withPassword('${command:echo hidden; exit 3}');
+  const failing = withValue('command:echo hidden; exit 3');
   assert.equal(failing.code, 'CONFIG_INVALID');
   assert.match(failing.message, /source\.password, line 1: the command failed: exit code 3/);
   assert.doesNotMatch(failing.message, /hidden/);
-  assert.equal(withPassword('${file:}').code, 'CONFIG_INVALID');
+  assert.equal(withValue('file:').code, 'CONFIG_INVALID');
 });
