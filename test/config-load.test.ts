@@ -7,9 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { parse } from 'yaml';
 import { configHash, redact } from '../src/config/identity.js';
 import { loadConfig, readConfig } from '../src/config/load.js';
+import { type Config, parseConfig } from '../src/config/schema.js';
 import { AppError, type ErrorCode, exitCodeOf } from '../src/errors.js';
+import { namingOf, unusedMappings } from '../src/plan/naming.js';
 
 const MINIMAL = `
 source: { host: mssql, database: Sales, user: sa, password: s3cret-source }
@@ -122,6 +125,8 @@ test('a minimal file gets every default, and leaves what the host decides open',
     },
     migration: {
       target_mode: 'drop_recreate',
+      schema_mapping: {},
+      identifier_case: 'preserve',
       memory_budget_percent: 70,
       large_table_threshold: 5_000_000,
       max_partitions: 12,
@@ -385,6 +390,39 @@ test('command line values take the place of the file, and are named when wrong',
     () => readConfig(MINIMAL, { environment: {}, overrides: { sourceSchema: '' } }),
     /source\.schema \(from --source-schema\)/,
   );
+});
+
+test('schemas: one, a list, all, and where they go', () => {
+  const read = (source: string, target = '', migration = '') =>
+    parseConfig({
+      source: { host: 'h', database: 'd', user: 'u', password: 'p', ...(parse(source) ?? {}) },
+      target: { host: 'h', database: 'd', user: 'u', password: 'p', ...(parse(target) ?? {}) },
+      migration: parse(migration) ?? {},
+    });
+  const goes = (config: Config, schema: string) => namingOf(config).schemaOf(schema);
+
+  assert.equal(goes(read('schema: Sales', 'schema: app'), 'Sales'), 'app');
+  assert.equal(goes(read('schema: [Sales]', 'schema: app'), 'Sales'), 'app');
+  const several = read('schema: [dbo, Sales]', 'schema: app', 'identifier_case: lower');
+  assert.deepEqual([goes(several, 'dbo'), goes(several, 'Sales')], ['app', 'sales']);
+  const all = read('schema: "*"', '', 'schema_mapping: { sales: Shop, "a.b": dotted }');
+  assert.deepEqual([goes(all, 'Sales'), goes(all, 'a.b'), goes(all, 'HR')], ['Shop', 'dotted', 'HR']);
+  assert.deepEqual(unusedMappings(all.migration.schema_mapping, ['Sales', 'HR']), ['a.b']);
+  const long = 'S'.repeat(100);
+  assert.match(goes(all, long), /^S{54}_[0-9a-f]{8}$/);
+
+  for (const [source, target, migration, message] of [
+    ['schema: []', '', '', /source\.schema/],
+    ['schema: [dbo, "*"]', '', '', /source\.schema lists "\*" among others/],
+    ['schema: 7', '', '', /a name of 1 to 128 characters, a list of such names, or "\*" for all/],
+    ['schema: [Sales, HR]', 'schema: app', '', /target\.schema has no effect/],
+    ['schema: Sales', 'schema: app', 'schema_mapping: { sales: x }', /target\.schema has no effect/],
+    ['', '', 'schema_mapping: { sales: [x] }', /schema_mapping\.sales/],
+    ['', '', `schema_mapping: { sales: ${'ü'.repeat(40)} }`, /more than 63 bytes/],
+    ['', '', 'identifier_case: camel', /one of preserve, lower, snake/],
+  ] as [string, string, string, RegExp][]) {
+    assert.throws(() => read(source, target, migration), message);
+  }
 });
 
 test('files: missing, a folder, readable', async () => {

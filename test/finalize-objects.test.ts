@@ -6,7 +6,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
-import { indexNames } from '../src/plan/names.js';
+import { type NameWish, relationKey, relationNames } from '../src/plan/names.js';
 import { planObjects } from '../src/plan/objects.js';
 import type { ObjectOptions } from '../src/plan/objectWork.js';
 import { planTables } from '../src/plan/tables.js';
@@ -45,7 +45,7 @@ interface Parts {
 function planAll(parts: Parts): { plans: TablePlan[]; notes: string[] } {
   const tables = parts.tables.map((table, i) => ({ ...table, objectId: i + 1 }));
   const plans = planTables(tables, {
-    targetSchema: 'app',
+    naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
     chunkRows: 1000,
     rowHashColumn: null,
     hashTextColumns: false,
@@ -60,7 +60,7 @@ function planAll(parts: Parts): { plans: TablePlan[]; notes: string[] } {
       notMigrated: parts.notMigrated ?? [],
     },
     {
-      targetSchema: 'app',
+      naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
       createIndexes: true,
       createForeignKeys: true,
       createCheckConstraints: true,
@@ -372,19 +372,27 @@ test('foreign keys need a unique key that arrives, indexes a version of the serv
   assert.match(notesOf(old, 'Parent'), /index UX_Code: more than one NULL is allowed/);
 });
 
-test('index names: the same whatever comes first, never the same twice', () => {
-  const taken = new Set(['Orders', 'PK_A', 'B_IX']);
+test('names of relations: the same whatever comes first, never the same twice', () => {
+  const taken = new Set(
+    ['Orders', 'PK_A', 'B_IX', 'seq'].map((name) => relationKey({ schema: 'app', name })),
+  );
+  const wish = (table: string | null, name: string, schema = 'app'): NameWish => ({
+    ...{ schema, table, name, identity: JSON.stringify([table, name]) },
+  });
   const wishes = [
-    { table: 'A', name: 'IX' },
-    { table: 'B', name: 'IX' },
-    { table: 'A', name: 'Orders' },
-    { table: 'A', name: 'Own' },
+    wish('A', 'IX'),
+    wish('B', 'IX'),
+    wish('A', 'Orders'),
+    wish('A', 'Own'),
+    wish('A', 'Orders', 'other'),
+    wish(null, 'seq'),
   ];
-  const names = indexNames(wishes, taken);
+  const names = relationNames(wishes, taken);
   assert.equal(names[0], 'A_IX');
   assert.match(names[1] ?? '', /^B_IX_[0-9a-f]{8}$/);
-  assert.deepEqual(names.slice(2), ['A_Orders', 'Own']);
-  assert.deepEqual(indexNames(wishes.toReversed(), taken), names.toReversed());
+  assert.deepEqual(names.slice(2, 5), ['A_Orders', 'Own', 'Orders']);
+  assert.match(names[5] ?? '', /^seq_[0-9a-f]{8}$/);
+  assert.deepEqual(relationNames(wishes.toReversed(), taken), names.toReversed());
 });
 
 test('sequences, comments and other objects are read from the catalog as they are', async () => {

@@ -46,7 +46,7 @@ function plansFor(changes: { unlogged?: boolean; rowHashColumn?: string } = {}):
     key: ['Id'],
   });
   const planned = planTables([orders, users], {
-    targetSchema: 'app',
+    naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
     chunkRows: 1000,
     rowHashColumn: changes.rowHashColumn ?? null,
     hashTextColumns: false,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { AppError } from '../src/errors.js';
+import { inCase } from '../src/plan/casing.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { partitionCount, planPartitions, rangesBetween, thinOut } from '../src/plan/partitions.js';
 import { boundaryQuery, rangeColumns, readQuery } from '../src/plan/queries.js';
@@ -14,7 +15,7 @@ import { copyStatement, createTable } from '../src/target/ddl.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
 
 const options: PlanOptions = {
-  targetSchema: 'public',
+  naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
   chunkRows: 50_000,
   rowHashColumn: null,
   hashTextColumns: false,
@@ -252,13 +253,40 @@ describe('table plans', () => {
       'SCHEMA_CONFLICT',
       /b\.T: would become public\.T, and so would a\.T/,
     ],
-    ['a long table name', [{ name: 'ü'.repeat(32) }], {}, 'SCHEMA_CONFLICT', /name of 64 bytes/],
     [
-      'a long column name',
-      [{ columns: [sourceColumn('c'.repeat(64), 'int')] }],
+      'two tables that differ in case',
+      [{ name: 'Order' }, { name: 'order' }],
+      { naming: { identifierCase: 'lower', schemaOf: () => 'public' } },
+      'SCHEMA_CONFLICT',
+      /dbo\.order: would become public\.order, and so would dbo\.Order/,
+    ],
+    [
+      'two columns that differ in case',
+      [{ columns: [sourceColumn('OrderID', 'int'), sourceColumn('Order_ID', 'int')] }],
+      { naming: { identifierCase: 'snake', schemaOf: () => 'public' } },
+      'SCHEMA_CONFLICT',
+      /column Order_ID: would become order_id, and so would column OrderID/,
+    ],
+    [
+      'a schema of PostgreSQL',
+      [{}],
+      { naming: { identifierCase: 'preserve', schemaOf: () => 'pg_x' } },
+      'SCHEMA_CONFLICT',
+      /schema pg_x, which belongs to PostgreSQL itself/,
+    ],
+    [
+      'the schema of the ledger',
+      [{}],
+      { naming: { identifierCase: 'preserve', schemaOf: () => 'mssql_pg_migrate' } },
+      'SCHEMA_CONFLICT',
+      /which holds the ledger of runs/,
+    ],
+    [
+      'half a character',
+      [{ columns: [sourceColumn('x\ud800', 'int')] }],
       {},
       'SCHEMA_CONFLICT',
-      /column c{64}: has a name of 64 bytes/,
+      /no well-formed text/,
     ],
     [
       'a system column',
@@ -324,6 +352,47 @@ describe('table plans', () => {
     assert.notEqual(one.primaryKeyName, two.primaryKeyName);
     assert.equal(one.primaryKeyName, long('1').primaryKeyName);
     assert.match(one.notes.join(), /is named/);
+  });
+
+  test('tables and columns, too', () => {
+    const [a, b] = ['ü'.repeat(32), `${'ü'.repeat(127)}b`].map((name) =>
+      planOne({
+        name,
+        columns: [sourceColumn(`${name}1`, 'int'), sourceColumn(`${name}2`, 'int')],
+        key: [`${name}1`],
+      }),
+    );
+    for (const { target, columns, primaryKey, notes } of [a!, b!]) {
+      const [one, two] = columns.map(({ targetName }) => targetName);
+      assert.ok([target.name, one!, two!].every((name) => Buffer.byteLength(name) <= 63));
+      assert.notEqual(one, two);
+      assert.deepEqual(primaryKey, [one]);
+      assert.match(notes.join(), /column ü+b?1 is named ü+_[0-9a-f]{8} in .*,is named ü+_[0-9a-f]{8} in/);
+    }
+    assert.notEqual(a!.target.name, b!.target.name);
+  });
+
+  test('snake case', () => {
+    for (const [name, snake] of [
+      ['OrderID', 'order_id'],
+      ['HTTPServer', 'http_server'],
+      ['XMLHttpRequest', 'xml_http_request'],
+      ['already_snake', 'already_snake'],
+      ['Order_ID', 'order_id'],
+      ['__Init', '__init'],
+      ['OrderIDs', 'order_ids'],
+      ['Order Details', 'order_details'],
+      ['Price ($)', 'price'],
+      ['a"]; DROP TABLE x --', 'a_drop_table_x'],
+      ['Address2', 'address2'],
+      ['Address2Line', 'address2_line'],
+      ['GrößeÄnderung', 'größe_änderung'],
+      ['注文ID', '注文_id'],
+      ['%', '%'],
+    ] as const) {
+      assert.equal(inCase(name, 'snake'), snake);
+    }
+    assert.equal(inCase('GrößeÄnderung', 'lower'), 'größeänderung');
   });
 
   test('type labels are as DDL spells them', () => {

@@ -211,7 +211,7 @@ describe('key ranges', () => {
 
   before(async () => {
     const planned = planTables([...(await tables()).values()], {
-      targetSchema: 'app',
+      naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
       chunkRows: 1000,
       rowHashColumn: null,
       hashTextColumns: false,
@@ -263,7 +263,7 @@ describe('row counts', () => {
       lock_timeout_seconds: 5,
     };
     const plans = planTables([...(await tables()).values()], {
-      targetSchema: 'app',
+      naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
       chunkRows: 1000,
       rowHashColumn: null,
       hashTextColumns: false,

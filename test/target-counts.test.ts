@@ -23,7 +23,13 @@ before(async () => {
   await target.query(`CREATE TABLE "A" (i int); INSERT INTO "A" VALUES (1), (2); CREATE TABLE "B" (i int)`);
   plans = planTables(
     ['A', 'B', 'C'].map((name) => sourceTable({ name })),
-    { targetSchema: 'public', chunkRows: 1, rowHashColumn: null, hashTextColumns: false, unlogged: false },
+    {
+      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+      chunkRows: 1,
+      rowHashColumn: null,
+      hashTextColumns: false,
+      unlogged: false,
+    },
   );
 });
 after(async () => {

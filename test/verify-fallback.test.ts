@@ -24,7 +24,13 @@ before(async () => {
   const catalog = await readCatalog(source, { schemas: ['dbo'] }).finally(() => source.close());
   plans = planTables(
     catalog.filter(({ name }) => tables.includes(name)),
-    { targetSchema: 'public', chunkRows: 1, rowHashColumn: null, hashTextColumns: true, unlogged: false },
+    {
+      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+      chunkRows: 1,
+      rowHashColumn: null,
+      hashTextColumns: true,
+      unlogged: false,
+    },
   );
 });
 after(() => both?.stop());

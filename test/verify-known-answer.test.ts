@@ -23,7 +23,7 @@ after(async () => {
 
 const planOf = (columns: SourceColumn[]) =>
   planTables([sourceTable({ name: 'T', columns, key: ['Id'] })], {
-    targetSchema: 'public',
+    naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
     chunkRows: 1,
     rowHashColumn: null,
     hashTextColumns: true,

@@ -63,7 +63,7 @@ after(async () => {
 test('SQL Server knows the hash of every type', async () => {
   const tables = await readCatalog(source, { schemas: ['dbo'] });
   const plans = planTables(tables, {
-    targetSchema: 'public',
+    naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
     chunkRows: 1000,
     rowHashColumn: null,
     hashTextColumns: true,
@@ -107,7 +107,7 @@ test('after a run every table of every type and key matches, by values and by ro
 
 test('row hashes and key hashes as SQL are those in the tables, on both sides', async () => {
   const plans = planTables(await readCatalog(source, { schemas: ['dbo'] }), {
-    targetSchema: 'public',
+    naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
     chunkRows: 1000,
     rowHashColumn: 'row_hash',
     hashTextColumns: true,

@@ -53,7 +53,7 @@ export class StateMirror {
     this.#onError = onError;
   }
 
-  /** @param name the source table's name without its schema: a run has one */
+  /** @param name as `stateKeys` has it */
   table(name: string, status: TableState['status'], totalRows?: number): void {
     const table = this.#tableOf(name);
     table.status = status;

@@ -6,8 +6,9 @@
  */
 import { AppError } from '../errors.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
+import { LEDGER_SCHEMA } from '../target/identifiers.js';
 
-export const LEDGER = 'mssql_pg_migrate';
+export const LEDGER = LEDGER_SCHEMA;
 
 /** Raised with every change of the tables below. */
 const VERSION = 2;

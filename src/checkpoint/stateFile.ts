@@ -7,6 +7,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { AppError } from '../errors.js';
+import { splitLabel } from '../source/model.js';
 
 const partitionSchema = v.object({
   partition_id: v.number(),
@@ -65,6 +66,15 @@ function notAState(file: string, why: string): AppError {
   return new AppError('STATE_INVALID', `${file} is not a state file: ${why.replace(/\s+/g, ' ')}`, {
     remedy: 'Give another path, or delete the file; the ledger in the target still knows the run.',
   });
+}
+
+/**
+ * @param labels `schema.table` of every table of a run
+ * @returns what the state file calls a table: its name alone where all tables are of one schema
+ */
+export function stateKeys(labels: readonly string[]): (label: string) => string {
+  const one = new Set(labels.map((label) => splitLabel(label).schema)).size <= 1;
+  return (label) => (one ? splitLabel(label).name : label);
 }
 
 /**

@@ -4,12 +4,14 @@
  * Runs on the main thread.
  */
 import type { Command } from 'commander';
+import { askedNames } from '../config/fields.js';
 import { loadConfig } from '../config/load.js';
-import type { SourceConfig, TargetConfig } from '../config/schema.js';
+import type { Config, SourceConfig } from '../config/schema.js';
 import { orAborted } from '../engine/abort.js';
 import type { Findings } from '../engine/health.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { errorLines, errorResult, type ResultError, resultHead } from '../observe/result.js';
+import { namingOf } from '../plan/naming.js';
 import type { CommandResult, Context } from './context.js';
 
 export function addHealthCheck(program: Command): Command {
@@ -31,7 +33,8 @@ interface Side extends Partial<Findings> {
   host: string;
   port: number;
   database: string;
-  schema: string;
+  /** One name, several, or `*`. */
+  schema: string | string[];
   user: string;
   warnings: string[];
   error?: ResultError;
@@ -43,8 +46,9 @@ export async function healthCheck(context: Context): Promise<CommandResult> {
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { checkSource, checkTarget } = await import('../engine/health.js');
   const errors: ErrorData[] = [];
+  const schemas = targetSchemas(config);
   const side = async (
-    options: SourceConfig | TargetConfig,
+    options: Parameters<typeof address>[0],
     check: () => Promise<Findings>,
   ): Promise<Side> => {
     try {
@@ -58,7 +62,7 @@ export async function healthCheck(context: Context): Promise<CommandResult> {
   const [source, target] = await orAborted(
     Promise.all([
       side(config.source, () => checkSource(config.source)),
-      side(config.target, () => checkTarget(config.target)),
+      side({ ...config.target, schema: schemas }, () => checkTarget(config.target, schemas)),
     ]),
     context.signal,
   );
@@ -72,8 +76,31 @@ export async function healthCheck(context: Context): Promise<CommandResult> {
   };
 }
 
-function address({ host, port, database, schema, user }: SourceConfig | TargetConfig) {
-  return { host, port, database, schema, user };
+function address({
+  host,
+  port,
+  database,
+  schema,
+  user,
+}: Pick<SourceConfig, 'host' | 'port' | 'database' | 'schema' | 'user'>) {
+  return {
+    host,
+    port,
+    database,
+    schema: Array.isArray(schema) && schema.length === 1 ? schema[0]! : schema,
+    user,
+  };
+}
+
+/** The target's schemas, as far as they are known before the source has named its own. */
+function targetSchemas(config: Config): string[] {
+  const asked = askedNames(config.source.schema);
+  const naming = namingOf(config);
+  const known =
+    asked.length > 0
+      ? asked.map((schema) => naming.schemaOf(schema))
+      : [config.target.schema, ...Object.values(config.migration.schema_mapping)];
+  return [...new Set(known)];
 }
 
 /** Both failures in one message, under the first one's code. */
@@ -89,7 +116,7 @@ function combine(source: Side, target: Side, errors: readonly ErrorData[]): Erro
 }
 
 function sideLines(title: string, side: Side): string[] {
-  const place = `${side.user} at ${side.host}:${side.port}, database ${side.database}, schema ${side.schema}`;
+  const place = `${side.user} at ${side.host}:${side.port}, database ${side.database}, schema ${[side.schema].flat().join(', ')}`;
   const lines = [`${title}: ${side.ok ? 'ok' : 'FAILED'}`, `  ${place}`];
   if (side.server_version !== undefined) lines.push(`  version ${side.server_version}`);
   if (side.connect_ms !== undefined)

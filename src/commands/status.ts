@@ -6,7 +6,7 @@
 import { type Command, Option } from 'commander';
 import { StateMirror } from '../checkpoint/mirror.js';
 import type { LedgerRun, LedgerTable } from '../checkpoint/runs.js';
-import { readState, type State } from '../checkpoint/stateFile.js';
+import { readState, type State, stateKeys } from '../checkpoint/stateFile.js';
 import { count, textTable } from '../observe/format.js';
 import { resultHead } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
@@ -50,8 +50,9 @@ function withoutTimes({ started_at, updated_at, ...rest }: Omit<State, 'run_id' 
 
 function stateOf(run: LedgerRun, tables: readonly LedgerTable[]): State {
   const mirror = new StateMirror(null, run, () => {});
+  const keyOf = stateKeys(tables.map(({ table }) => table));
   for (const { table, status: tableStatus, totalRows, chunks } of tables) {
-    const name = table.slice(table.indexOf('.') + 1);
+    const name = keyOf(table);
     mirror.table(name, tableStatus === 'loaded' ? 'in_progress' : tableStatus, totalRows);
     for (const chunk of chunks) mirror.committed(name, chunk);
   }

@@ -55,26 +55,20 @@ export async function validate(context: Context): Promise<CommandResult> {
 }
 
 async function countTables(config: Config, context: Context): Promise<TableCount[]> {
-  const [
-    { connectSource },
-    { connectTarget },
-    { readCatalog },
-    { filterTables },
-    { planTables },
-    { countRows },
-  ] = await Promise.all([
-    import('../source/connection.js'),
-    import('../target/connection.js'),
-    import('../source/catalog.js'),
-    import('../source/filter.js'),
-    import('../plan/tables.js'),
-    import('../verify/counts.js'),
-  ]);
+  const [{ connectSource }, { connectTarget }, { readScope }, { namingOf }, { planTables }, { countRows }] =
+    await Promise.all([
+      import('../source/connection.js'),
+      import('../target/connection.js'),
+      import('../source/scope.js'),
+      import('../plan/naming.js'),
+      import('../plan/tables.js'),
+      import('../verify/counts.js'),
+    ]);
   const sizes = chooseSizes(await inspectHost(), config);
   const source = await connectSource(config.source);
-  const found = await readCatalog(source, { schemas: [config.source.schema] }).finally(() => source.close());
-  const plans = planTables(filterTables(found, config.migration), {
-    targetSchema: config.target.schema,
+  const tables = await readScope(source, config).finally(() => source.close());
+  const plans = planTables(tables, {
+    naming: namingOf(config),
     chunkRows: sizes.chunkRows,
     rowHashColumn: null,
     hashTextColumns: config.migration.hash_text_columns,

@@ -3,6 +3,8 @@
  *
  * Runs on the main thread only.
  */
+import { TARGET_DEFAULTS } from './defaults.js';
+import { askedNames } from './fields.js';
 import type { Problem } from './problems.js';
 import type { Config } from './schema.js';
 
@@ -29,6 +31,30 @@ export function contradictions(config: Config): Problem[] {
       'target.ssl_ca_file',
       `has no effect with target.ssl_mode ${target.ssl_mode}; use verify-ca or verify-full, or leave it out`,
     );
+  }
+  const schemas = askedNames(source.schema);
+  if (typeof source.schema !== 'string' && schemas.includes('*')) {
+    add('source.schema', 'lists "*" among others; give "*" alone for all schemas');
+  }
+  const mapped = new Set(Object.keys(migration.schema_mapping).map((name) => name.toLowerCase()));
+  const toTarget = schemas.length === 1 ? schemas : schemas.filter((name) => name === 'dbo');
+  if (
+    target.schema !== TARGET_DEFAULTS.schema.value &&
+    schemas.length > 0 &&
+    toTarget.every((name) => mapped.has(name.toLowerCase()))
+  ) {
+    add(
+      'target.schema',
+      'has no effect: it takes the tables of the only source schema, or of dbo among several; say with migration.schema_mapping where the others go',
+    );
+  }
+  for (const [path, name] of [
+    ['target.schema', target.schema],
+    ['migration.row_hash_column', migration.row_hash_column],
+    ...Object.entries(migration.schema_mapping).map(([from, to]) => [`migration.schema_mapping.${from}`, to]),
+  ] as [string, string][]) {
+    if (Buffer.byteLength(name) > 63)
+      add(path, 'has a name of more than 63 bytes, which PostgreSQL would cut');
   }
   const { tier1_batch_size, tier2_batch_size } = migration.batch_verify;
   if (tier2_batch_size > tier1_batch_size) {

@@ -65,3 +65,45 @@ export function patterns(description: string) {
     v.description(description),
   );
 }
+
+/** All schemas of the source. */
+const EVERY_SCHEMA = '*';
+
+/** One name, a list of names, or `*`. */
+export function names(maxLength: number, description: string, why = '') {
+  const expected = `a name of 1 to ${maxLength} characters, a list of such names, or "*" for all`;
+  const name = v.pipe(
+    v.string(expected),
+    v.minLength(1, expected),
+    v.maxLength(maxLength, expected),
+    v.regex(/^[^\u0000]*$/, expected),
+  );
+  return v.pipe(
+    v.union([name, v.pipe(v.array(name, expected), v.minLength(1, expected))], expected),
+    v.description(describe(description, '', why)),
+  );
+}
+
+/** @returns the names asked for; none stands for all. */
+export function askedNames(value: string | readonly string[]): readonly string[] {
+  if (typeof value !== 'string') return value;
+  return value === EVERY_SCHEMA ? [] : [value];
+}
+
+/** @returns whether exactly one name is asked for, whatever there is. */
+export function asksForOne(value: string | readonly string[]): boolean {
+  return askedNames(value).length === 1;
+}
+
+/** Names of the source with names of the target. */
+export function nameMap(maxKey: number, maxValue: number, description: string) {
+  const expected = `a mapping of source names to target names of 1 to ${maxValue} characters`;
+  const part = (maxLength: number) =>
+    v.pipe(
+      v.string(expected),
+      v.minLength(1, expected),
+      v.maxLength(maxLength, expected),
+      v.regex(/^[^\u0000]*$/, expected),
+    );
+  return v.pipe(v.record(part(maxKey), part(maxValue), expected), v.description(description));
+}

@@ -6,7 +6,7 @@
  */
 import * as v from 'valibot';
 import { MIGRATION_DEFAULTS, SOURCE_DEFAULTS, TARGET_DEFAULTS, VERIFY_DEFAULTS } from './defaults.js';
-import { choice, flag, patterns, secret, text, whole } from './fields.js';
+import { choice, flag, nameMap, names, patterns, secret, text, whole } from './fields.js';
 
 const S = SOURCE_DEFAULTS;
 const T = TARGET_DEFAULTS;
@@ -23,7 +23,10 @@ export const sourceSchema = v.strictObject({
   database: text(128, 'Database to read'),
   user: text(128, 'Login name (SQL Server authentication)'),
   password: secret('Password of the login; best taken from an environment variable'),
-  schema: v.optional(text(128, 'Schema whose tables are read', S.schema.why), S.schema.value),
+  schema: v.optional(
+    names(128, 'Schema whose tables are read: one, a list, or "*" for all', S.schema.why),
+    S.schema.value,
+  ),
   encrypt: v.optional(flag('Encrypt the whole connection with TLS', S.encrypt.why), S.encrypt.value),
   trust_server_cert: v.optional(
     flag("Accept the server's certificate unchecked (development only)", S.trust_server_cert.why),
@@ -134,6 +137,19 @@ export const migrationSchema = v.strictObject({
       M.target_mode.why,
     ),
     M.target_mode.value,
+  ),
+
+  schema_mapping: v.optional(
+    nameMap(128, 63, 'Target schema of each source schema; others go to target.schema or keep their name'),
+    {},
+  ),
+  identifier_case: v.optional(
+    choice(
+      ['preserve', 'lower', 'snake'],
+      'Names in the target: as in the source, in lower case, or in snake_case',
+      M.identifier_case.why,
+    ),
+    M.identifier_case.value,
   ),
 
   workers: v.optional(whole(1, 256, 'Tables transferred at the same time; unset: from the cores')),

@@ -3,10 +3,12 @@
  *
  * Runs on the main thread.
  */
+import { askedNames } from '../config/fields.js';
 import type { SourceConfig, TargetConfig } from '../config/schema.js';
 import { AppError, toErrorData } from '../errors.js';
 import { readCatalog, serverFacts } from '../source/catalog.js';
 import { connectSource } from '../source/connection.js';
+import { schemaRights } from '../target/catalog.js';
 import { connectTarget } from '../target/connection.js';
 
 /** What a side answered; the names are those of the JSON of `health-check`. */
@@ -31,7 +33,7 @@ export async function checkSource(options: SourceConfig): Promise<Findings> {
     const warnings: string[] = [];
     let visible = 0;
     try {
-      visible = (await readCatalog(source, { schemas: [options.schema] })).length;
+      visible = (await readCatalog(source, { schemas: askedNames(options.schema) })).length;
     } catch (error) {
       // The connection is well; a schema without tables is for `run` to refuse.
       warnings.push(toErrorData(error).message);
@@ -55,45 +57,40 @@ export async function checkSource(options: SourceConfig): Promise<Findings> {
 interface TargetRow {
   version: string;
   may_create_schema: boolean;
-  schema_exists: boolean;
-  may_create_table: boolean | null;
 }
 
-/** @throws AppError as `connectTarget` names it */
-export async function checkTarget(options: TargetConfig): Promise<Findings> {
+/**
+ * @param schemas where tables are to go
+ * @throws AppError as `connectTarget` names it
+ */
+export async function checkTarget(
+  options: TargetConfig,
+  schemas: readonly string[] = [options.schema],
+): Promise<Findings> {
   const [target, connectMs] = await timed(() => connectTarget(options));
   try {
     const [, latencyMs] = await timed(() => target.query('SELECT 1 AS one'));
     const [row] = await target.query<TargetRow>(
       `SELECT current_setting('server_version') AS version,
-              has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
-              n.oid IS NOT NULL AS schema_exists,
-              has_schema_privilege(n.oid, 'CREATE') AS may_create_table
-         FROM (VALUES ($1::text)) AS wanted(name)
-         LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted.name`,
-      [options.schema],
+              has_database_privilege(current_database(), 'CREATE') AS may_create_schema`,
     );
     if (row === undefined)
       throw new AppError('TARGET_QUERY', 'the target answered a one-row query with no row');
-    const warnings: string[] = [];
-    if (row.schema_exists && row.may_create_table !== true) {
-      warnings.push(
-        `${options.user} may not create tables in schema ${options.schema}: GRANT CREATE ON SCHEMA`,
-      );
-    }
-    if (!row.schema_exists && !row.may_create_schema) {
-      warnings.push(
-        `schema ${options.schema} does not exist and ${options.user} may not create it: GRANT CREATE ON DATABASE`,
-      );
-    }
+    const rights = await schemaRights(target, schemas);
+    const warnings = rights.flatMap(({ schema, exists, mayCreate }) => {
+      if (mayCreate) return [];
+      return exists
+        ? `${options.user} may not create tables in schema ${schema}: GRANT CREATE ON SCHEMA`
+        : `schema ${schema} does not exist and ${options.user} may not create it: GRANT CREATE ON DATABASE`;
+    });
     return {
       server_version: row.version,
       connect_ms: connectMs,
       latency_ms: latencyMs,
       facts: {
         encrypted: target.encrypted,
-        'schema exists': row.schema_exists,
-        'may create tables': row.schema_exists ? row.may_create_table === true : row.may_create_schema,
+        'schema exists': rights.every(({ exists }) => exists),
+        'may create tables': rights.every(({ mayCreate }) => mayCreate),
         'may create schemas': row.may_create_schema,
       },
       warnings,

@@ -5,6 +5,7 @@ import { Ledger, type LedgerOptions, lockRun } from '../checkpoint/ledger.js';
 import { StateMirror } from '../checkpoint/mirror.js';
 import { beginRun, type LedgerTable } from '../checkpoint/runs.js';
 import { ensureLedger } from '../checkpoint/schema.js';
+import { stateKeys } from '../checkpoint/stateFile.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
@@ -13,6 +14,7 @@ import type { Partition, TablePlan } from '../plan/model.js';
 import type { TransferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
 import type { ChunkPlace } from '../plan/work.js';
+import { tableLabel } from '../source/model.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
 import { type Checkpoint, moveGaps, takeOver } from './checkpoint.js';
 import type { RunOptions, RunOutcome } from './events.js';
@@ -33,11 +35,13 @@ export class Journal {
   readonly ledger: Ledger;
   readonly task: Task;
   readonly #mirror: StateMirror;
+  readonly #keyOf: (label: string) => string;
   #tables: readonly TableWork[] = [];
 
-  private constructor(ledger: Ledger, mirror: StateMirror, task: Task) {
+  private constructor(ledger: Ledger, mirror: StateMirror, keyOf: (label: string) => string, task: Task) {
     this.ledger = ledger;
     this.#mirror = mirror;
+    this.#keyOf = keyOf;
     this.task = task;
   }
 
@@ -62,9 +66,10 @@ export class Journal {
       });
       const ledger = new Ledger(own, ledgerOptions(config, options, runId, 1, unlogged));
       const mirror = mirrorOf(config, options, runId, new Date());
-      for (const plan of plans) mirror.table(plan.source.name, 'pending', plan.approximateRows);
+      const keyOf = stateKeys(plans.map(({ source }) => tableLabel(source)));
+      for (const plan of plans) mirror.table(keyOf(tableLabel(plan.source)), 'pending', plan.approximateRows);
       await mirror.save();
-      return new Journal(ledger, mirror, { plans, partitions, earlier: [], completed: [], notes: [] });
+      return new Journal(ledger, mirror, keyOf, { plans, partitions, earlier: [], completed: [], notes: [] });
     } catch (error) {
       await own.close();
       throw error;
@@ -92,12 +97,14 @@ export class Journal {
           ? await moveGaps(ledger, tables, plans, earlier)
           : plans.map((plan, i) => plannedPartitions(planned, plan, earlier[i]!.nextPartition));
       const mirror = mirrorOf(config, options, runId, run?.startedAt ?? new Date());
-      mirrorTables(mirror, [...tables, ...completed]);
+      const all = [...tables, ...completed];
+      const keyOf = stateKeys(all.map(({ table }) => table));
+      mirrorTables(mirror, keyOf, all);
       await mirror.save();
       const notes = ignored.map(
         (label) => `${label} is new since the run began, and was left for the next one`,
       );
-      return new Journal(ledger, mirror, { plans, partitions, earlier, completed, notes });
+      return new Journal(ledger, mirror, keyOf, { plans, partitions, earlier, completed, notes });
     } catch (error) {
       await own.close();
       throw error;
@@ -107,13 +114,14 @@ export class Journal {
   /** A chunk is in the target. */
   onChunk(plan: TablePlan, chunk: ChunkPlace, end: Pick<ChunkEnd, 'rows' | 'upper'>): void {
     const { partition, chunk: number } = chunk;
-    this.#mirror.committed(plan.source.name, { partition, chunk: number, ...end });
+    this.#mirror.committed(this.#keyOf(tableLabel(plan.source)), { partition, chunk: number, ...end });
   }
 
   /** A crash of the server has emptied a table: what the ledger still has of it is all there is. */
   onReload(table: LedgerTable): void {
-    this.#mirror.forget(nameOf(table));
-    for (const chunk of table.chunks) this.#mirror.committed(nameOf(table), chunk);
+    const name = this.#keyOf(table.table);
+    this.#mirror.forget(name);
+    for (const chunk of table.chunks) this.#mirror.committed(name, chunk);
   }
 
   /** The transfer is over; what follows is entered by table. */
@@ -145,7 +153,7 @@ export class Journal {
         if (outcome?.status !== 'success' && outcome?.status !== 'failed') continue;
         const status = outcome.status === 'success' ? 'completed' : 'failed';
         await this.ledger.table(plan, status, outcome.error ?? null);
-        this.#mirror.table(plan.source.name, status);
+        this.#mirror.table(this.#keyOf(label), status);
       }
       const status = error === undefined ? 'completed' : error.code === 'CANCELLED' ? 'cancelled' : 'failed';
       await this.ledger.end(status, error ?? null);
@@ -200,22 +208,22 @@ function mirrorOf(
   });
 }
 
-function mirrorTables(mirror: StateMirror, tables: readonly LedgerTable[]): void {
-  for (const table of tables) {
-    mirror.table(nameOf(table), table.status === 'completed' ? 'completed' : 'pending', table.totalRows);
-    for (const chunk of table.chunks) mirror.committed(nameOf(table), chunk);
+function mirrorTables(
+  mirror: StateMirror,
+  keyOf: (label: string) => string,
+  tables: readonly LedgerTable[],
+): void {
+  for (const { table, status, totalRows, chunks } of tables) {
+    const name = keyOf(table);
+    mirror.table(name, status === 'completed' ? 'completed' : 'pending', totalRows);
+    for (const chunk of chunks) mirror.committed(name, chunk);
   }
-}
-
-/** The schema goes first in a label, and is the same for all of them. */
-function nameOf({ table }: LedgerTable): string {
-  return table.slice(table.indexOf('.') + 1);
 }
 
 /** Tables that are compared have no gaps; what is loaded of them takes numbers that were not used before. */
 function plannedPartitions({ plans, partitions }: Planned, plan: TablePlan, first: number): Partition[] {
-  const index = plans.findIndex(({ source }) => source.name === plan.source.name);
-  const planned = partitions[index];
-  if (planned === undefined) throw new AppError('INTERNAL', `${plan.source.name} was not planned`);
+  const label = tableLabel(plan.source);
+  const planned = partitions[plans.findIndex(({ source }) => tableLabel(source) === label)];
+  if (planned === undefined) throw new AppError('INTERNAL', `${label} was not planned`);
   return planned.map((one, i) => ({ ...one, table: plan.index, partition: first + i }));
 }

@@ -7,14 +7,15 @@ import type { Config } from '../config/schema.js';
 import type { Host } from '../host/host.js';
 import { chooseSizes, type Sizes, sizeLines } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
+import { namingOf, unusedMappings } from '../plan/naming.js';
 import { planObjects } from '../plan/objects.js';
 import { planPartitions } from '../plan/partitions.js';
 import { planTables } from '../plan/tables.js';
-import { readCatalog, serverFacts } from '../source/catalog.js';
+import { serverFacts } from '../source/catalog.js';
 import type { SourceConnection } from '../source/connection.js';
-import { filterTables } from '../source/filter.js';
 import { tableLabel } from '../source/model.js';
 import { readObjects } from '../source/objects.js';
+import { readScope } from '../source/scope.js';
 import type { TargetConnection } from '../target/connection.js';
 import type { RunEventHandler } from './events.js';
 
@@ -34,11 +35,11 @@ export async function planRun(
 ): Promise<Planned> {
   const { migration } = config;
   const facts = await serverFacts(source);
-  const found = await readCatalog(source, { schemas: [config.source.schema] });
-  const tables = filterTables(found, migration);
+  const tables = await readScope(source, config);
+  const naming = namingOf(config);
   const { chunkRows } = chooseSizes(host, config);
   const plans = planTables(tables, {
-    targetSchema: config.target.schema,
+    naming,
     chunkRows,
     rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
     hashTextColumns: migration.hash_text_columns,
@@ -58,10 +59,17 @@ export async function planRun(
   if (config.source.isolation === 'read_uncommitted') {
     notes.push('source.isolation is read_uncommitted: rows may be missing, doubled or never committed');
   }
+  const unused = unusedMappings(
+    migration.schema_mapping,
+    tables.map(({ schema }) => schema),
+  );
+  if (unused.length > 0) {
+    notes.push(`migration.schema_mapping: no table of this run is in schema ${unused.join(', ')}`);
+  }
   const objects = await readObjects(source, tables, facts.productVersion);
   notes.push(
     ...planObjects(plans, tables, objects, {
-      targetSchema: config.target.schema,
+      naming,
       createIndexes: migration.create_indexes,
       createForeignKeys: migration.create_foreign_keys,
       createCheckConstraints: migration.create_check_constraints,

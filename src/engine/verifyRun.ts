@@ -6,11 +6,11 @@ import { randomUUID } from 'node:crypto';
 import type { Config } from '../config/schema.js';
 import { inspectHost } from '../host/host.js';
 import { chooseSizes, type Sizes } from '../host/sizes.js';
+import { namingOf } from '../plan/naming.js';
 import { planTables } from '../plan/tables.js';
-import { readCatalog } from '../source/catalog.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
-import { filterTables } from '../source/filter.js';
 import { tableLabel } from '../source/model.js';
+import { readScope } from '../source/scope.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
 import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
@@ -43,7 +43,7 @@ export interface VerifyOutcome {
  */
 export async function runVerify(config: Config, options: VerifyRunOptions): Promise<VerifyOutcome> {
   const { onEvent, signal } = options;
-  const { migration, source, target } = config;
+  const { migration, source } = config;
   const runId = randomUUID();
   const notes: string[] = [];
   const note = (text: string): void => {
@@ -53,13 +53,13 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
   onEvent({ kind: 'phase', phase: 'connect' });
   const catalog = await orAborted(connectSource(source), signal, (late) => late.close());
   onEvent({ kind: 'phase', phase: 'plan' });
-  const found = await orAborted(
-    readCatalog(catalog, { schemas: [source.schema] }).finally(() => catalog.close()),
+  const tables = await orAborted(
+    readScope(catalog, config).finally(() => catalog.close()),
     signal,
   );
   const sizes = chooseSizes(await inspectHost(), config);
-  const plans = planTables(filterTables(found, migration), {
-    targetSchema: target.schema,
+  const plans = planTables(tables, {
+    naming: namingOf(config),
     chunkRows: sizes.chunkRows,
     rowHashColumn: null,
     hashTextColumns: migration.hash_text_columns,

@@ -6,13 +6,15 @@
 import { tableLabel } from '../source/model.js';
 import type { SourceForeignKey } from '../source/objects.js';
 import { translateCondition } from '../translate/translate.js';
+import { inCase } from './casing.js';
 import type { TablePlan } from './model.js';
-import { constraintName } from './names.js';
+import { fitting, hashedName } from './names.js';
+import type { Naming } from './naming.js';
 import { columnOf, leaveOut, noteCaveats, type ObjectWork } from './objectWork.js';
 
 const NOT_TRUSTED = 'not trusted in the source, so rows that are there are not checked';
 
-export function planChecks({ plan, source, context }: ObjectWork, wanted: boolean): void {
+export function planChecks({ plan, source, context }: ObjectWork, naming: Naming, wanted: boolean): void {
   for (const { name, definition, disabled, trusted } of source.checks) {
     const out = (reason: string): void => leaveOut(plan, 'check', name, definition, reason);
     if (!wanted) {
@@ -28,17 +30,19 @@ export function planChecks({ plan, source, context }: ObjectWork, wanted: boolea
       out(found.untranslated);
       continue;
     }
-    const target = nameOf(plan, 'check', name);
+    const target = nameOf(plan, 'check', name, naming);
     plan.objects.checks.push({ name: target, condition: found.sql, validate: trusted });
     noteCaveats(plan, 'check', name, found.caveats);
     if (!trusted) plan.notes.push(`check ${name}: ${NOT_TRUSTED} until they are changed`);
   }
 }
 
-export function planForeignKeys(works: readonly ObjectWork[], wanted: boolean): void {
+export function planForeignKeys(works: readonly ObjectWork[], naming: Naming, wanted: boolean): void {
   const plans = new Map(works.map(({ plan }) => [tableLabel(plan.source), plan]));
   for (const { plan, source } of works) {
-    for (const key of source.foreignKeys) planForeignKey(plan, key, plans.get(tableLabel(key.to)), wanted);
+    for (const key of source.foreignKeys) {
+      planForeignKey(plan, key, plans.get(tableLabel(key.to)), naming, wanted);
+    }
   }
 }
 
@@ -46,6 +50,7 @@ function planForeignKey(
   plan: TablePlan,
   key: SourceForeignKey,
   to: TablePlan | undefined,
+  naming: Naming,
   wanted: boolean,
 ): void {
   const columns = key.columns.map((name) => columnOf(plan, name)?.targetName);
@@ -68,7 +73,7 @@ function planForeignKey(
     return;
   }
   plan.objects.foreignKeys.push({
-    name: nameOf(plan, 'foreign key', key.name),
+    name: nameOf(plan, 'foreign key', key.name, naming),
     columns: columns as string[],
     to: to.target,
     toColumns: toColumns as string[],
@@ -90,9 +95,19 @@ function hasKey(to: TablePlan, columns: readonly string[]): boolean {
   );
 }
 
-/** Names of these are unique in a table of PostgreSQL: a schema's unique ones stay so, shortened or not. */
-function nameOf(plan: TablePlan, kind: string, name: string): string {
-  const target = constraintName(name);
-  if (target !== name) plan.notes.push(`${kind} ${name} is named ${target} in PostgreSQL (63 bytes at most)`);
+/** Names of these are unique in a table of PostgreSQL: a schema's unique ones stay so, unless cases fall together. */
+function nameOf(plan: TablePlan, kind: string, name: string, { identifierCase }: Naming): string {
+  const { checks, foreignKeys, indexes } = plan.objects;
+  const taken = new Set(
+    [...checks, ...foreignKeys, ...indexes.filter(({ constraint }) => constraint)].map((one) => one.name),
+  );
+  if (plan.primaryKeyName !== null) taken.add(plan.primaryKeyName);
+  const wanted = inCase(name, identifierCase);
+  const fits = fitting(wanted, name);
+  const target = taken.has(fits) ? hashedName(wanted, name) : fits;
+  if (target !== wanted) {
+    const why = fits === wanted ? 'the table has another constraint of its name' : '63 bytes at most';
+    plan.notes.push(`${kind} ${name} is named ${target} in PostgreSQL (${why})`);
+  }
   return target;
 }

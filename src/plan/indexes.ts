@@ -7,8 +7,9 @@ import type { SourceColumn } from '../source/model.js';
 import type { SourceIndex } from '../source/objects.js';
 import type { IndexDefinition } from '../target/objects.js';
 import { translateCondition } from '../translate/translate.js';
+import { inCase } from './casing.js';
 import type { PlannedColumn, TablePlan } from './model.js';
-import { constraintName, indexNames } from './names.js';
+import { type NameWish, relationKey, relationNames, tooLong } from './names.js';
 import { columnOf, leaveOut, noteCaveats, type ObjectOptions, type ObjectWork } from './objectWork.js';
 
 /** A B-tree's entry fits a third of a page (BTMaxItemSize 2704), row pointers and alignment included. */
@@ -30,40 +31,60 @@ export function planIndexes(works: readonly ObjectWork[], options: ObjectOptions
       if (index !== null) planned.push({ plan, source, index });
     }
   }
-  const taken = new Set<string>();
+  const taken = takenNames(works.map(({ plan }) => plan));
   for (const { plan } of works) {
-    taken.add(plan.target.name);
-    if (plan.primaryKeyName !== null) taken.add(plan.primaryKeyName);
-    for (const { name } of plan.objects.sequences) taken.add(name);
+    for (const sequence of plan.objects.sequences) taken.add(relationKey(sequence));
   }
   // Constraints have names that are unique in a schema of SQL Server as well.
-  name(
-    planned.filter(({ source }) => source.constraint),
-    taken,
-  );
-  for (const { index, source } of planned) if (source.constraint) taken.add(index.name);
+  const constraints = planned.filter(({ source }) => source.constraint);
+  name(constraints, taken, options);
+  for (const { plan, index } of constraints) {
+    taken.add(relationKey({ schema: plan.target.schema, name: index.name }));
+  }
   name(
     planned.filter(({ source }) => !source.constraint),
     taken,
+    options,
   );
   for (const { plan, index } of planned) plan.objects.indexes.push(index);
+}
+
+/** @returns the names of the tables, their primary keys and the sequences behind their identity columns. */
+export function takenNames(plans: readonly TablePlan[]): Set<string> {
+  const taken = new Set<string>();
+  for (const { target, primaryKeyName, columns } of plans) {
+    const take = (one: string): Set<string> => taken.add(relationKey({ schema: target.schema, name: one }));
+    take(target.name);
+    if (primaryKeyName !== null) take(primaryKeyName);
+    for (const { source, targetName } of columns) {
+      // What PostgreSQL calls the sequence of an identity column.
+      if (source.identity !== null) take(`${target.name}_${targetName}_seq`);
+    }
+  }
+  return taken;
 }
 
 function name(
   planned: readonly { plan: TablePlan; source: SourceIndex; index: IndexDefinition }[],
   taken: ReadonlySet<string>,
+  { naming }: ObjectOptions,
 ): void {
-  const names = indexNames(
-    planned.map(({ plan, source }) => ({ table: plan.target.name, name: source.name })),
-    taken,
+  const wishes = planned.map(
+    ({ plan, source }): NameWish => ({
+      schema: plan.target.schema,
+      table: plan.target.name,
+      name: inCase(source.name, naming.identifierCase),
+      identity: JSON.stringify([plan.source.schema, plan.source.name, source.name]),
+    }),
   );
+  const names = relationNames(wishes, taken);
   for (const [i, { plan, source, index }] of planned.entries()) {
-    index.name = names[i] as string;
-    if (index.name === source.name) continue;
-    const why =
-      index.name === constraintName(source.name)
-        ? '63 bytes at most'
-        : 'names of indexes and tables are unique in a PostgreSQL schema';
+    const wanted = wishes[i]!.name;
+    index.name = names[i]!;
+    if (index.name === wanted) continue;
+    const why = tooLong(wanted)
+      ? '63 bytes at most'
+      : 'names of indexes and tables are unique in a PostgreSQL schema';
     plan.notes.push(`index ${source.name} is named ${index.name} in PostgreSQL (${why})`);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Names of constraints and indexes in the target: never too long, never the same twice, the same in every run.
+ * Names in the target: never too long, never the same twice, the same in every run.
  *
  * Pure.
  */
@@ -14,43 +14,59 @@ export function bytes(name: string): number {
   return Buffer.byteLength(name, 'utf8');
 }
 
-/** The source's name where it fits; else its beginning and eight digits of its hash. */
-export function constraintName(name: string): string {
-  if (!tooLong(name)) return name;
-  return hashedName(name, name);
+/**
+ * @param identity what the name is of: names that are cut to the same beginning differ by it
+ * @returns the name where it fits; else its beginning and eight digits of a hash.
+ */
+export function fitting(name: string, identity: string): string {
+  return tooLong(name) ? hashedName(name, identity) : name;
 }
 
-function hashedName(name: string, identity: string): string {
+/** @returns the beginning of a name and eight digits of its identity's hash. */
+export function hashedName(name: string, identity: string): string {
   const digits = createHash('md5').update(identity).digest('hex').slice(0, 8);
   let head = name;
   while (bytes(head) > MAX_IDENTIFIER_BYTES - 9) head = [...head].slice(0, -1).join('');
   return `${head}_${digits}`;
 }
 
-/** An index that wants a name: SQL Server's are unique in a table, PostgreSQL's among all relations of a schema. */
+/**
+ * A relation that wants a name: SQL Server's indexes have names that are unique in a table, PostgreSQL's share those
+ * of all relations of a schema.
+ */
 export interface NameWish {
-  table: string;
+  schema: string;
+  /** The table it belongs to, which helps to tell it apart; null where it belongs to none. */
+  table: string | null;
   name: string;
+  /** What it is in the source, the same in every run. */
+  identity: string;
+}
+
+/** @returns what a relation's name is known by among those that are taken. */
+export function relationKey({ schema, name }: { schema: string; name: string }): string {
+  return JSON.stringify([schema, name]);
 }
 
 /**
- * @param taken names of relations that keep theirs: tables, sequences, constraints
+ * @param taken `relationKey`s of relations that keep their names: tables, sequences, constraints
  * @returns a name for each wish, in order. Those who want the same name, or a taken one, are called `table_name`;
- * which table comes first makes no difference.
+ * which comes first makes no difference.
  */
-export function indexNames(wishes: readonly NameWish[], taken: ReadonlySet<string>): string[] {
-  const wanted = wishes.map(({ name }) => constraintName(name));
-  const counts = countOf(wanted);
-  const second = wishes.map(({ table, name }, i) => {
-    const first = wanted[i] as string;
-    return counts.get(first) === 1 && !taken.has(first) ? first : constraintName(`${table}_${name}`);
-  });
-  const secondCounts = countOf(second);
-  return wishes.map(({ table, name }, i) => {
-    const found = second[i] as string;
-    if (secondCounts.get(found) === 1 && !taken.has(found)) return found;
-    return hashedName(`${table}_${name}`, JSON.stringify([table, name]));
-  });
+export function relationNames(wishes: readonly NameWish[], taken: ReadonlySet<string>): string[] {
+  const settle = (names: readonly string[], others: (wish: NameWish) => string): string[] => {
+    const keys = wishes.map(({ schema }, i) => relationKey({ schema, name: names[i]! }));
+    const counts = countOf(keys);
+    return wishes.map((wish, i) =>
+      counts.get(keys[i]!) === 1 && !taken.has(keys[i]!) ? names[i]! : others(wish),
+    );
+  };
+  const longer = ({ table, name }: NameWish): string => (table === null ? name : `${table}_${name}`);
+  const first = settle(
+    wishes.map(({ name }) => fitting(name, name)),
+    (wish) => fitting(longer(wish), longer(wish)),
+  );
+  return settle(first, (wish) => hashedName(longer(wish), wish.identity));
 }
 
 function countOf(names: readonly string[]): Map<string, number> {

@@ -6,9 +6,10 @@
 import type { SourceObjects } from '../source/objects.js';
 import type { TranslateContext } from '../translate/translate.js';
 import type { PlannedColumn, PlannedObjects, TablePlan } from './model.js';
+import type { Naming } from './naming.js';
 
 export interface ObjectOptions {
-  targetSchema: string;
+  naming: Naming;
   createIndexes: boolean;
   createForeignKeys: boolean;
   createCheckConstraints: boolean;

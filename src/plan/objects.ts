@@ -8,10 +8,11 @@ import type { DatabaseObjects } from '../source/objects.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { mayBeIdentity } from '../target/objects.js';
 import { columnType, type TranslateContext, translateDefault } from '../translate/translate.js';
+import { inCase } from './casing.js';
 import { planChecks, planForeignKeys } from './constraints.js';
-import { planIndexes } from './indexes.js';
+import { planIndexes, takenNames } from './indexes.js';
 import type { PlannedObjects, TablePlan } from './model.js';
-import { constraintName } from './names.js';
+import { type NameWish, relationNames, tooLong } from './names.js';
 import { columnOf, leaveOut, noteCaveats, type ObjectOptions, type ObjectWork } from './objectWork.js';
 
 /**
@@ -35,11 +36,11 @@ export function planObjects(
     planIdentity(work);
     planDefaults(work, sequences);
     planComments(work);
-    planChecks(work, options.createCheckConstraints);
   }
   sequences.giveRest();
   planIndexes(works, options);
-  planForeignKeys(works, options.createForeignKeys);
+  for (const work of works) planChecks(work, options.naming, options.createCheckConstraints);
+  planForeignKeys(works, options.naming, options.createForeignKeys);
   for (const { plan } of works) noteLeftOut(plan);
   return database.notMigrated.map(
     ({ kind, names }) =>
@@ -105,26 +106,44 @@ function planComments({ plan, source }: ObjectWork): void {
 /** The sequences of the source schemas of the run; each is made with one table, the first that uses it. */
 class Sequences {
   readonly #plans: readonly TablePlan[];
-  readonly #waiting: Map<string, PlannedObjects['sequences'][number]>;
-  readonly #known = new Map<string, string>();
+  readonly #waiting = new Map<string, PlannedObjects['sequences'][number]>();
+  readonly #known: { schema: string; name: string; target: string }[] = [];
 
-  constructor(plans: readonly TablePlan[], { sequences }: DatabaseObjects, { targetSchema }: ObjectOptions) {
+  constructor(plans: readonly TablePlan[], { sequences }: DatabaseObjects, { naming }: ObjectOptions) {
     this.#plans = plans;
     const schemas = new Set(plans.map((plan) => plan.source.schema));
-    this.#waiting = new Map();
-    for (const { schema, name, ...rest } of sequences) {
-      if (!schemas.has(schema)) continue;
-      const target = { schema: targetSchema, name: constraintName(name) };
-      const [minimum, maximum] = [clamped(rest.minimum), clamped(rest.maximum)];
+    const arriving = sequences.filter(
       // A decimal sequence may count further than any of PostgreSQL's: a default that uses it is left out.
-      if (clamped(rest.current) !== rest.current || clamped(rest.increment) !== rest.increment) continue;
-      this.#known.set(JSON.stringify([schema, name]).toLowerCase(), qualified(target));
+      ({ schema, current, increment }) =>
+        schemas.has(schema) && clamped(current) === current && clamped(increment) === increment,
+    );
+    const wishes = arriving.map(
+      ({ schema, name }): NameWish => ({
+        schema: naming.schemaOf(schema),
+        table: null,
+        name: inCase(name, naming.identifierCase),
+        identity: JSON.stringify([schema, name]),
+      }),
+    );
+    const names = relationNames(wishes, takenNames(plans));
+    for (const [i, { schema, name, ...rest }] of arriving.entries()) {
+      const target = { schema: wishes[i]!.schema, name: names[i]! };
+      const [minimum, maximum] = [clamped(rest.minimum), clamped(rest.maximum)];
+      this.#known.push({ schema, name, target: qualified(target) });
       this.#waiting.set(qualified(target), { ...target, ...rest, minimum, maximum });
+      if (target.name === wishes[i]!.name) continue;
+      const why = tooLong(wishes[i]!.name) ? '63 bytes at most' : 'something else has its name';
+      this.#plans[0]?.notes.push(`sequence ${name} is named ${target.name} in PostgreSQL (${why})`);
     }
   }
 
+  /** The very sequence, or the only one that is the same but for case. */
   find(schema: string, name: string): string | null {
-    return this.#known.get(JSON.stringify([schema, name]).toLowerCase()) ?? null;
+    const exact = this.#known.find((one) => one.schema === schema && one.name === name);
+    if (exact !== undefined) return exact.target;
+    const same = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
+    const alike = this.#known.filter((one) => same(one.schema, schema) && same(one.name, name));
+    return alike.length === 1 ? alike[0]!.target : null;
   }
 
   /** Makes the sequences that `expression` names part of this table's objects. */

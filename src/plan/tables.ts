@@ -3,17 +3,20 @@
  *
  * Runs on the main thread; pure. Every problem of every table is collected, so that one run shows them all.
  */
-import { AppError, type ErrorCode, toErrorData } from '../errors.js';
+import { AppError, toErrorData } from '../errors.js';
 import { identifyingKey, type SourceColumn, type SourceTable, tableLabel } from '../source/model.js';
 import { quote } from '../source/sql.js';
 import { mapColumn } from '../types/index.js';
 import { isLongText } from '../types/text.js';
+import { inCase } from './casing.js';
+import { checkNames, type Problem } from './collisions.js';
 import { type PlannedColumn, type TablePlan, WHOLE_TABLE_ROWS } from './model.js';
-import { bytes, constraintName, tooLong } from './names.js';
+import { type NameWish, relationKey, relationNames, tooLong } from './names.js';
+import { type Naming, targetName } from './naming.js';
 import { noObjects } from './objectWork.js';
 
 export interface PlanOptions {
-  targetSchema: string;
+  naming: Naming;
   chunkRows: number;
   /** Name of the row hash column to add, or null. */
   rowHashColumn: string | null;
@@ -21,19 +24,6 @@ export interface PlanOptions {
   hashTextColumns: boolean;
   unlogged: boolean;
 }
-
-interface Problem {
-  code: ErrorCode;
-  table: string;
-  column?: string;
-  text: string;
-  remedy: string;
-}
-
-/** PostgreSQL's own limit on columns of a table. */
-const MAX_COLUMNS = 1600;
-/** Every PostgreSQL table has these; no column can be called so. */
-const SYSTEM_COLUMNS = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid']);
 
 /**
  * @returns one plan a table, largest first, `index` its position.
@@ -45,7 +35,8 @@ export function planTables(tables: readonly SourceTable[], options: PlanOptions)
   const plans = [...tables]
     .sort((a, b) => b.approximateRows - a.approximateRows || compareLabels(a, b))
     .map((table, index) => planTable(table, index, options, problems));
-  checkNames(plans, options, problems);
+  namePrimaryKeys(plans, options);
+  problems.push(...checkNames(plans, options.naming));
   if (problems.length > 0) throw refusal(problems);
   return plans;
 }
@@ -76,21 +67,20 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
       `key column ${unbound.name} (${unbound.declaredType}) can't bound a range: read as one stream, in one transaction`,
     );
   }
-  const primaryKey = table.primaryKey === null ? [] : [...table.primaryKey.columns];
-  const primaryKeyName = table.primaryKey === null ? null : constraintName(table.primaryKey.name);
-  if (table.primaryKey !== null && primaryKeyName !== table.primaryKey.name) {
-    notes.push(
-      `primary key ${table.primaryKey.name} is named ${primaryKeyName} in PostgreSQL (63 bytes at most)`,
-    );
-  }
+  const target = {
+    schema: options.naming.schemaOf(table.schema),
+    name: targetName(table.name, options.naming),
+  };
+  if (isCut(table.name, options)) notes.push(`is named ${target.name} in PostgreSQL (63 bytes at most)`);
+  const primaryKey = (table.primaryKey?.columns ?? []).map((name) => targetName(name, options.naming));
   return {
     index,
     source: { schema: table.schema, name: table.name },
-    target: { schema: options.targetSchema, name: table.name },
+    target,
     columns,
     keyColumns: [...key],
     primaryKey,
-    primaryKeyName,
+    primaryKeyName: table.primaryKey?.name ?? null,
     approximateRows: table.approximateRows,
     // Without a key that can bound a range a second try could not tell which rows are there already: all or nothing.
     chunkRows: ranged ? options.chunkRows : WHOLE_TABLE_ROWS,
@@ -143,10 +133,14 @@ function planColumn(
   }
   if (column.computed !== null)
     notes.push(`column ${column.name} is computed in the source; its values are copied`);
+  const name = targetName(column.name, options.naming);
+  if (isCut(column.name, options)) {
+    notes.push(`column ${column.name} is named ${name} in PostgreSQL (63 bytes at most)`);
+  }
   return {
     source: column,
     sourceName: column.name,
-    targetName: column.name,
+    targetName: name,
     sourceType: typeLabel(column),
     pgType: mapping.pgType,
     field: mapping.field,
@@ -157,38 +151,31 @@ function planColumn(
   };
 }
 
-function checkNames(plans: readonly TablePlan[], options: PlanOptions, problems: Problem[]): void {
-  const conflict = (plan: TablePlan, text: string, remedy: string, column?: string): void => {
-    const table = tableLabel(plan.source);
-    problems.push({ code: 'SCHEMA_CONFLICT', table, ...(column !== undefined && { column }), text, remedy });
-  };
-  const rename = 'Exclude the table with migration.exclude_tables, or rename it in the source.';
-  const seen = new Map<string, TablePlan>();
-  for (const plan of plans) {
-    const { name } = plan.target;
-    const other = seen.get(name);
-    seen.set(name, plan);
-    if (other !== undefined) {
-      const both = `would become ${options.targetSchema}.${name}, and so would ${tableLabel(other.source)}`;
-      conflict(plan, both, 'Migrate the source schemas in two runs, each with a target schema of its own.');
-    }
-    if (tooLong(name)) conflict(plan, `has a name of ${bytes(name)} bytes; PostgreSQL allows 63`, rename);
-    if (plan.columns.length + (plan.rowHashColumn === null ? 0 : 1) > MAX_COLUMNS) {
-      conflict(plan, `has ${plan.columns.length} columns; PostgreSQL allows ${MAX_COLUMNS}`, rename);
-    }
-    for (const { targetName } of plan.columns) {
-      if (tooLong(targetName)) {
-        conflict(plan, `has a name of ${bytes(targetName)} bytes; PostgreSQL allows 63`, rename, targetName);
-      }
-      if (SYSTEM_COLUMNS.has(targetName)) {
-        conflict(plan, 'has the name of a system column of every PostgreSQL table', rename, targetName);
-      }
-      if (targetName === plan.rowHashColumn) {
-        const remedy = 'Set migration.row_hash_column to a name that no source column has.';
-        conflict(plan, 'has the name of the row hash column', remedy, targetName);
-      }
-    }
+/** Primary keys share their names with tables: where two schemas become one, or cases fall together, they may clash. */
+function namePrimaryKeys(plans: readonly TablePlan[], { naming }: PlanOptions): void {
+  const keyed = plans.flatMap((plan) =>
+    plan.primaryKeyName === null ? [] : [{ plan, sourceName: plan.primaryKeyName }],
+  );
+  const wishes = keyed.map(
+    ({ plan, sourceName }): NameWish => ({
+      schema: plan.target.schema,
+      table: plan.target.name,
+      name: inCase(sourceName, naming.identifierCase),
+      identity: JSON.stringify([plan.source.schema, plan.source.name, sourceName]),
+    }),
+  );
+  const names = relationNames(wishes, new Set(plans.map(({ target }) => relationKey(target))));
+  for (const [i, { plan, sourceName }] of keyed.entries()) {
+    const name = names[i]!;
+    plan.primaryKeyName = name;
+    if (name === wishes[i]!.name) continue;
+    const why = tooLong(wishes[i]!.name) ? '63 bytes at most' : 'something else has its name';
+    plan.notes.push(`primary key ${sourceName} is named ${name} in PostgreSQL (${why})`);
   }
+}
+
+function isCut(name: string, { naming }: PlanOptions): boolean {
+  return tooLong(inCase(name, naming.identifierCase));
 }
 
 /** One error for all problems: the first one's code, every one's text, each remedy once. */

@@ -168,14 +168,18 @@ async function requireSchemas(
 ): Promise<void> {
   const found = new Set(rows.map((row) => text(row.schema_name).toLowerCase()));
   const missing = asked.filter((schema) => !found.has(schema.toLowerCase()));
-  if (missing.length === 0) return;
+  if (missing.length === 0 && rows.length > 0) return;
   const known = (await source.query(SCHEMAS_SQL)).map((row) => text(row.schema_name));
-  throw new AppError('TABLE_NOT_FOUND', `No table is visible in source schema ${missing.join(', ')}`, {
-    remedy:
-      known.length === 0
-        ? 'Check source.database, and that the login may SELECT from its tables: it sees none.'
-        : `Set source.schema to one that holds tables (${known.join(', ')}), or grant SELECT on it.`,
-  });
+  throw new AppError(
+    'TABLE_NOT_FOUND',
+    `No table is visible in ${missing.length === 0 ? 'the source database' : `source schema ${missing.join(', ')}`}`,
+    {
+      remedy:
+        known.length === 0
+          ? 'Check source.database, and that the login may SELECT from its tables: it sees none.'
+          : `Set source.schema to one that holds tables (${known.join(', ')}), or grant SELECT on it.`,
+    },
+  );
 }
 
 /** Dynamic data masking alters values on the way out, without an error, for a login that may not UNMASK. */

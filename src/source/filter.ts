@@ -40,9 +40,9 @@ export function filterTables<T extends { schema: string; name: string }>(
 }
 
 function matcher(pattern: string): (table: { schema: string; name: string }) => boolean {
-  // No path semantics: `*` also matches a slash, a leading dot and a leading `!` are nothing special.
-  const matches = picomatch(pattern, { nocase: true, dot: true, bash: true, nonegate: true });
-  return (table) => matches(table.name) || matches(tableLabel(table));
+  // No path semantics: `*` also matches a slash and a line break, a leading dot and a leading `!` are nothing special.
+  const matches = picomatch(pattern, { flags: 'is', dot: true, bash: true, nonegate: true });
+  return ({ schema, name }) => matches(name) || matches(`${schema}.${name}`);
 }
 
 function listed(names: string[]): string {

@@ -48,9 +48,23 @@ export interface SourceTable {
   approximateRows: number;
 }
 
-/** @returns `schema.name`, for people; use `quote` from `sql.ts` inside statements. */
-export function tableLabel(table: { schema: string; name: string }): string {
-  return `${table.schema}.${table.name}`;
+/**
+ * @returns `schema.name`, for people and as a key; use `quote` from `sql.ts` inside statements. A schema that has a dot
+ * in its name stands in brackets, so that no two tables have one label.
+ */
+export function tableLabel({ schema, name }: { schema: string; name: string }): string {
+  const bracketed = schema.includes('.') || schema.startsWith('[');
+  return `${bracketed ? `[${schema.replaceAll(']', ']]')}]` : schema}.${name}`;
+}
+
+/** @returns schema and name of a label. */
+export function splitLabel(label: string): { schema: string; name: string } {
+  const [head = '', bracketed] = /^\[((?:[^\]]|\]\])*)\](?=\.)/.exec(label) ?? [];
+  if (bracketed !== undefined) {
+    return { schema: bracketed.replaceAll(']]', ']'), name: label.slice(head.length + 1) };
+  }
+  const dot = label.indexOf('.');
+  return { schema: label.slice(0, dot), name: label.slice(dot + 1) };
 }
 
 /** @returns the columns that identify a row: the primary key, else the first unique key, else null. */

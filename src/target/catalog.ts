@@ -116,9 +116,9 @@ export function uniqueKeys(target: TargetConnection, names: readonly TargetName[
 
 export interface ForeignKeyReference {
   constraint: string;
-  /** The table that has the foreign key, and the one it points at; `schema.name`. */
-  from: string;
-  to: string;
+  /** The table that has the foreign key, and the one it points at. */
+  from: TargetName;
+  to: TargetName;
   /** Whether each end is among the tables asked for. */
   fromAsked: boolean;
   toAsked: boolean;
@@ -131,7 +131,8 @@ WITH asked AS (
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 )
 SELECT k.conname AS constraint,
-  fn.nspname || '.' || f.relname AS "from", tn.nspname || '.' || t.relname AS "to",
+  json_build_object('schema', fn.nspname, 'name', f.relname) AS "from",
+  json_build_object('schema', tn.nspname, 'name', t.relname) AS "to",
   k.conrelid IN (SELECT oid FROM asked) AS "fromAsked", k.confrelid IN (SELECT oid FROM asked) AS "toAsked"
 FROM pg_constraint k
 JOIN pg_class f ON f.oid = k.conrelid
@@ -140,7 +141,7 @@ JOIN pg_class t ON t.oid = k.confrelid
 JOIN pg_namespace tn ON tn.oid = t.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0
   AND (k.conrelid IN (SELECT oid FROM asked) OR k.confrelid IN (SELECT oid FROM asked))
-ORDER BY 2, 1`;
+ORDER BY fn.nspname, f.relname, k.conname`;
 
 /** @returns every foreign key that starts or ends at one of these tables. */
 export function foreignKeysAt(

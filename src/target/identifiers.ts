@@ -7,6 +7,9 @@
 /** PostgreSQL cuts longer names off without a word (NAMEDATALEN - 1). */
 export const MAX_IDENTIFIER_BYTES = 63;
 
+/** Schema of the ledger of runs; no table of a run can go there. */
+export const LEDGER_SCHEMA = 'mssql_pg_migrate';
+
 /** @returns `name` quoted, with `"` doubled. */
 export function quoteIdent(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

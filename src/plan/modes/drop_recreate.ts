@@ -74,12 +74,14 @@ async function check(target: TargetConnection, plans: readonly TablePlan[]): Pro
   }
   const outside = (await foreignKeysAt(target, names)).filter((key) => key.toAsked && !key.fromAsked);
   if (outside.length > 0) {
-    const list = outside.map((key) => `${key.constraint} of ${key.from} (to ${key.to})`).join(', ');
+    const list = outside
+      .map((key) => `${key.constraint} of ${tableLabel(key.from)} (to ${tableLabel(key.to)})`)
+      .join(', ');
     throw new AppError(
       'SCHEMA_CONFLICT',
       `Foreign keys of tables outside this run point at tables to be dropped: ${list}`,
       {
-        table: outside[0]?.to ?? '',
+        table: tableLabel(outside[0]!.to),
         remedy: 'Drop these foreign keys, include their tables, or use target_mode: truncate.',
       },
     );

@@ -83,7 +83,7 @@ export async function keysInTheWay(
   for (const key of await foreignKeysAt(target, names)) {
     // One that only starts here points at rows nobody touches.
     if (!key.toAsked) continue;
-    const plan = byTarget.get(key.from);
+    const plan = byTarget.get(tableLabel(key.from));
     const isOurs = plan?.objects.foreignKeys.some(({ name }) => name === key.constraint) === true;
     if (plan !== undefined && isOurs) found.ours.push({ plan, name: key.constraint });
     else found.others.push(key);

@@ -65,7 +65,8 @@ export async function requireIndexNames(
   );
   const ours = new Set(plans.map((plan) => tableLabel(plan.target)));
   for (const found of await relationsNamed(target, wishes)) {
-    const owner = found.table === null ? null : `${found.tableSchema}.${found.table}`;
+    const owner =
+      found.table === null ? null : tableLabel({ schema: found.tableSchema ?? '', name: found.table });
     if (owner !== null && ours.has(owner)) continue;
     const wish = wishes.find(({ schema, name }) => schema === found.schema && name === found.name);
     const holder = owner === null ? 'is no index' : `is an index of ${owner}`;

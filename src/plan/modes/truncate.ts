@@ -113,12 +113,14 @@ function becomesUnlogged(plan: TablePlan, relation: TargetRelation): boolean {
 function requireNoOthers({ others: inTheWay }: KeysInTheWay): void {
   const [first] = inTheWay;
   if (first === undefined) return;
-  const list = inTheWay.map((key) => `${key.constraint} of ${key.from} (to ${key.to})`).join(', ');
+  const list = inTheWay
+    .map((key) => `${key.constraint} of ${tableLabel(key.from)} (to ${tableLabel(key.to)})`)
+    .join(', ');
   throw new AppError(
     'SCHEMA_CONFLICT',
     `Foreign keys stand in the way of truncating and loading in parallel: ${list}`,
     {
-      table: first.to,
+      table: tableLabel(first.to),
       remedy:
         'Drop these foreign keys and create them again after the run, or use target_mode: drop_recreate.',
     },

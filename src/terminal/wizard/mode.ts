@@ -8,6 +8,7 @@ import { AppError } from '../../errors.js';
 import { count, oneLine } from '../../observe/format.js';
 import type { TablePlan } from '../../plan/model.js';
 import { transferMode } from '../../plan/modes/index.js';
+import { namingOf } from '../../plan/naming.js';
 import { planTables } from '../../plan/tables.js';
 import { identifyingKey, type SourceTable } from '../../source/model.js';
 import { existingRelations } from '../../target/catalog.js';
@@ -102,7 +103,7 @@ export async function consequences(
 ): Promise<string[]> {
   const { migration } = config;
   const plans: TablePlan[] = planTables(tables, {
-    targetSchema: config.target.schema,
+    naming: namingOf(config),
     chunkRows: 1,
     rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
     hashTextColumns: migration.hash_text_columns,
