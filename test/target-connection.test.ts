@@ -1,10 +1,12 @@
 /** Connecting to PostgreSQL: every ssl_mode against real servers, logins that fail, and the session's settings. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { AppError, type ErrorCode } from '../src/errors.js';
 import { connectTarget, type TargetOptions, targetError } from '../src/target/connection.js';
 import { makeCertificates } from './support/certificates.js';
@@ -261,6 +263,16 @@ describe('a server without TLS', () => {
       await admin.end();
     }
   });
+});
+
+test('pg is loaded without Node’s fetch, and no navigator is left behind', () => {
+  const driver = fileURLToPath(new URL('../src/target/driver.js', import.meta.url));
+  const script = `const before = typeof navigator;
+    await import(process.argv[1]);
+    const fetches = process.moduleLoadList.filter((name) => name.includes('undici'));
+    console.log(JSON.stringify([fetches, typeof navigator === before]));`;
+  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script, driver]);
+  assert.deepEqual(JSON.parse(printed.toString()), [[], true]);
 });
 
 test('the place is filled in where it was not known', () => {

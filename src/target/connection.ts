@@ -3,8 +3,9 @@
  *
  * Runs on the main thread and in the writer workers. COPY takes the pg client from here.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import { AppError } from '../errors.js';
+import { Client } from './driver.js';
 import { connectError, sqlStateOf, targetError } from './errors.js';
 import { fallsBack, type SslMode, type TlsAttempt, tlsAttempts } from './tls.js';
 
@@ -78,7 +79,7 @@ async function connectClient(options: TargetOptions): Promise<{ client: pg.Clien
   const attempts = tlsAttempts(options);
   const failures: unknown[] = [];
   for (const attempt of attempts) {
-    const client = new pg.Client({
+    const client = new Client({
       host: options.host,
       port: options.port,
       database: options.database,
