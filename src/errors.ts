@@ -59,6 +59,7 @@ const CODES = {
 } as const satisfies Record<string, { exit: number; retryable: boolean }>;
 
 export type ErrorCode = keyof typeof CODES;
+export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
 
 /** Where an error happened; every part that is known is printed. */
 export interface ErrorPlace {
@@ -107,7 +108,7 @@ export class AppError extends Error {
 }
 
 /** @returns the process exit code for an error; anything unknown is an internal transfer error. */
-export function exitCodeOf(error: unknown): number {
+export function exitCodeOf(error: unknown): (typeof EXIT)[keyof typeof EXIT] {
   return CODES[toErrorData(error).code].exit;
 }
 

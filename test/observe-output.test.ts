@@ -9,8 +9,9 @@ import type { RunOutcome } from '../src/engine/events.js';
 import { byteCount, count, duration, short, textTable } from '../src/observe/format.js';
 import { overallLine, tableLine } from '../src/observe/lines.js';
 import { createLog } from '../src/observe/log.js';
-import { Progress, type ProgressLine, Screen } from '../src/observe/progress.js';
+import { Progress, Screen } from '../src/observe/progress.js';
 import { runReport, runResult } from '../src/observe/result.js';
+import type { ProgressLine } from '../src/observe/schemas.js';
 import { Tally } from '../src/observe/tally.js';
 
 /** Stands in for process.stderr; keeps what is written. */

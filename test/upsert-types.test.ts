@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { VerifyTableResult } from '../src/commands/verify-report.js';
+import type { VerifyTableResult } from '../src/observe/commandSchemas.js';
 import { everyTypeScript } from './fixtures/everyType.js';
 import { typeCaseScript, typeCases, typeCaseTable } from './fixtures/typeCases.js';
 import { type Scene, startScene, succeeded } from './support/endToEnd.js';

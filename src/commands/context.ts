@@ -29,6 +29,8 @@ export interface Context {
   screen: Screen;
   stdin: NodeJS.ReadStream;
   progressStyle: ProgressStyle;
+  /** Width of stdout where it is a terminal. */
+  columns: number | undefined;
   environment: Readonly<Record<string, string | undefined>>;
   /** @returns from the command's start to now */
   span: () => Span;

@@ -10,7 +10,8 @@ import type { Config, SourceConfig } from '../config/schema.js';
 import { orAborted } from '../engine/abort.js';
 import type { Findings } from '../engine/health.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
-import { errorLines, errorResult, type ResultError, resultHead } from '../observe/result.js';
+import type { HealthSide } from '../observe/commandSchemas.js';
+import { errorLines, errorResult, resultHead } from '../observe/result.js';
 import { namingOf } from '../plan/naming.js';
 import type { CommandResult, Context } from './context.js';
 
@@ -27,19 +28,6 @@ Examples:
     );
 }
 
-/** One side's findings; the names are those of the JSON. */
-interface Side extends Partial<Findings> {
-  ok: boolean;
-  host: string;
-  port: number;
-  database: string;
-  /** One name, several, or `*`. */
-  schema: string | string[];
-  user: string;
-  warnings: string[];
-  error?: ResultError;
-}
-
 export async function healthCheck(context: Context): Promise<CommandResult> {
   const config = await loadConfig(context.globals.config, { environment: context.environment });
   context.log.hide([config.source.password, config.target.password]);
@@ -50,7 +38,7 @@ export async function healthCheck(context: Context): Promise<CommandResult> {
   const side = async (
     options: Parameters<typeof address>[0],
     check: () => Promise<Findings>,
-  ): Promise<Side> => {
+  ): Promise<HealthSide> => {
     try {
       return { ok: true, ...address(options), ...(await check()) };
     } catch (error) {
@@ -104,7 +92,11 @@ function targetSchemas(config: Config): string[] {
 }
 
 /** Both failures in one message, under the first one's code. */
-function combine(source: Side, target: Side, errors: readonly ErrorData[]): ErrorData | undefined {
+function combine(
+  source: HealthSide,
+  target: HealthSide,
+  errors: readonly ErrorData[],
+): ErrorData | undefined {
   const [first] = errors;
   if (errors.length < 2 || first === undefined) return first;
   const [from, to] = [source.error, target.error];
@@ -115,7 +107,7 @@ function combine(source: Side, target: Side, errors: readonly ErrorData[]): Erro
   return toErrorData(new AppError(code, message, remedy === '' ? {} : { remedy }));
 }
 
-function sideLines(title: string, side: Side): string[] {
+function sideLines(title: string, side: HealthSide): string[] {
   const place = `${side.user} at ${side.host}:${side.port}, database ${side.database}, schema ${[side.schema].flat().join(', ')}`;
   const lines = [`${title}: ${side.ok ? 'ok' : 'FAILED'}`, `  ${place}`];
   if (side.server_version !== undefined) lines.push(`  version ${side.server_version}`);

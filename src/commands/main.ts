@@ -105,6 +105,7 @@ class CommandLine implements Session {
       log: this.log,
       screen: this.#screen,
       progressStyle: progressStyle(globals, this.#world.stderr),
+      columns: this.#world.stdout.isTTY === true ? this.#world.stdout.columns : undefined,
       environment: this.#world.environment,
       stdin: this.#world.stdin,
       span: () => this.#span(),

@@ -12,6 +12,7 @@ import { addHealthCheck, healthCheck } from './health-check.js';
 import { addInit, init } from './init.js';
 import { addMissing } from './missing.js';
 import { wholeNumber } from './options.js';
+import { addOutputSchema, outputSchemaCommand } from './output-schema.js';
 import { addReceipt, receipt } from './receipt.js';
 import { addResume } from './resume.js';
 import { addRun, run } from './run.js';
@@ -64,6 +65,9 @@ export function buildProgram(runner: Runner): Command {
   addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
   addInit(program).action((flags, command) => runner(command, (context) => init(context, flags)));
   addConfigSchema(program).action((_flags, command) => runner(command, configSchemaCommand));
+  addOutputSchema(program).action((name, _flags, command) =>
+    runner(command, (context) => outputSchemaCommand(context, name)),
+  );
   addMissing(program);
   return program;
 }

@@ -91,7 +91,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
       error: outcome.error,
     };
   }
-  return { json: result, text: runReport(result), error: outcome.error };
+  return { json: result, text: runReport(result, context.columns), error: outcome.error };
 }
 
 /** Begins the threads that every run needs: they load their modules while this one does, connects and plans. */

@@ -3,41 +3,13 @@
  *
  * Pure; runs on the main thread.
  */
+import type { VerifyResult, VerifyTableResult } from '../observe/commandSchemas.js';
 import { textTable } from '../observe/format.js';
-import { errorLines, errorResult, type ResultError, type ResultHead, seconds } from '../observe/result.js';
+import { errorLines, errorResult, seconds } from '../observe/result.js';
 import type { TableReport } from '../verify/verify.js';
 
 /** A number; as text where a JavaScript number can't hold it exactly. */
 type Count = number | string;
-
-export interface VerifyTableResult {
-  table: string;
-  target: string;
-  status: TableReport['status'];
-  /** `key ranges`, `key hashes` or `whole table`; null where the table was not compared. */
-  method: TableReport['method'];
-  source_rows: Count | null;
-  target_rows: Count | null;
-  /** What would make the target equal the source; null where rows can't be named. */
-  inserts_needed: number | null;
-  updates_needed: number | null;
-  deletes_needed: number | null;
-  /** The first keys of each, as many as --details asks for; a key is the list of its columns' texts. */
-  details: { inserts: string[][]; updates: string[][]; deletes: string[][] };
-  duration_seconds: number;
-  notes: string[];
-  error?: ResultError;
-}
-
-export interface VerifyResult extends ResultHead {
-  tables_total: number;
-  tables_matching: number;
-  tables_differing: number;
-  tables_failed: number;
-  tables: VerifyTableResult[];
-  failed_tables: string[];
-  notes: string[];
-}
 
 export function verifyTable(report: TableReport): VerifyTableResult {
   const { table, target, status, method, changes, keys, notes, error } = report;

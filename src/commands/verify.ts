@@ -6,12 +6,13 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
+import type { VerifyResult } from '../observe/commandSchemas.js';
 import { Progress } from '../observe/progress.js';
 import { resultHead } from '../observe/result.js';
 import type { TableReport } from '../verify/verify.js';
 import type { CommandResult, Context } from './context.js';
 import { wholeNumber } from './options.js';
-import { type VerifyResult, verifyReport, verifyTable } from './verify-report.js';
+import { verifyReport, verifyTable } from './verify-report.js';
 
 interface VerifyFlags {
   tier1Size?: number;

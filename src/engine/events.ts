@@ -71,6 +71,8 @@ export interface TableOutcome {
   retries?: number;
   /** Present where rows were brought over one by one. */
   changes?: RowChanges;
+  /** What the source has of it and the target does not get. */
+  leftOut?: TablePlan['objects']['leftOut'];
   notes: string[];
   error?: ErrorData;
 }

@@ -81,6 +81,7 @@ export function outcomeOf(
     durationMs: work === undefined || work.startedMs === 0 ? 0 : Math.max(0, work.endedMs - work.startedMs),
     ...(work?.changes !== undefined && { changes: work.changes }),
     ...(work !== undefined && work.retries > 0 && { retries: work.retries }),
+    leftOut: table.objects.leftOut,
     notes: table.notes,
     ...(error !== undefined && { error }),
   };

@@ -50,17 +50,25 @@ export function fraction(part: number, whole: number): number {
 export interface ColumnStyle {
   title: string;
   align?: 'left' | 'right';
+  /** Where the table is too wide, columns go, those with the highest number first; without one they stay. */
+  rank?: number;
 }
 
 /** @returns a table in plain characters, columns as wide as they need to be, without trailing blanks. */
-export function textTable(columns: readonly ColumnStyle[], rows: readonly (readonly string[])[]): string {
+export function textTable(
+  columns: readonly ColumnStyle[],
+  rows: readonly (readonly string[])[],
+  width = Number.POSITIVE_INFINITY,
+): string {
   const clean = rows.map((row) => row.map(oneLine));
   const widths = columns.map(({ title }, i) =>
-    clean.reduce((width, row) => Math.max(width, [...(row[i] ?? '')].length), title.length),
+    clean.reduce((most, row) => Math.max(most, [...(row[i] ?? '')].length), title.length),
   );
+  const kept = fittingColumns(columns, widths, width);
   const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, i) => {
+    kept
+      .map((i) => {
+        const cell = cells[i] ?? '';
         const gap = ' '.repeat((widths[i] ?? 0) - [...cell].length);
         return columns[i]?.align === 'right' ? gap + cell : cell + gap;
       })
@@ -68,9 +76,22 @@ export function textTable(columns: readonly ColumnStyle[], rows: readonly (reado
       .trimEnd();
   return [
     line(columns.map(({ title }) => title)),
-    line(widths.map((width) => '-'.repeat(width))),
+    line(widths.map((most) => '-'.repeat(most))),
     ...clean.map(line),
   ].join('\n');
+}
+
+/** @returns the columns that stay. */
+function fittingColumns(columns: readonly ColumnStyle[], widths: readonly number[], width: number): number[] {
+  let kept = columns.map((_, i) => i);
+  const total = () => kept.reduce((sum, i) => sum + (widths[i] ?? 0) + 2, -2);
+  const rank = (i: number) => columns[i]?.rank ?? 0;
+  while (total() > width) {
+    const least = Math.max(...kept.map(rank));
+    if (least === 0) break;
+    kept = kept.filter((i) => rank(i) !== least);
+  }
+  return kept;
 }
 
 /** Control characters out of names and messages, so that they can't draw on the terminal. */

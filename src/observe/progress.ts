@@ -7,7 +7,8 @@ import type { RunEvent } from '../engine/events.js';
 import { byteCount, duration, short } from './format.js';
 import { LiveProgress } from './live.js';
 import type { Log } from './log.js';
-import { type Snapshot, Tally } from './tally.js';
+import type { ProgressLine } from './schemas.js';
+import { type Snapshot, type TableSnapshot, Tally } from './tally.js';
 
 /** `json`: JSON lines (`--progress`); `live`: bars; `lines`: log lines; `none`: only the run's own log lines. */
 export type ProgressStyle = 'json' | 'live' | 'lines' | 'none';
@@ -39,21 +40,6 @@ export class Screen {
     this.#live = null;
     live?.stop();
   }
-}
-
-/** One JSON line of `--progress`. `table` is null on the line for the whole run. */
-export interface ProgressLine {
-  timestamp: string;
-  phase: string;
-  table: string | null;
-  rows_transferred: number;
-  tables_completed: number;
-  tables_total: number;
-  /** From the source's catalog: close, not exact. */
-  total_rows: number;
-  rows_per_second: number;
-  current_table: string | null;
-  table_status: string | null;
 }
 
 export class Progress {
@@ -88,8 +74,8 @@ export class Progress {
     this.#tally.consume(event);
     this.#report(event);
     if (this.#style !== 'json') return;
-    if (event.kind === 'table-finished') this.#writeTableEnd(event.table, event.rows, 'completed');
-    if (event.kind === 'table-failed') this.#writeTableEnd(event.table, null, 'failed');
+    if (event.kind === 'table-finished') this.#writeTableEnd(event.table, 'completed');
+    if (event.kind === 'table-failed') this.#writeTableEnd(event.table, 'failed');
   };
 
   /** Puts what a person would want to look up later into the log. */
@@ -153,51 +139,50 @@ export class Progress {
 
   #writeJson(): void {
     const s = this.#tally.snapshot();
-    this.#writeLineOf(s, {
+    this.#writeJsonLine(s, s, {
       table: null,
-      rows_transferred: s.rows,
-      total_rows: s.approximateRows,
-      rows_per_second: s.rowsPerSecond,
       current_table: s.running[0]?.table ?? null,
       table_status: null,
     });
-    for (const t of s.running) {
-      this.#writeLineOf(s, {
-        table: t.table,
-        rows_transferred: t.rows,
-        total_rows: t.approximateRows,
-        rows_per_second: t.rowsPerSecond,
-        current_table: t.table,
-        table_status: t.status,
-      });
-    }
+    for (const t of s.running) this.#writeTableLine(s, t, 'running');
   }
 
-  #writeTableEnd(table: string, rows: number | null, status: 'completed' | 'failed'): void {
-    const s = this.#tally.snapshot();
-    const { rows: done, approximateRows } = this.#tally.table(table);
-    this.#writeLineOf(s, {
-      table,
-      rows_transferred: rows ?? done,
-      total_rows: rows ?? approximateRows,
-      rows_per_second: 0,
-      current_table: table,
-      table_status: status,
-    });
+  #writeTableEnd(table: string, status: 'completed' | 'failed'): void {
+    const t = this.#tally.table(table);
+    // What is in the target is what the table had, whatever the catalog said.
+    const approximateRows = status === 'completed' ? t.rows : t.approximateRows;
+    this.#writeTableLine(this.#tally.snapshot(), { ...t, approximateRows }, status);
   }
 
-  #writeLineOf(
+  #writeTableLine(s: Snapshot, t: TableSnapshot, status: 'running' | 'completed' | 'failed'): void {
+    this.#writeJsonLine(s, t, { table: t.table, current_table: t.table, table_status: status });
+  }
+
+  #writeJsonLine(
     s: Snapshot,
-    line: Omit<ProgressLine, 'timestamp' | 'phase' | 'tables_completed' | 'tables_total'>,
+    counts: Pick<
+      TableSnapshot,
+      'rows' | 'rowsCommitted' | 'bytes' | 'approximateRows' | 'rowsPerSecond' | 'remainingMs' | 'limit'
+    >,
+    about: Pick<ProgressLine, 'table' | 'current_table' | 'table_status'>,
   ): void {
-    const whole: ProgressLine = {
+    const { remainingMs } = counts;
+    const line: ProgressLine = {
       timestamp: new Date().toISOString(),
       phase: s.phase,
+      table: about.table,
+      rows_transferred: counts.rows,
+      rows_committed: counts.rowsCommitted,
+      bytes_transferred: counts.bytes,
       tables_completed: s.tablesCompleted,
       tables_total: s.tablesTotal,
-      ...line,
-      rows_per_second: Math.round(line.rows_per_second),
+      total_rows: counts.approximateRows,
+      rows_per_second: Math.round(counts.rowsPerSecond),
+      eta_seconds: remainingMs === null ? null : Math.round(remainingMs / 100) / 10,
+      waiting_for: counts.limit,
+      current_table: about.current_table,
+      table_status: about.table_status,
     };
-    this.#screen.write(`${JSON.stringify(whole)}\n`);
+    this.#screen.write(`${JSON.stringify(line)}\n`);
   }
 }

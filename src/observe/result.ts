@@ -2,62 +2,14 @@
  * What a command leaves behind: the one JSON line of `--output-json`, and the table people read.
  *
  * Pure; runs on the main thread. Every command's line begins with the same fields (`ResultHead`), on success
- * and on failure, so that a scheduler can read it without knowing the command.
+ * and on failure, so that a scheduler can read it without knowing the command; `schemas.ts` describes them.
  */
-import type { RowChanges, RunOutcome, TableOutcome } from '../engine/events.js';
+import type { RunOutcome, TableOutcome } from '../engine/events.js';
 import { type ErrorData, exitCodeOf, fromErrorData, isRetryable } from '../errors.js';
 import { byteCount, count, duration, short, textTable } from './format.js';
+import type { ResultError, ResultHead, RunResult, TableResult } from './schemas.js';
 
-export interface ResultError {
-  code: string;
-  message: string;
-  remedy: string | null;
-  exit_code: number;
-  /** The same command may succeed later without anyone changing anything. */
-  recoverable: boolean;
-  table?: string;
-  column?: string;
-  key?: string;
-  server_code?: string;
-}
-
-export interface ResultHead {
-  /** null where the command failed before there was a run. */
-  run_id: string | null;
-  command: string | null;
-  status: 'success' | 'failed' | 'cancelled';
-  started_at: string;
-  finished_at: string;
-  duration_seconds: number;
-  error: ResultError | null;
-}
-
-export interface TableResult {
-  table: string;
-  target: string;
-  status: string;
-  rows: number;
-  bytes: number;
-  duration_seconds: number;
-  rows_per_second: number;
-  /** `upsert` into a table that had rows: what was found to do. */
-  changes?: RowChanges;
-  notes: string[];
-  error?: ResultError;
-}
-
-export interface RunResult extends ResultHead {
-  tables_total: number;
-  tables_success: number;
-  tables_failed: number;
-  rows_transferred: number;
-  bytes: number;
-  rows_per_second: number;
-  tables: TableResult[];
-  failed_tables: string[];
-  steps: { step: string; table: string; name: string; duration_seconds: number; error?: ResultError }[];
-  notes: string[];
-}
+export type { ResultError, ResultHead, RunResult, TableResult };
 
 /** When a command began and ended. */
 export interface Span {
@@ -113,6 +65,7 @@ export function runResult(command: string, span: Span, outcome: RunOutcome): Run
     rows_transferred: rows,
     bytes: tables.reduce((sum, t) => sum + t.bytes, 0),
     rows_per_second: perSecond(rows, wallMs),
+    retries: tables.reduce((sum, t) => sum + (t.retries ?? 0), 0),
     tables: tables.map(tableResult),
     failed_tables: failed.map((t) => t.table),
     steps: outcome.steps.map(({ step, table, name, durationMs, error }) => ({
@@ -135,26 +88,36 @@ function tableResult(t: TableOutcome): TableResult {
     bytes: t.bytes,
     duration_seconds: seconds(t.durationMs),
     rows_per_second: perSecond(t.rows, t.durationMs),
+    retries: t.retries ?? 0,
     ...(t.changes !== undefined && { changes: t.changes }),
+    left_out: t.leftOut ?? [],
     notes: t.notes,
     ...(t.error !== undefined && { error: errorResult(t.error) }),
   };
 }
 
-/** The end of a run for people: a table, what went wrong, what to know, and one line that sums it up. */
-export function runReport(result: RunResult): string {
+const LEFT_OUT = 'left out: ';
+
+/**
+ * The end of a run for people: a table, what went wrong, what was left out, what to know, and one line that sums it up.
+ *
+ * @param width characters a line of the table may take
+ */
+export function runReport(result: RunResult, width?: number): string {
   const lines: string[] = [];
+  const right = (title: string, rank?: number) => ({ title, align: 'right' as const, rank });
   if (result.tables.length > 0) {
     lines.push(
       textTable(
         [
           { title: 'table' },
-          { title: 'target' },
+          { title: 'target', rank: 3 },
           { title: 'status' },
-          { title: 'rows', align: 'right' },
-          { title: 'size', align: 'right' },
-          { title: 'time', align: 'right' },
-          { title: 'rows/s', align: 'right' },
+          right('rows'),
+          right('size', 2),
+          right('time', 1),
+          right('rows/s', 1),
+          right('retries', 4),
         ],
         result.tables.map((t) => [
           t.table,
@@ -164,7 +127,9 @@ export function runReport(result: RunResult): string {
           byteCount(t.bytes),
           duration(t.duration_seconds * 1000),
           short(t.rows_per_second),
+          t.retries === 0 ? '' : String(t.retries),
         ]),
+        width,
       ),
       '',
     );
@@ -175,11 +140,16 @@ export function runReport(result: RunResult): string {
   for (const s of result.steps) {
     if (s.error !== undefined) lines.push(...errorLines(`${s.step} ${s.name} of ${s.table} failed`, s.error));
   }
-  const notes = [
-    ...result.tables.flatMap((t) => t.notes.map((note) => `${t.table}: ${note}`)),
-    ...result.notes,
+  const notes = result.tables.flatMap((t) => t.notes.map((text) => ({ table: t.table, text })));
+  const leftOut = notes
+    .filter(({ text }) => text.startsWith(LEFT_OUT))
+    .map(({ table, text }) => `  ${table}: ${text.slice(LEFT_OUT.length)}`);
+  if (leftOut.length > 0) lines.push('Left out', ...leftOut, '');
+  const others = [
+    ...notes.filter(({ text }) => !text.startsWith(LEFT_OUT)).map(({ table, text }) => `  ${table}: ${text}`),
+    ...result.notes.map((text) => `  ${text}`),
   ];
-  if (notes.length > 0) lines.push('Notes', ...notes.map((note) => `  ${note}`), '');
+  if (others.length > 0) lines.push('Notes', ...others, '');
   const verdict = { success: 'Done', failed: 'Failed', cancelled: 'Cancelled' }[result.status];
   lines.push(
     `${verdict}: ${result.tables_success} of ${result.tables_total} tables, ` +

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import pg from 'pg';
-import type { VerifyResult } from '../../src/commands/verify-report.js';
+import type { VerifyResult } from '../../src/observe/commandSchemas.js';
 import type { TableResult } from '../../src/observe/result.js';
 import { type CliOptions, runCli } from './cli.js';
 import { type ConfigChanges, type Migration, oneLineOfJson, type Scene, succeeded } from './endToEnd.js';
