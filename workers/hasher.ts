@@ -4,7 +4,10 @@
  */
 import { type ErrorData, toErrorData } from '../src/errors.js';
 import { type HashLaneResult, hashLane } from '../src/hash/hashLane.js';
+import { nameThread } from '../src/host/threadName.js';
 import type { LaneLayout } from '../src/ring/layout.js';
+
+nameThread('hasher');
 
 /** What a hash worker is started with. */
 export interface HasherTask {

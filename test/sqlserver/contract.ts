@@ -63,11 +63,26 @@ export class SqlError extends Error {
   }
 }
 
+/** Where rows go that are token bytes already (`PacketWriter`). */
+export interface EncodedSink {
+  /** Bytes of a whole packet, as the client asked. */
+  readonly packetSize: number;
+  /** Appends token bytes, to be framed. */
+  bytes(source: Uint8Array): void;
+  /** Sends whole packets behind what was appended; resolves when the socket holds nothing of them any more. */
+  framed(packets: Buffer): Promise<void>;
+  sendWholePackets(): void;
+  /** Resolves when the client has taken enough of what was sent. */
+  drained(): Promise<void>;
+}
+
 /** What running one batch produces, in order. */
 export type EngineEvent =
   | { kind: 'columns'; columns: ResultColumn[] }
   /** Bytes of the binary COPY stream of the result set announced last; split anywhere, header and trailer included. */
   | { kind: 'copy'; bytes: Buffer }
+  /** Rows of that result set in their wire form, instead of COPY bytes: the benchmark's replay source. */
+  | { kind: 'encoded'; send: (out: EncodedSink) => Promise<void> }
   /** A statement ended; `rowCount` is undefined where SQL Server reports none (DDL, SET). */
   | { kind: 'done'; rowCount?: number }
   | { kind: 'info'; info: ServerMessage }

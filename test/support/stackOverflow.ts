@@ -81,6 +81,11 @@ export function stackOverflowScripts(rows: number): TableScript[] {
   }));
 }
 
+/** @returns a script that creates one table alone and fills it with exactly `rows` rows. */
+export function stackOverflowTable(table: 'Votes' | 'Comments' | 'Posts', rows: number): string {
+  return `${createTable(table)}\nGO\n${fillTable(table, { ...stackOverflow2010Rows, [table]: rows })}`;
+}
+
 const columns: Record<StackOverflowTable, string> = {
   Badges: 'Name nvarchar(40) NOT NULL, UserId int NOT NULL, Date datetime NOT NULL',
   Comments:

@@ -186,6 +186,26 @@ export class PacketWriter {
     this.send(out);
   }
 
+  /**
+   * Sends packets that are framed already, behind everything gathered so far; the message stays open.
+   * @returns resolves when the socket holds nothing of them any more
+   */
+  framed(packets: Buffer): Promise<void> {
+    this.sendWholePackets();
+    if (this.position > 0) {
+      const rest = Buffer.allocUnsafe(HEADER_BYTES + this.position);
+      this.header(rest, 0, rest.length, 0);
+      this.buffer.copy(rest, HEADER_BYTES, 0, this.position);
+      this.position = 0;
+      this.send(rest);
+    }
+    return new Promise((resolve, reject) => {
+      const gone = () => reject(new ProtocolViolation('connection closed'));
+      if (this.stream.destroyed) gone();
+      else this.stream.write(packets, (error) => (error ? gone() : resolve()));
+    });
+  }
+
   /** Sends the rest with the end bit set. */
   end(type: number = PACKET.response): void {
     this.sendWholePackets();

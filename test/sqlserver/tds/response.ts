@@ -108,6 +108,9 @@ export class Response {
         this.out.sendWholePackets();
         await this.out.drained();
         return;
+      case 'encoded':
+        await event.send(this.out);
+        return;
       case 'columns':
         this.flushPending(true);
         this.columns(event.columns);

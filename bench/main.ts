@@ -1,0 +1,111 @@
+/**
+ * The benchmark's command line. Main thread.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { benchFile, resultTable, targetTable } from './report.js';
+import { runScenarios } from './run.js';
+import { MODES } from './runs.js';
+import { fullScenarios, quickScenarios, type Scenario, scenario, type Tls } from './scenarios.js';
+import { SHAPE_NAMES, shapes } from './shapes.js';
+import { startStage } from './stage.js';
+
+const USAGE = `usage: npm run bench -- [options]
+  --quick               everything the targets ask for, in about three minutes
+  --shape <a,b>         shapes: ${SHAPE_NAMES.join(', ')}
+  --mode <a,b>          modes: ${MODES.join(', ')}
+  --rows <n>            rows of each (default: a quick run's)
+  --writers <n>         writing connections behind one reader (default 1)
+  --lanes <n>           reading streams, each with its own writers (default 1)
+  --tls <sides>         none, source, target or both (default none)
+  --objects             also run row objects
+  --rounds <n>          times each scenario is run, the contenders in turn (default 1)
+  --output <file>       write the results as JSON
+Without --quick, --shape and --mode everything is measured, which takes long.
+TEST_PG_URL names a PostgreSQL to load into, in place of one of its own.`;
+
+function refuse(message: string): never {
+  process.stderr.write(`${message}\n${USAGE}\n`);
+  process.exit(2);
+}
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    shape: { type: 'string' },
+    mode: { type: 'string' },
+    rows: { type: 'string' },
+    writers: { type: 'string', default: '1' },
+    lanes: { type: 'string', default: '1' },
+    tls: { type: 'string', default: 'none' },
+    objects: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '1' },
+    output: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+function wholeNumber(option: string, text: string): number {
+  const value = Number(text);
+  return Number.isSafeInteger(value) && value >= 1
+    ? value
+    : refuse(`--${option} takes a whole number from 1`);
+}
+
+function choices<Name extends string>(
+  option: string,
+  text: string | undefined,
+  known: readonly Name[],
+): Name[] {
+  if (text === undefined) return [];
+  return text.split(',').map((name) => {
+    const found = known.find((one) => one === name.trim());
+    return found ?? refuse(`--${option} ${name} is none of ${known.join(', ')}`);
+  });
+}
+
+function chosenScenarios(): Scenario[] {
+  if (values.quick) return quickScenarios();
+  if (values.shape === undefined && values.mode === undefined) return fullScenarios();
+  const chosenShapes = choices('shape', values.shape, SHAPE_NAMES);
+  const chosenModes = choices('mode', values.mode, MODES);
+  const [tls] = choices<Tls>('tls', values.tls, ['none', 'source', 'target', 'both']);
+  const writers = wholeNumber('writers', values.writers);
+  const lanes = wholeNumber('lanes', values.lanes);
+  return (chosenShapes.length === 0 ? SHAPE_NAMES : chosenShapes).flatMap((shape) =>
+    (chosenModes.length === 0 ? (['full'] as const) : chosenModes).map((mode) => {
+      const rows = values.rows === undefined ? shapes[shape].quickRows : wholeNumber('rows', values.rows);
+      const made = scenario(shape, mode, rows, { writers, lanes, tls: tls ?? 'none' });
+      if (values.objects) made.against.push('objects');
+      return made;
+    }),
+  );
+}
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const note = (line: string) => process.stderr.write(`${line}\n`);
+
+if (values.help) {
+  say(USAGE);
+  process.exit(0);
+}
+const scenarios = chosenScenarios();
+const rounds = wholeNumber('rounds', values.rounds);
+const stage = await startStage();
+try {
+  const results = await runScenarios(stage, { scenarios, rounds, say: note });
+  const file = await benchFile(stage, results);
+  const { machine } = file;
+  say(
+    `\n${machine.date}  commit ${machine.commit ?? 'unknown'}  Node ${machine.node}  PostgreSQL ${machine.postgres}` +
+      `\n${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB\n`,
+  );
+  say(resultTable(results));
+  say(`\n${targetTable(file.targets)}`);
+  if (values.output !== undefined) {
+    writeFileSync(values.output, `${JSON.stringify(file, null, 1)}\n`);
+    note(`written to ${values.output}`);
+  }
+} finally {
+  await stage.stop();
+}

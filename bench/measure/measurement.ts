@@ -1,0 +1,52 @@
+/**
+ * A run's report in the terms the benchmark speaks: rates, CPU a million rows, memory. Pure.
+ */
+import type { Mode } from '../runs.js';
+import type { TierSeconds } from './cpu.js';
+import { find, type Report, type Span, span, steadyTransfer, wholeTransfer } from './marks.js';
+
+export interface Measurement {
+  /** From the first commit to the last where a load has three or more, else of the whole. */
+  rowsPerSecond: number;
+  /** Whether `rowsPerSecond` and the CPU figures leave out the start. */
+  steady: boolean;
+  /** From the first connection of a worker to the last commit. */
+  whole: { seconds: number; rowsPerSecond: number };
+  /** CPU seconds of the process. */
+  cpuPerMillionRows: number;
+  /** The same by thread. What ended threads took is missing, so they may add up to less. */
+  tiersPerMillionRows: TierSeconds | null;
+  /** CPU seconds of PostgreSQL's backends. */
+  backendPerMillionRows: number | null;
+  peakRssBytes: number;
+}
+
+/** @param rows rows the run was about, where it does not commit all of them */
+export function measure(report: Report, mode: Mode, rows: number): Measurement {
+  if (mode.startsWith('verify')) return of(report, { ...between(report, 'verify'), rows }, null);
+  if (mode.startsWith('upsert')) return of(report, { ...between(report, 'transfer'), rows }, null);
+  return of(report, wholeTransfer(report), steadyTransfer(report));
+}
+
+function between(report: Report, phase: string): Span {
+  return span(find(report, phase), find(report, 'loaded', 'last'));
+}
+
+function of(report: Report, whole: Span, steady: Span | null): Measurement {
+  const { rows, seconds, cpuSeconds, tiers, server } = steady ?? whole;
+  const each = (spent: number) => (spent / rows) * 1e6;
+  return {
+    rowsPerSecond: rows / seconds,
+    steady: steady !== null,
+    whole: { seconds: whole.seconds, rowsPerSecond: whole.rows / whole.seconds },
+    cpuPerMillionRows: each(cpuSeconds),
+    tiersPerMillionRows:
+      tiers === null
+        ? null
+        : (Object.fromEntries(
+            Object.entries(tiers).map(([tier, spent]) => [tier, each(spent)]),
+          ) as TierSeconds),
+    backendPerMillionRows: server === null ? null : each(server.backends),
+    peakRssBytes: report.peakRssBytes,
+  };
+}

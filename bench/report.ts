@@ -1,0 +1,118 @@
+/**
+ * What a run of the benchmark leaves: a file, and the tables people read. Main thread.
+ */
+import { execFileSync } from 'node:child_process';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { textTable } from '../src/observe/format.js';
+import { middleRound, type ScenarioResult } from './run.js';
+import type { Stage } from './stage.js';
+import { type Verdict, verdicts } from './targets.js';
+
+/** Where and when a run was made. */
+export interface Machine {
+  date: string;
+  /** Commit of the working tree; `+` behind it where the tree has changes of its own. */
+  commit: string | null;
+  node: string;
+  postgres: string;
+  platform: string;
+  cpu: string;
+  cores: number;
+  memoryBytes: number;
+}
+
+/** The JSON a run writes. */
+export interface BenchFile {
+  machine: Machine;
+  results: ScenarioResult[];
+  targets: Verdict[];
+}
+
+export async function benchFile(stage: Stage, results: ScenarioResult[]): Promise<BenchFile> {
+  const client = await stage.postgres.client();
+  const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
+  await client.end();
+  return {
+    machine: {
+      date: new Date().toISOString(),
+      commit: commit(),
+      node: process.version,
+      postgres: rows[0]?.server_version ?? 'unknown',
+      platform: `${process.platform} ${process.arch}`,
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+    },
+    results,
+    targets: verdicts(results),
+  };
+}
+
+function commit(): string | null {
+  const git = (...args: string[]) => execFileSync('git', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    const changed = git('status', '--porcelain', '--untracked-files=no').length > 0;
+    return `${git('rev-parse', '--short', 'HEAD').toString().trim()}${changed ? '+' : ''}`;
+  } catch {
+    return null;
+  }
+}
+
+const number = (value: number | null | undefined, decimals = 2) =>
+  value === null || value === undefined ? '-' : value.toFixed(decimals);
+
+/** One line a scenario. */
+export function resultTable(results: readonly ScenarioResult[]): string {
+  const right = (title: string) => ({ title, align: 'right' as const });
+  return textTable(
+    [
+      { title: 'scenario' },
+      right('M rows/s'),
+      right('whole'),
+      right('TDS MB/s'),
+      right('of alone'),
+      right('CPU s/M'),
+      right('read'),
+      right('hash'),
+      right('write'),
+      right('main'),
+      right('runtime'),
+      right('pg CPU'),
+      right('of pg'),
+      right('objects'),
+      right('peak MB'),
+    ],
+    results.map((result) => {
+      const { name, ratios, tdsBytesPerRow } = result;
+      const { product } = middleRound(result);
+      const tiers = product.tiersPerMillionRows;
+      return [
+        name,
+        number(product.rowsPerSecond / 1e6, 3),
+        number(product.whole.rowsPerSecond / 1e6, 3),
+        number(tdsBytesPerRow === null ? null : (product.rowsPerSecond * tdsBytesPerRow) / 1e6, 0),
+        number(ratios.ofAlone),
+        number(product.cpuPerMillionRows),
+        number(tiers?.reader),
+        number(tiers?.hasher),
+        number(tiers?.writer),
+        number(tiers?.main),
+        number(tiers?.runtime),
+        number(product.backendPerMillionRows),
+        number(ratios.cpuOfBackend),
+        ratios.objectsCpu === null ? '-' : `${number(ratios.objectsCpu, 1)}x`,
+        number(product.peakRssBytes / 1e6, 0),
+      ];
+    }),
+  );
+}
+
+/** The targets this run says something to. */
+export function targetTable(targets: readonly Verdict[]): string {
+  const known = targets.filter(({ met }) => met !== null);
+  if (known.length === 0) return '';
+  return textTable(
+    [{ title: 'target' }, { title: 'wanted' }, { title: 'measured', align: 'right' }, { title: '' }],
+    known.map(({ target, limit, value, met }) => [target, limit, number(value), met ? 'met' : 'MISSED']),
+  );
+}

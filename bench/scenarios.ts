@@ -1,0 +1,91 @@
+/**
+ * What is measured: a shape, a mode and options, and whom the product is held against. Pure.
+ */
+import type { Mode } from './runs.js';
+import { SHAPE_NAMES, type ShapeName, shapes } from './shapes.js';
+
+/** Contenders that run beside the product, in turn with it. */
+export type Contender = 'alone' | 'objects';
+export type Tls = 'none' | 'source' | 'target' | 'both';
+
+export interface Scenario {
+  shape: ShapeName;
+  mode: Mode;
+  rows: number;
+  /** Writing connections behind one reader; with several lanes, lanes of one writer each. */
+  writers: number;
+  lanes: number;
+  tls: Tls;
+  against: Contender[];
+}
+
+/** Modes that do nothing but load: *PostgreSQL alone* does the same work. */
+const LOADS: readonly Mode[] = ['full', 'truncate'];
+
+export function scenario(shape: ShapeName, mode: Mode, rows: number, more: Partial<Scenario> = {}): Scenario {
+  const against: Contender[] = LOADS.includes(mode) ? ['alone'] : [];
+  return { shape, mode, rows, writers: 1, lanes: 1, tls: 'none', against, ...more };
+}
+
+/** @returns what `scenario` is called, in tables and in comparisons of two runs. */
+export function nameOf({ shape, mode, rows, writers, lanes, tls }: Scenario): string {
+  const parts = [shape, mode, countOf(rows), `${lanes}x${writers}`];
+  if (tls !== 'none') parts.push(`tls ${tls}`);
+  return parts.join(' ');
+}
+
+function countOf(rows: number): string {
+  if (rows >= 1_000_000 && rows % 100_000 === 0) return `${rows / 1_000_000}M`;
+  return rows >= 1000 && rows % 1000 === 0 ? `${rows / 1000}K` : String(rows);
+}
+
+/** Everything the list of targets asks for, in under three minutes. */
+export function quickScenarios(): Scenario[] {
+  const list: Scenario[] = [];
+  for (const shape of ['votes', 'comments', 'posts'] as const) {
+    const rows = shapes[shape].quickRows;
+    const against: Contender[] = shape === 'comments' ? ['alone'] : ['alone', 'objects'];
+    list.push(scenario(shape, 'full', rows, { against }));
+    list.push(scenario(shape, 'full', rows, { writers: 2 }));
+    if (shape !== 'comments') list.push(scenario(shape, 'full-hash', rows));
+    if (shape !== 'votes') continue;
+    for (const mode of ['verify-hashing', 'verify-streamed', 'upsert-nothing', 'upsert-percent'] as const) {
+      list.push(scenario(shape, mode, 500_000));
+    }
+    list.push(scenario(shape, 'full', 1_000_000, { writers: 2, against: [] }));
+    list.push(scenario(shape, 'full', 10_000_000, { writers: 2, against: [] }));
+  }
+  return list;
+}
+
+/** All shapes and modes, and how cost goes with rows and lanes. */
+export function fullScenarios(): Scenario[] {
+  const list = SHAPE_NAMES.flatMap((shape) => {
+    const { fullRows } = shapes[shape];
+    const compared = shape === 'blobs' ? fullRows : Math.min(fullRows, 2_000_000);
+    return [
+      scenario(shape, 'full', fullRows, { against: ['alone', 'objects'] }),
+      scenario(shape, 'full', fullRows, { writers: 2 }),
+      scenario(shape, 'full-hash', fullRows),
+      scenario(shape, 'truncate', fullRows),
+      scenario(shape, 'verify-hashing', compared),
+      scenario(shape, 'verify-streamed', compared),
+      scenario(shape, 'upsert-nothing', compared),
+      scenario(shape, 'upsert-percent', compared),
+      scenario(shape, 'upsert-all', Math.min(compared, 500_000)),
+    ];
+  });
+  for (const tls of ['source', 'target', 'both'] as const) {
+    list.push(scenario('votes', 'full', shapes.votes.fullRows, { tls }));
+    list.push(scenario('posts', 'full', shapes.posts.fullRows, { tls }));
+  }
+  for (const rows of [100_000, 300_000, 1_000_000, 3_000_000]) {
+    list.push(scenario('votes', 'full', rows));
+    list.push(scenario('votes', 'full', rows, { writers: 2, against: [] }));
+  }
+  for (const lanes of [2, 3, 4]) {
+    list.push(scenario('votes', 'full', shapes.votes.fullRows, { lanes }));
+    list.push(scenario('posts', 'full', shapes.posts.fullRows, { lanes }));
+  }
+  return list;
+}

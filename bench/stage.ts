@@ -1,0 +1,99 @@
+/**
+ * The servers of a benchmark: one PostgreSQL with settings that are the same for everybody, and the replay source in
+ * a process of its own. Main thread.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startPostgres, type TestPostgres } from '../test/support/postgres.js';
+import type { SqlServerConnection } from '../test/support/tsql.js';
+import type { SourceAccount, SourceReady, SourceRequest } from './source/main.js';
+import type { ReplayTable } from './source/replayEngine.js';
+
+/** Beside those of `test/support/postgres.ts`: no maintenance by itself while time is taken. */
+const BENCH_SETTINGS = {
+  autovacuum: 'off',
+  max_wal_size: '16GB',
+  checkpoint_timeout: '1h',
+};
+
+export interface Stage {
+  postgres: TestPostgres;
+  /** Process id of PostgreSQL's first process where it runs on this host, else null. */
+  postmaster: number | null;
+  /** The replay source's login; `database` is `master`. */
+  source: SqlServerConnection;
+  /** A temporary directory, gone with the stage. */
+  directory: string;
+  pretend(database: string, table: ReplayTable): Promise<void>;
+  /** What the replay source has spent and sent so far. */
+  sourceAccount(): Promise<SourceAccount>;
+  stop(): Promise<void>;
+}
+
+/** Starts both; `TEST_PG_URL` names another PostgreSQL. */
+export async function startStage(): Promise<Stage> {
+  const directory = mkdtempSync(join(tmpdir(), 'mpm-bench-'));
+  const flags = Object.entries(BENCH_SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const postgres = await startPostgres(process.env.TEST_PG_URL ? {} : { flags, ssl: true });
+  let child: ChildProcess | null = null;
+  const stop = async (): Promise<void> => {
+    if (child !== null && child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, 'exit');
+      child.send({ kind: 'stop' } satisfies SourceRequest);
+      await ended;
+    }
+    await postgres.stop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const postmaster =
+      postgres.dataDir === null
+        ? null
+        : Number(readFileSync(join(postgres.dataDir, 'postmaster.pid'), 'utf8').split('\n')[0]);
+    const process = fork(new URL('./source/main.js', import.meta.url), [postgres.url], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    child = process;
+    const ready = await answerOf<SourceReady>(process);
+    const request = async <Answer>(what: SourceRequest): Promise<Answer> => {
+      process.send(what);
+      return answerOf<Answer>(process);
+    };
+    return {
+      postgres,
+      postmaster,
+      source: {
+        host: '127.0.0.1',
+        port: ready.port,
+        user: 'sa',
+        password: ready.password,
+        database: 'master',
+        encrypt: false,
+      },
+      directory,
+      async pretend(database, table) {
+        await request({ kind: 'pretend', database, table });
+      },
+      sourceAccount: () => request<SourceAccount>({ kind: 'account' }),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The process's next message; one request is answered at a time. */
+function answerOf<Answer>(child: ChildProcess): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const onExit = () => reject(new Error('the replay source has ended'));
+    child.once('exit', onExit);
+    child.once('message', (answer) => {
+      child.off('exit', onExit);
+      resolve(answer as Answer);
+    });
+  });
+}
