@@ -10,10 +10,11 @@ import type { Config } from '../src/config/schema.js';
 import { inspectHost } from '../src/host/host.js';
 import { chooseSizes } from '../src/host/sizes.js';
 import type { TablePlan } from '../src/plan/model.js';
+import { namingOf } from '../src/plan/naming.js';
 import { planTables } from '../src/plan/tables.js';
-import { readCatalog } from '../src/source/catalog.js';
 import { connectSource } from '../src/source/connection.js';
 import type { SourceColumn } from '../src/source/model.js';
+import { readScope } from '../src/source/scope.js';
 import { quote } from '../src/source/sql.js';
 import { createTable } from '../src/target/ddl.js';
 import { quoteIdent } from '../src/target/identifiers.js';
@@ -34,6 +35,8 @@ export interface Scene {
   target: PostgresConnection;
   plan: TablePlan;
   client: pg.Client;
+  /** Rows the source knows the hashes of. */
+  hashedRows: number;
   /** Writes a configuration. @returns its file and what it says. */
   config(changes?: ConfigChanges): Promise<{ file: string; config: Config; chunkRows: number }>;
   stop(): Promise<void>;
@@ -74,15 +77,15 @@ export async function startScene(stage: Stage, shape: Shape, templateRows: numbe
     await client.end();
     throw error;
   }
-  return { shape, templateRows, source, target, plan, client, config, stop: () => client.end() };
+  const stop = () => client.end();
+  return { shape, templateRows, source, target, plan, client, hashedRows: 0, config, stop };
 }
 
 async function planOf(config: Config): Promise<TablePlan> {
   const source = await connectSource(config.source);
   try {
-    const tables = await readCatalog(source, { schemas: [config.source.schema] });
-    const [plan] = planTables(tables, {
-      targetSchema: config.target.schema,
+    const [plan] = planTables(await readScope(source, config), {
+      naming: namingOf(config),
       chunkRows: 1,
       rowHashColumn: null,
       hashTextColumns: true,

@@ -49,12 +49,18 @@ serve<EngineRequest>(async ({ command, config: file, postmaster, rows }) => {
     const { tables } = await runVerify(config, { details: 0, trustRowHash: false, signal, onEvent });
     for (const { table, status } of tables) if (status !== 'match') throw new Error(`${table}: ${status}`);
   } else {
+    const { Threads } = await import('../../src/engine/threads.js');
+    const threads = new Threads();
+    threads.begin(
+      config.migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer'],
+    );
     const { runMigration } = await import('../../src/engine/run.js');
     const { error, tables } = await runMigration(config, {
       signal,
       onEvent,
       dryRun: false,
       unfinished: 'give-up',
+      threads,
     });
     if (error !== undefined) throw new Error(error.message);
     for (const { changes } of tables)
