@@ -52,8 +52,7 @@ export class ReplayEngine implements Engine {
     const replayed = new Replayed(table);
     if (known?.table.name === table.name) {
       for (const [sql, recording] of known.recordings) replayed.recordings.set(sql, recording);
-      if (known.table.rows === table.rows)
-        for (const [sql, digests] of known.digests) replayed.digests.set(sql, digests);
+      for (const [key, digests] of known.digests) replayed.digests.set(key, digests);
     }
     this.#databases.set(database, replayed);
   }
@@ -194,7 +193,7 @@ class ReplaySession implements EngineSession {
     const start = sql.lastIndexOf("HASHBYTES('MD5', ", end) + "HASHBYTES('MD5', ".length;
     if (end < 0) throw unknown(sql);
     const expression = sql.slice(start, end);
-    return once(replayed.digests, expression, () =>
+    return once(replayed.digests, `${replayed.table.rows} rows of ${expression}`, () =>
       Digests.compute(this.#session, replayed.from, expression, replayed.table.rows),
     );
   }
