@@ -5,7 +5,7 @@
  * repeated, since the answer to a COMMIT can get lost. Chunks are entered by the writers (`chunkEntry`).
  */
 import { AppError, type ErrorData } from '../errors.js';
-import type { LedgerEntry } from '../plan/chunk.js';
+import type { KeySpan, LedgerEntry, MergeCounts } from '../plan/chunk.js';
 import type { KeyRange, Partition, TablePlan } from '../plan/model.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace } from '../plan/work.js';
@@ -43,20 +43,27 @@ export class Ledger {
   /** Process id of the session that was lost last: it may still hold the run's lock, and those of an entry. */
   #lost: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
+  readonly #unlogged: Set<string>;
 
   /** @param target the connection that holds the run's lock (`claimRun`) */
   constructor(target: TargetConnection, options: LedgerOptions) {
     this.#target = target;
     this.#options = options;
+    this.#unlogged = new Set(options.unlogged);
   }
 
   get runId(): string {
     return this.#options.runId;
   }
 
+  /** The target table was set LOGGED: its further chunks are entered among those that last. */
+  isLoggedNow(plan: TablePlan): void {
+    this.#unlogged.delete(tableLabel(plan.source));
+  }
+
   /** True where a crash of the server empties the target table. */
   isUnlogged(plan: TablePlan): boolean {
-    return this.#options.unlogged.has(tableLabel(plan.source));
+    return this.#unlogged.has(tableLabel(plan.source));
   }
 
   #chunks(plan: TablePlan): string {
@@ -67,8 +74,9 @@ export class Ledger {
   chunkEntry(plan: TablePlan): LedgerEntry {
     return {
       sql: `INSERT INTO ${this.#chunks(plan)}
-        (run_id, table_name, partition, chunk, lower, upper, rows, bytes, digest, duration_ms, retries)
-        SELECT r.run_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+        (run_id, table_name, partition, chunk, lower, upper, rows, bytes, digest, duration_ms, retries,
+          inserted, updated, by_key)
+        SELECT r.run_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
         FROM ${LEDGER}.runs r WHERE r.run_id = $1 AND r.attempt = $2 FOR SHARE`,
       values: [this.#options.runId, this.#options.attempt],
     };
@@ -115,6 +123,62 @@ export class Ledger {
         [runId, table, to.partition, ...bounds, to.retries ?? 0, chunk.partition, chunk.chunk],
       );
       return true;
+    });
+  }
+
+  /** @returns what a committed chunk has merged. */
+  merged(
+    plan: TablePlan,
+    { partition, chunk }: Pick<ChunkPlace, 'partition' | 'chunk'>,
+  ): Promise<MergeCounts> {
+    return this.#write(async (target) => {
+      const [found] = await target.query<MergeCounts>(
+        `SELECT COALESCE(inserted, 0)::float8 AS inserted, COALESCE(updated, 0)::float8 AS updated
+          FROM ${this.#chunks(plan)}
+          WHERE run_id = $1 AND table_name = $2 AND partition = $3 AND chunk = $4`,
+        [this.#options.runId, tableLabel(plan.source), partition, chunk],
+      );
+      return found ?? { inserted: 0, updated: 0 };
+    });
+  }
+
+  /**
+   * Deletes rows and enters that, both or neither, in a transaction on `target`. May be repeated: what was committed
+   * before is not done again.
+   *
+   * @param remove @returns how many rows were deleted
+   * @returns the same
+   */
+  deletion(
+    target: TargetConnection,
+    plan: TablePlan,
+    { partition, keys }: { partition: number; keys: KeySpan },
+    remove: () => Promise<number>,
+  ): Promise<number> {
+    const startedMs = performance.now();
+    const id = [this.#options.runId, tableLabel(plan.source), partition];
+    return inTransaction(target, async () => {
+      await this.#requireOurs(target);
+      const entered = await target.query(
+        `INSERT INTO ${this.#chunks(plan)}
+          (run_id, table_name, partition, chunk, lower, upper, rows, bytes, deleted, by_key)
+          VALUES ($1, $2, $3, 0, $4, $5, 0, 0, 0, true) ON CONFLICT DO NOTHING RETURNING chunk`,
+        [...id, json(keys.first), json(keys.last)],
+      );
+      const where = 'WHERE run_id = $1 AND table_name = $2 AND partition = $3 AND chunk = 0';
+      if (entered.length === 0) {
+        const [before] = await target.query<{ deleted: number }>(
+          `SELECT deleted::float8 AS deleted FROM ${this.#chunks(plan)} ${where}`,
+          id,
+        );
+        return before?.deleted ?? 0;
+      }
+      const deleted = await remove();
+      await target.query(
+        `UPDATE ${this.#chunks(plan)} SET deleted = $4, duration_ms = $5, committed_at = clock_timestamp() ${where}`,
+        [...id, deleted, Math.round(performance.now() - startedMs)],
+      );
+      return deleted;
     });
   }
 

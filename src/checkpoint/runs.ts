@@ -46,6 +46,8 @@ export interface MergedRows {
   inserted: number | null;
   updated: number | null;
   deleted: number | null;
+  /** The rows of single keys: `lower` is the first of them, `upper` the last. */
+  byKey: boolean;
 }
 
 export interface FullChunk extends LedgerChunk, MergedRows {
@@ -237,7 +239,7 @@ export async function readTables(
   const chunks = await target.query<FullChunk & { table: string }>(
     `SELECT table_name AS table, partition, chunk, lower, upper, rows::float8 AS rows, bytes::float8 AS bytes, digest,
       committed_at AS "committedAt", duration_ms AS "durationMs", retries, moved_to AS "movedTo",
-      inserted::float8 AS inserted, updated::float8 AS updated, deleted::float8 AS deleted
+      inserted::float8 AS inserted, updated::float8 AS updated, deleted::float8 AS deleted, by_key AS "byKey"
       FROM ${ALL_CHUNKS} AS c WHERE ${wanted} ORDER BY table_name, partition, chunk`,
     parameters,
   );

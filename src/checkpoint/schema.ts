@@ -74,6 +74,7 @@ CREATE TABLE ${LEDGER}.chunks (
   inserted bigint,
   updated bigint,
   deleted bigint,
+  by_key boolean NOT NULL DEFAULT false,
   PRIMARY KEY (run_id, table_name, partition, chunk)
 );
 CREATE UNLOGGED TABLE ${LEDGER}.unlogged_chunks (LIKE ${LEDGER}.chunks INCLUDING ALL);
@@ -82,6 +83,7 @@ COMMENT ON COLUMN ${LEDGER}.chunks.upper IS 'JSON array of exact key texts; keys
 COMMENT ON COLUMN ${LEDGER}.chunks.moved_to IS 'not committed: its keys were read again as this partition';
 COMMENT ON COLUMN ${LEDGER}.chunks.digest IS 'CRC-32 of the binary COPY tuples';
 COMMENT ON COLUMN ${LEDGER}.chunks.inserted IS 'rows of a merge that were new in the target; null where a chunk was loaded';
+COMMENT ON COLUMN ${LEDGER}.chunks.by_key IS 'the rows of single keys: lower is the first of them, upper the last';
 COMMENT ON COLUMN ${LEDGER}.partitions.of_partition IS 'with of_chunk: the chunk whose keys these are';
 INSERT INTO ${LEDGER}.version VALUES (${VERSION});`;
 
@@ -91,8 +93,10 @@ const UPGRADES: Record<number, string> = {
 UPDATE ${LEDGER}.partitions p SET of_partition = c.partition, of_chunk = c.chunk
   FROM (SELECT * FROM ${LEDGER}.chunks UNION ALL SELECT * FROM ${LEDGER}.unlogged_chunks) AS c
   WHERE c.run_id = p.run_id AND c.table_name = p.table_name AND c.moved_to = p.partition;
-ALTER TABLE ${LEDGER}.chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint;
-ALTER TABLE ${LEDGER}.unlogged_chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint;
+ALTER TABLE ${LEDGER}.chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint,
+  ADD COLUMN by_key boolean NOT NULL DEFAULT false;
+ALTER TABLE ${LEDGER}.unlogged_chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint,
+  ADD COLUMN by_key boolean NOT NULL DEFAULT false;
 UPDATE ${LEDGER}.version SET version = 2;`,
 };
 

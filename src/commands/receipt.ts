@@ -58,9 +58,11 @@ function tableJson(table: LedgerTable): object {
     chunks: chunks.map((chunk) => ({
       partition: chunk.partition,
       chunk: chunk.chunk,
-      after_key: chunk.lower,
-      to_key: chunk.upper,
+      ...(chunk.byKey
+        ? { first_key: chunk.lower, last_key: chunk.upper }
+        : { after_key: chunk.lower, to_key: chunk.upper }),
       rows: chunk.rows,
+      ...mergeJson(chunk),
       bytes: chunk.bytes,
       digest: chunk.digest,
       committed_at: chunk.committedAt.toISOString(),
@@ -68,6 +70,20 @@ function tableJson(table: LedgerTable): object {
       retries: chunk.retries,
     })),
   };
+}
+
+/** What a merge did; nothing of a chunk that was loaded. */
+function mergeJson({ inserted, updated, deleted }: FullChunk): Partial<Record<string, number>> {
+  return {
+    ...(inserted !== null && { inserted }),
+    ...(updated !== null && { updated }),
+    ...(deleted !== null && { deleted }),
+  };
+}
+
+function mergeText({ inserted, updated, deleted }: FullChunk): string {
+  if (deleted !== null) return `${count(deleted)} deleted`;
+  return inserted === null ? 'loaded' : `${count(inserted)} inserted, ${count(updated ?? 0)} updated`;
 }
 
 function tableLines(table: LedgerTable): string[] {
@@ -80,12 +96,14 @@ function tableLines(table: LedgerTable): string[] {
   for (const note of table.notes) lines.push(`  ${note}`);
   if (table.error !== null) lines.push(`  ${table.error.message} [${table.error.code}]`);
   if (chunks.length === 0) return lines;
+  const merged = chunks.some(({ inserted, deleted }) => inserted !== null || deleted !== null);
   const listed = textTable(
     [
       { title: 'chunk' },
       { title: 'keys after' },
       { title: 'up to' },
       { title: 'rows', align: 'right' },
+      ...(merged ? [{ title: 'merged' }] : []),
       { title: 'size', align: 'right' },
       { title: 'digest' },
       { title: 'committed' },
@@ -94,9 +112,10 @@ function tableLines(table: LedgerTable): string[] {
     ],
     chunks.map((chunk) => [
       `${chunk.partition}.${chunk.chunk}`,
-      keyText(chunk.lower),
+      chunk.byKey ? `from ${keyText(chunk.lower)}` : keyText(chunk.lower),
       keyText(chunk.upper),
       count(chunk.rows),
+      ...(merged ? [mergeText(chunk)] : []),
       byteCount(chunk.bytes),
       chunk.digest ?? '',
       chunk.committedAt.toISOString(),

@@ -2,16 +2,20 @@
  * From a table's differences to what is read for them: whole ranges where most rows changed, single keys where few
  * did; and rows only the target has, deleted where that was asked for. Main thread.
  */
+import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
 import { AppError } from '../errors.js';
-import type { ChunkStatements } from '../plan/chunk.js';
+import type { ChunkStatements, KeySpan } from '../plan/chunk.js';
 import { keysQuery, maxKeys } from '../plan/keysQuery.js';
 import type { TablePlan } from '../plan/model.js';
-import { readQuery } from '../plan/queries.js';
+import { nameLockHolders } from '../plan/modes/mode.js';
+import { rangeColumns, readQuery } from '../plan/queries.js';
+import { retryPolicy, withRetries } from '../plan/retry.js';
 import type { ReadWork } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import { columnTypes } from '../target/catalog.js';
-import { type TargetConnection, targetError } from '../target/connection.js';
+import { targetError } from '../target/connection.js';
+import type { TargetSession } from '../target/session.js';
 import type { Difference } from '../verify/compare.js';
 import { type KeyRange, WHOLE } from '../verify/side.js';
 import type { RowChanges } from './events.js';
@@ -28,26 +32,34 @@ export interface DifferenceRead {
   expectedRows: number | null;
 }
 
+export interface DifferenceOptions {
+  config: Config;
+  /** Where rows are deleted. */
+  session: TargetSession;
+  ledger: Ledger;
+  /** False where the keys of differences can't be asked for: one of them has the whole table read. */
+  exactKeys: boolean;
+  /** @returns a partition number of the table that was not used before */
+  newPartition: () => number;
+  /** Rows deleted, and those left though only the target has them, are counted here. */
+  changes: RowChanges;
+  signal: AbortSignal;
+}
+
 export class DifferenceWork {
-  readonly changes: RowChanges = { ...NO_CHANGES };
   readonly #plan: TablePlan;
-  readonly #config: Config;
-  readonly #target: TargetConnection;
+  readonly #options: DifferenceOptions;
   readonly #statements: ChunkStatements;
   #delete: string | null = null;
-  #parts = 0;
   /** The range whose later parts are already on their way, because it is read whole. */
   #whole: KeyRange | null = null;
-  readonly #exactKeys: boolean;
 
-  /** @param exactKeys false where the keys of differences can't be asked for: one of them has the whole table read. */
-  constructor(plan: TablePlan, config: Config, target: TargetConnection, exactKeys: boolean) {
-    const { migration } = config;
+  constructor(plan: TablePlan, options: DifferenceOptions) {
+    const { migration } = options.config;
     this.#plan = { ...plan, chunkRows: migration.upsert_batch_size };
-    this.#config = config;
-    this.#exactKeys = exactKeys;
-    this.#target = target;
-    this.#statements = mergeStatements(plan, migration.use_binary_copy ? 'binary' : 'text');
+    this.#options = options;
+    const format = migration.use_binary_copy ? 'binary' : 'text';
+    this.#statements = { ...mergeStatements(plan, format), ledger: options.ledger.chunkEntry(plan) };
   }
 
   /** @returns what is to be read for a difference; rows to delete are gone when it resolves. */
@@ -57,56 +69,84 @@ export class DifferenceWork {
     for (const { change, key, collides } of changes) {
       if (collides) throw collision(this.#plan, key);
       if (change === 'delete') extra.push(key);
-      else {
-        wanted.push(key);
-        if (change === 'insert') this.changes.inserted++;
-        else this.changes.updated++;
-      }
+      else wanted.push(key);
     }
     await this.#remove(extra);
     if (wanted.length === 0) return [];
-    if (!this.#exactKeys) {
+    if (!this.#options.exactKeys) {
       if (this.#whole === WHOLE) return [];
       this.#whole = WHOLE;
-      return [this.#read(readQuery(this.#plan, WHOLE, this.#config.source), null)];
+      return [this.#readRange(WHOLE)];
     }
     if (part > 0 && range !== null && range === this.#whole) return [];
     if (range !== null && part === 0 && wanted.length >= Number(sourceRows) * DENSE) {
       this.#whole = range;
-      return [this.#read(readQuery(this.#plan, range, this.#config.source), null)];
+      return [this.#readRange(range)];
     }
     const size = Math.min(maxKeys(this.#plan.keyColumns.length), this.#plan.chunkRows);
     const work: DifferenceRead[] = [];
     for (let at = 0; at < wanted.length; at += size) {
       const keys = wanted.slice(at, at + size);
-      work.push(this.#read(keysQuery(this.#plan, keys, this.#config.source), keys.length));
+      const query = keysQuery(this.#plan, keys, this.#options.config.source);
+      work.push(this.#read({ query, keys: spanOf(keys) }, keys.length));
     }
     return work;
   }
 
-  #read(query: ReadWork['query'], expectedRows: number | null): DifferenceRead {
-    const read = { plan: this.#plan, partition: this.#parts++, query, statements: this.#statements };
-    return { read, expectedRows };
+  #readRange({ lower, upper }: KeyRange): DifferenceRead {
+    const range = { lower, upper };
+    const query = readQuery(this.#plan, range, this.#options.config.source);
+    // Where no key bounds a range, the read begins anew after a break.
+    return this.#read(rangeColumns(this.#plan) === null ? { query } : { query, range }, null);
+  }
+
+  #read(what: Pick<ReadWork, 'query' | 'range' | 'keys'>, expectedRows: number | null): DifferenceRead {
+    const partition = this.#options.newPartition();
+    return { read: { plan: this.#plan, partition, statements: this.#statements, ...what }, expectedRows };
   }
 
   async #remove(keys: readonly (readonly string[])[]): Promise<void> {
-    if (!this.#config.migration.delete_extra_rows) {
-      this.changes.extra += keys.length;
+    const { config, changes, newPartition, signal } = this.#options;
+    if (!config.migration.delete_extra_rows) {
+      changes.extra += keys.length;
       return;
     }
-    if (keys.length === 0) return;
-    this.#delete ??= deleteStatement(this.#plan, await columnTypes(this.#target, this.#plan.target));
     for (let at = 0; at < keys.length; at += MAX_DELETED_KEYS) {
       const batch = keys.slice(at, at + MAX_DELETED_KEYS);
-      const columns = this.#plan.keyColumns.map((_, i) => batch.map((key) => key[i]!));
-      try {
-        const { rowCount } = await this.#target.client.query(this.#delete, columns);
-        this.changes.deleted += rowCount ?? 0;
-      } catch (error) {
-        throw targetError(error, { table: tableLabel(this.#plan.source) });
-      }
+      // One number for every try: what was committed is not done again.
+      const partition = newPartition();
+      changes.deleted += await withRetries(
+        retryPolicy(config.migration),
+        () => this.#removeBatch(batch, partition),
+        { ended: () => signal.aborted },
+      );
     }
   }
+
+  #removeBatch(batch: readonly (readonly string[])[], partition: number): Promise<number> {
+    const { session, ledger } = this.#options;
+    const plan = this.#plan;
+    return session.use(async (target) => {
+      this.#delete ??= deleteStatement(plan, await columnTypes(target, plan.target));
+      const statement = this.#delete;
+      const columns = plan.keyColumns.map((_, i) => batch.map((key) => key[i]!));
+      try {
+        return await ledger.deletion(target, plan, { partition, keys: spanOf(batch) }, async () => {
+          const [row] = await target.query<{ deleted: number }>(
+            `WITH gone AS (${statement} RETURNING true) SELECT count(*)::float8 AS deleted FROM gone`,
+            columns,
+          );
+          return row?.deleted ?? 0;
+        });
+      } catch (error) {
+        throw targetError(await nameLockHolders(target, [plan], error), { table: tableLabel(plan.source) });
+      }
+    });
+  }
+}
+
+function spanOf(keys: readonly (readonly string[])[]): KeySpan {
+  return { first: [...keys[0]!], last: [...keys.at(-1)!] };
 }
 
 /** Both rows would be one row in the target, and every run would let the other one win. */

@@ -21,8 +21,8 @@ export async function finalizeTables(
   onEvent: RunEventHandler,
   hooks: FinalizeHooks,
 ): Promise<StepOutcome[]> {
-  const connect = (): Promise<TargetConnection> =>
-    withRetries(retryPolicy(config.migration), () => connectTarget(config.target));
+  const retry = retryPolicy(config.migration);
+  const connect = (): Promise<TargetConnection> => withRetries(retry, () => connectTarget(config.target));
   const plansOf = (wanted: (table: TableWork) => boolean): TablePlan[] =>
     tables.filter(wanted).map((table) => table.plan);
   const onStep = (step: StepOutcome): void => {
@@ -43,6 +43,7 @@ export async function finalizeTables(
     const done = await finalize(connect, plansOf(wanted), {
       parallel,
       kinds,
+      retry,
       onStep: (step) => onStep(toOutcome(step)),
       hooks: { ...hooks, isMissing: ({ schema, name }) => missing.has(tableLabel({ schema, name })) },
     });

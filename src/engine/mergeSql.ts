@@ -19,6 +19,7 @@ export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): Chu
   const list = names.map(quoteIdent).join(', ');
   const key = targetKey(plan);
   const others = names.filter((name) => !key.includes(name));
+  const match = key.map((name) => `t.${quoteIdent(name)} = s.${quoteIdent(name)}`).join(' AND ');
   const updates = others.map((name) => `${quoteIdent(name)} = EXCLUDED.${quoteIdent(name)}`);
   const resolve =
     updates.length === 0
@@ -30,10 +31,14 @@ export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): Chu
         `SELECT ${list} FROM ${qualified(plan.target)} WITH NO DATA`,
     ],
     copy: copyStatement({ ...plan, target: stage }, format),
-    after: [
-      `INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
-        `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve}`,
-    ],
+    merge:
+      `WITH present AS (SELECT count(*) AS rows FROM ${qualified(stage)} AS s ` +
+      `WHERE EXISTS (SELECT FROM ${qualified(plan.target)} AS t WHERE ${match})), ` +
+      `merged AS (INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
+      `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve} RETURNING true), ` +
+      `counts AS (SELECT (SELECT count(*) FROM ${qualified(stage)}) - (SELECT rows FROM present) AS inserted, ` +
+      '(SELECT count(*) FROM merged) AS written) ' +
+      'SELECT inserted::float8 AS inserted, (written - inserted)::float8 AS updated FROM counts',
   };
 }
 

@@ -96,7 +96,7 @@ export class RowStreamer {
     const stream = new Stream(plan);
     const partition = this.#begun++;
     this.#streams.set(partition, stream);
-    this.#hand({ plan, partition, query, statements: { before: [], copy: '', after: [] } });
+    this.#hand({ plan, partition, query, statements: { before: [], copy: '' } });
     try {
       for (;;) {
         const batch = stream.batches.shift();

@@ -6,24 +6,27 @@
  */
 import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
-import { type ErrorData, toErrorData } from '../errors.js';
+import { toErrorData } from '../errors.js';
+import { logged } from '../finalize/logged.js';
 import { laneMemoryBytes, MAIN_CONNECTIONS, type Sizes } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
-import { retryPolicy } from '../plan/retry.js';
-import { type ReaderControl, type ReadWork, StopFlags, type WriterControl } from '../plan/work.js';
+import { retryPolicy, withRetries } from '../plan/retry.js';
+import { type ReadWork, StopFlags } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
-import type { TargetConnection } from '../target/connection.js';
+import { connectTarget, type TargetConnection } from '../target/connection.js';
+import { TargetSession } from '../target/session.js';
 import { interleave } from '../verify/interleave.js';
 import type { Verifier } from '../verify/verifier.js';
 import { cancellation } from './abort.js';
-import { DifferenceWork, NO_CHANGES } from './differenceWork.js';
-import type { RowChanges, RunEventHandler } from './events.js';
+import { DifferenceWork } from './differenceWork.js';
+import type { RunEventHandler } from './events.js';
 import { runLanes } from './lanes.js';
+import { Merges, type SyncedTable, waitingTable } from './merges.js';
 import { emptyTables, fillRowHashes } from './targetRows.js';
 import type { Threads } from './threads.js';
 import { type TransferOptions, type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
-import { incomplete, type TableWork } from './workQueue.js';
+import type { EarlierWork, TableWork } from './workQueue.js';
 
 export interface SynchronizeOptions {
   config: Config;
@@ -38,41 +41,67 @@ export interface SynchronizeOptions {
   shutdownMs: number;
   failFast: boolean;
   onEvent: RunEventHandler;
-  onChunk: TransferOptions['onChunk'];
-}
-
-/** A table that is brought up to date. */
-interface SyncedTable extends TableWork {
-  changes: RowChanges;
-  /** Everything that differs was handed out. */
-  compared: boolean;
-  /** By partition under way: rows that were asked for by key. */
-  expectedRows: Map<number, number>;
-  /** Rows that were found to differ and were not there any more when they were read. */
-  rowsGone: number;
+  /** What earlier processes of the run have done of each table. */
+  earlier: readonly EarlierWork[];
+  onChunk: NonNullable<TransferOptions['onChunk']>;
 }
 
 /** Brings every table up to date; does not throw: what went wrong is in the result, beside what went right. */
 export async function synchronize(options: SynchronizeOptions): Promise<Transferred> {
-  const { plans, partitions } = options;
+  const { config, plans, partitions, failFast } = options;
+  const session = new TargetSession(() => connectTarget(config.target), options.target);
   let loaded: Transferred = { tables: [], error: null };
   try {
-    const empty = await emptyTables(options.target, plans);
+    const empty = await again(options, () => session.use((target) => emptyTables(target, plans)));
     loaded = await load(
       options,
-      plans.filter((plan) => empty.has(plan)),
-      partitions.filter((_, i) => empty.has(plans[i]!)),
+      plans.flatMap((plan, i) => (empty.has(plan) ? [i] : [])),
     );
-    const rest = plans.filter((plan) => !empty.has(plan));
-    if (loaded.error !== null || rest.length === 0) {
-      return { tables: inOrder(plans, [...loaded.tables, ...rest.map(waitingTable)]), error: loaded.error };
+    const rest = plans.flatMap((plan, i) =>
+      empty.has(plan) ? [] : [waitingTable(plan, firstFree(options.earlier[i], partitions[i]!))],
+    );
+    const ended = failFast && loaded.tables.some(({ state }) => state === 'failed');
+    if (loaded.error !== null || ended || rest.length === 0) {
+      return { tables: inOrder(plans, [...loaded.tables, ...rest]), error: loaded.error };
     }
-    const synced = await bringDifferences(options, rest);
-    return { tables: inOrder(plans, [...loaded.tables, ...synced.tables]), error: synced.error };
+    await setLogged(options, session, rest);
+    const error = await bringDifferences(options, session, rest);
+    return { tables: inOrder(plans, [...loaded.tables, ...rest]), error };
   } catch (error) {
     const done = new Set(loaded.tables.map(({ plan }) => tableLabel(plan.source)));
     const undone = plans.filter(({ source }) => !done.has(tableLabel(source)));
-    return { tables: inOrder(plans, [...loaded.tables, ...undone.map(waitingTable)]), error };
+    return { tables: inOrder(plans, [...loaded.tables, ...undone.map((plan) => waitingTable(plan))]), error };
+  } finally {
+    await session.close();
+  }
+}
+
+/** @returns the lowest partition number that is taken neither by an earlier process nor by the plan. */
+function firstFree(earlier: EarlierWork | undefined, planned: readonly Partition[]): number {
+  return (earlier?.nextPartition ?? 0) + planned.length;
+}
+
+/** Tries what may be repeated until it succeeds, fails for good, or has been tried often enough. */
+function again<T>({ config, signal }: SynchronizeOptions, work: () => Promise<T>): Promise<T> {
+  return withRetries(retryPolicy(config.migration), work, { ended: () => signal.aborted });
+}
+
+/**
+ * A table that an earlier process of the run has loaded in part, UNLOGGED: rows found to be as they should be must
+ * not go in a crash of the server afterwards.
+ */
+async function setLogged(
+  options: SynchronizeOptions,
+  session: TargetSession,
+  tables: readonly SyncedTable[],
+): Promise<void> {
+  const { ledger } = options;
+  const onLogged = (target: TargetConnection, plan: TablePlan) => ledger.becomesLogged(target, plan, false);
+  for (const { plan } of tables) {
+    for (const name of logged.names(plan)) {
+      await again(options, () => session.use((target) => logged.run(target, plan, name, { onLogged })));
+      ledger.isLoggedNow(plan);
+    }
   }
 }
 
@@ -82,83 +111,96 @@ function inOrder(plans: readonly TablePlan[], tables: readonly TableWork[]): Tab
 }
 
 /** A first load is a full load; the transfer numbers its tables from 0. */
-function load(
-  options: SynchronizeOptions,
-  plans: TablePlan[],
-  partitions: Partition[][],
-): Promise<Transferred> {
-  if (plans.length === 0) return Promise.resolve({ tables: [], error: null });
+function load(options: SynchronizeOptions, which: readonly number[]): Promise<Transferred> {
+  if (which.length === 0) return Promise.resolve({ tables: [], error: null });
+  const { plans, partitions, earlier } = options;
   return transfer({
     ...options,
-    // Tables that an earlier process has loaded in part are compared.
-    earlier: [],
+    // Tables that an earlier process has loaded in part are compared: of these it has left no rows.
+    earlier: which.map((i) => ({
+      ...(earlier[i] ?? { rows: 0, bytes: 0, chunks: 0 }),
+      nextPartition: firstFree(earlier[i], partitions[i]!),
+    })),
     retry: retryPolicy(options.config.migration),
-    plans: plans.map((plan, index) => ({ ...plan, index })),
-    partitions: partitions.map((ranges, table) => ranges.map((range) => ({ ...range, table }))),
+    plans: which.map((i, index) => ({ ...plans[i]!, index })),
+    partitions: which.map((i, table) => partitions[i]!.map((range) => ({ ...range, table }))),
   });
 }
 
-async function bringDifferences(options: SynchronizeOptions, plans: TablePlan[]): Promise<Transferred> {
-  const { config, sizes, signal, onEvent } = options;
+/** @returns why it ended before every table was through, or null */
+async function bringDifferences(
+  options: SynchronizeOptions,
+  session: TargetSession,
+  tables: readonly SyncedTable[],
+): Promise<unknown> {
+  const { config, sizes, signal, shutdownMs, ledger, failFast, onEvent } = options;
   const { migration } = config;
-  const tables = plans.map(waitingTable);
+  const plans = tables.map(({ plan }) => plan);
+  const retry = retryPolicy(migration);
   const stopFlags = StopFlags.forTables(Math.max(...plans.map(({ index }) => index)) + 1);
   const labels: string[] = [];
   for (const { index, source } of plans) labels[index] = tableLabel(source);
-  const account = new Account(tables, stopFlags, onEvent);
+  const abort = new AbortController();
+  const onLedgerLost = (error: unknown): void => abort.abort(error);
+  const { onChunk } = options;
+  const merges = new Merges(tables, { ledger, retry, stopFlags, failFast, onEvent, onLedgerLost, onChunk });
   const { lanes, writersPerLane, compared } = shareOut(config, sizes);
   const { verifier, streamer, parallel } = comparisonOf(config, compared, { trustRowHash: false, signal });
-  const cut = (): void => void verifier.close();
-  signal.addEventListener('abort', cut, { once: true });
+  let timer: NodeJS.Timeout | undefined;
+  // What is being merged may end; the comparison hears of it by its closed connections.
+  const onSignal = (): void => {
+    merges.drain();
+    void verifier.close();
+    timer = setTimeout(() => abort.abort(signal.reason), shutdownMs);
+  };
+  signal.addEventListener('abort', onSignal, { once: true });
   const feed = interleave(tables, Math.max(1, Math.min(sizes.workers, parallel)), (table) =>
-    tableWork(table, verifier, options, account),
+    tableWork(table, { verifier, options, session, merges }),
   );
   try {
     signal.throwIfAborted();
-    for (const text of await verifier.prepare(plans)) onEvent({ kind: 'note', text });
+    for (const text of await again(options, () => verifier.prepare(plans))) onEvent({ kind: 'note', text });
     // Threads are only worth starting once something differs.
     let first: IteratorResult<ReadWork, void> | null = await feed.next();
-    if (first.done) {
-      account.assertComplete();
-      return { tables, error: null };
-    }
-    await runLanes(
-      {
-        threads: options.threads,
-        lanes,
-        lanesAtFirst: Math.min(lanes, sizes.lanesAtFirst),
-        writersPerLane,
-        writersAtFirst: Math.min(writersPerLane, sizes.writersAtFirst),
-        slotsPerRing: sizes.slotsPerRing,
-        slotBytes: sizes.slotBytes,
-        hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-        reader: {
-          source: config.source,
-          nul: migration.on_nul,
-          binaryCopy: migration.use_binary_copy,
-          // Rows that were merged already are merged once more, to no effect.
-          retry: retryPolicy(migration),
+    if (!first.done) {
+      await runLanes(
+        {
+          threads: options.threads,
+          lanes,
+          lanesAtFirst: Math.min(lanes, sizes.lanesAtFirst),
+          writersPerLane,
+          writersAtFirst: Math.min(writersPerLane, sizes.writersAtFirst),
+          slotsPerRing: sizes.slotsPerRing,
+          slotBytes: sizes.slotBytes,
+          hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
+          reader: {
+            source: config.source,
+            nul: migration.on_nul,
+            binaryCopy: migration.use_binary_copy,
+            // Rows that were merged already are merged once more, to no effect.
+            retry,
+          },
+          writer: { target: config.target, retry },
+          stopFlags,
+          signal: abort.signal,
+          onSample: (samples) => onEvent({ kind: 'sample', lanes: samples, tables: labels }),
         },
-        writer: { target: config.target, retry: retryPolicy(migration) },
-        stopFlags,
-        signal,
-        onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables: labels }),
-      },
-      account.reader(async () => {
-        const next = first ?? feed.next();
-        first = null;
-        const { value, done } = await next;
-        return done ? null : value;
-      }),
-      account.writer(),
-    );
-    account.assertComplete();
-    return { tables, error: null };
+        merges.reader(async () => {
+          const next = first ?? feed.next();
+          first = null;
+          const { value, done } = await next;
+          return done ? null : value;
+        }),
+        merges.writer(),
+      );
+    }
+    merges.assertComplete();
+    return signal.aborted ? cancellation(signal) : null;
   } catch (error) {
-    // A closed connection is how the comparison hears of it.
-    return { tables, error: signal.aborted ? cancellation(signal) : error };
+    return signal.aborted ? cancellation(signal) : error;
   } finally {
-    signal.removeEventListener('abort', cut);
+    signal.removeEventListener('abort', onSignal);
+    clearTimeout(timer);
     await verifier.close();
     await feed.return().catch(() => {});
     await streamer.close();
@@ -189,178 +231,57 @@ function shareOut(
   return { lanes, writersPerLane, compared };
 }
 
-/** Compares one table and yields what is to be read of it. A comparison that fails fails its table only. */
-async function* tableWork(
-  table: SyncedTable,
-  verifier: Verifier,
-  options: SynchronizeOptions,
-  account: Account,
-): AsyncGenerator<ReadWork, void, void> {
-  account.started(table);
-  try {
-    await verifier.pool.use(({ target }) => fillRowHashes(target, table.plan, options.onEvent));
-    const { comparison, exactKeys, notes } = await verifier.compare({ ...table.plan, rowHashColumn: null });
-    table.plan.notes.push(...notes);
-    const work = new DifferenceWork(table.plan, options.config, options.target, exactKeys);
-    for await (const difference of comparison.differences()) {
-      for (const { read, expectedRows } of await work.of(difference)) {
-        account.handedOut(table, read.partition, expectedRows);
-        yield read;
-      }
-      table.changes = work.changes;
-    }
-    table.changes = work.changes;
-    const { inserted, updated, deleted, extra } = work.changes;
-    if (inserted + updated + deleted + extra > 0)
-      table.plan.notes.push(
-        `differences: ${inserted} inserted, ${updated} updated, ${deleted} deleted, ${extra} only in the target and left there`,
-      );
-    account.compared(table);
-  } catch (error) {
-    if (options.signal.aborted) throw error;
-    account.failed(table.plan.index, toErrorData(error));
-  }
+interface Comparing {
+  verifier: Verifier;
+  options: SynchronizeOptions;
+  session: TargetSession;
+  merges: Merges;
 }
 
-function waitingTable(plan: TablePlan): SyncedTable {
-  return {
-    plan,
-    label: tableLabel(plan.source),
-    partitions: 0,
-    state: 'waiting',
-    rowsRead: 0,
-    rowsCommitted: 0,
-    bytesCommitted: 0,
-    chunksCommitted: 0,
-    retries: 0,
-    startedMs: 0,
-    endedMs: 0,
-    error: null,
-    changes: { ...NO_CHANGES },
-    compared: false,
-    expectedRows: new Map(),
-    rowsGone: 0,
-  };
-}
-
-/** Keeps count of what was handed out, read and committed, and tells of it. */
-class Account {
-  readonly #byIndex: Map<number, SyncedTable>;
-  readonly #reading = new Map<number, number>();
-
-  constructor(
-    tables: readonly SyncedTable[],
-    private readonly stopFlags: StopFlags,
-    private readonly onEvent: RunEventHandler,
-  ) {
-    this.#byIndex = new Map(tables.map((table) => [table.plan.index, table]));
-  }
-
-  reader(next: ReaderControl['next']): ReaderControl {
-    return {
-      next,
-      read: async ({ table, partition, rows }) => {
-        const entry = this.#byIndex.get(table)!;
-        this.#count(table, -1);
-        entry.rowsRead += rows;
-        entry.rowsGone += Math.max(0, (entry.expectedRows.get(partition) ?? 0) - rows);
-        entry.expectedRows.delete(partition);
-        this.#settle(entry);
-      },
-      failed: async (table, _partition, error, again) => {
-        if (again) {
-          const entry = this.#byIndex.get(table)!;
-          entry.retries++;
-          this.onEvent({ kind: 'retry', table: entry.label, error });
-          return;
-        }
-        this.#count(table, -1);
-        this.failed(table, error);
-      },
-    };
-  }
-
-  writer(): WriterControl {
-    return {
-      committed: async ({ table }, { rows, bytes }) => {
-        const entry = this.#byIndex.get(table)!;
-        entry.rowsCommitted += rows;
-        entry.bytesCommitted += bytes;
-        entry.chunksCommitted++;
-        this.onEvent({
-          kind: 'rows',
-          table: entry.label,
-          rows: entry.rowsCommitted,
-          bytes: entry.bytesCommitted,
-          chunks: entry.chunksCommitted,
-        });
-        this.#settle(entry);
-      },
-      failed: async ({ table }, _end, error) => this.failed(table, error),
-    };
-  }
-
-  started(table: SyncedTable): void {
-    table.state = 'running';
-    table.startedMs = performance.now();
-    this.onEvent({ kind: 'table-started', table: table.label, partitions: 1 });
-  }
-
-  /** @param expectedRows rows the partition must give, or null where nobody knows */
-  handedOut(table: SyncedTable, partition: number, expectedRows: number | null): void {
-    this.#count(table.plan.index, 1);
-    if (expectedRows !== null) table.expectedRows.set(partition, expectedRows);
-  }
-
-  compared(table: SyncedTable): void {
-    table.compared = true;
-    this.#settle(table);
-  }
-
-  failed(index: number, error: ErrorData): void {
-    const table = this.#byIndex.get(index)!;
-    if (table.state === 'failed') return;
-    table.state = 'failed';
-    table.error = error;
-    table.endedMs = performance.now();
-    this.stopFlags.stop(index);
-    this.onEvent({ kind: 'table-failed', table: table.label, error });
-  }
-
-  /** @throws AppError INTERNAL naming a table whose rows went missing on the way */
-  assertComplete(): void {
-    for (const table of this.#byIndex.values()) {
-      if (table.state !== 'finished' && table.state !== 'failed') throw incomplete(table);
-    }
-  }
-
-  #count(index: number, by: number): void {
-    this.#reading.set(index, (this.#reading.get(index) ?? 0) + by);
-  }
-
-  #settle(table: SyncedTable): void {
-    const { plan, state, compared, rowsRead, rowsCommitted } = table;
-    if (
-      state !== 'running' ||
-      !compared ||
-      (this.#reading.get(plan.index) ?? 0) > 0 ||
-      rowsRead !== rowsCommitted
-    ) {
+/**
+ * Compares one table and yields what is to be read of it. Where a connection is lost it begins again: what was brought
+ * over meanwhile is found to be there. A comparison that fails for good fails its table only.
+ */
+async function* tableWork(table: SyncedTable, comparing: Comparing): AsyncGenerator<ReadWork, void, void> {
+  const { options, merges } = comparing;
+  for (;;) {
+    try {
+      merges.started(table);
+      yield* differencesOf(table, comparing);
+      merges.compared(table);
+      return;
+    } catch (error) {
+      if (options.signal.aborted) throw error;
+      if (await merges.comparesAgain(table, error)) continue;
+      if (!merges.isDraining) merges.failed(table.plan.index, toErrorData(error));
       return;
     }
-    table.state = 'finished';
-    table.endedMs = performance.now();
-    if (table.rowsGone > 0) {
-      plan.notes.push(
-        `${table.rowsGone} rows that differed were gone when they were read: the source is being written to; run again`,
-      );
+  }
+}
+
+async function* differencesOf(
+  table: SyncedTable,
+  { verifier, options, session, merges }: Comparing,
+): AsyncGenerator<ReadWork, void, void> {
+  const { config, ledger, signal } = options;
+  const { plan, changes } = table;
+  await verifier.pool.use(({ target }) => fillRowHashes(target, plan, options.onEvent));
+  const { comparison, exactKeys, notes } = await verifier.compare({ ...plan, rowHashColumn: null });
+  for (const note of notes) if (!plan.notes.includes(note)) plan.notes.push(note);
+  const newPartition = (): number => table.nextPartition++;
+  const work = new DifferenceWork(plan, {
+    config,
+    session,
+    ledger,
+    exactKeys,
+    newPartition,
+    changes,
+    signal,
+  });
+  for await (const difference of comparison.differences()) {
+    for (const found of await work.of(difference)) {
+      merges.handedOut(table, found);
+      yield found.read;
     }
-    this.onEvent({
-      kind: 'table-finished',
-      table: table.label,
-      rows: rowsCommitted,
-      bytes: table.bytesCommitted,
-      durationMs: table.endedMs - table.startedMs,
-    });
   }
 }

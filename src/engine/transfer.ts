@@ -178,7 +178,6 @@ class Transfer {
       statements: {
         before: [],
         copy: copyStatement(plan, format),
-        after: [],
         ...(ledger !== undefined && { ledger: ledger.chunkEntry(plan) }),
       },
     };

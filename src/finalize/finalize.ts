@@ -6,9 +6,12 @@
  */
 import { toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
+import { nameLockHolders } from '../plan/modes/mode.js';
+import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
 import { existingRelations } from '../target/catalog.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
+import { TargetSession } from '../target/session.js';
 import { analyze } from './analyze.js';
 import { comments, defaults, identities, sequences } from './columns.js';
 import { checks, foreignKeys, validForeignKeys } from './constraints.js';
@@ -37,6 +40,7 @@ const STAGES: readonly { makers: readonly StepMaker[]; parallel: boolean }[] = [
 
 /** Steps between tables: done when the rows of all of them are in. */
 export const KEY_KINDS: readonly StepKind[] = [foreignKeys.kind, validForeignKeys.kind];
+const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 /** The steps that concern one table. */
 export const TABLE_KINDS: readonly StepKind[] = STAGES.flatMap(({ makers }) =>
   makers.map(({ kind }) => kind),
@@ -60,6 +64,8 @@ export interface FinalizeOptions {
   /** The kinds of step to do; default: all. A run that failed still asks for `logged`. */
   kinds?: readonly StepKind[];
   onStep?: (step: FinalizeStep) => void;
+  /** What becomes of a step that fails for a passing reason; left out, it has failed. */
+  retry?: RetryPolicy;
   hooks?: FinalizeHooks;
 }
 
@@ -86,7 +92,7 @@ async function runStage(
   plans: readonly TablePlan[],
   makers: readonly StepMaker[],
   parallel: number,
-  { onStep, hooks = {} }: FinalizeOptions,
+  { onStep, hooks = {}, retry = NO_RETRIES }: FinalizeOptions,
 ): Promise<FinalizeStep[]> {
   const waiting = plans.filter((plan) => makers.some((maker) => maker.names(plan).length > 0));
   const steps: FinalizeStep[] = [];
@@ -95,20 +101,15 @@ async function runStage(
     onStep?.(step);
   };
   const work = async (): Promise<void> => {
-    const session = new Session(connect);
-    await session.open();
+    const session = new TargetSession(connect);
     try {
+      await session.use(async () => {});
       for (let plan = waiting.shift(); plan !== undefined; plan = waiting.shift()) {
         const owned = makers.some(({ kind }) => OWNERS_KINDS.has(kind)) && (await isOwned(session, plan));
         const allowed = owned ? makers : makers.filter(({ kind }) => !OWNERS_KINDS.has(kind));
         if (!owned) noteUntouched(plan, makers);
         for (const [maker, name] of thingsToDo(allowed, plan)) {
-          let step = await runStep(session, plan, maker, name, hooks);
-          if (step?.error?.code === 'TARGET_CONNECTION_LOST') {
-            // Every step looks first what is there already, so it may be run twice.
-            await session.close();
-            step = await runStep(session, plan, maker, name, hooks);
-          }
+          const step = await runStep(session, plan, maker, name, { hooks, retry });
           if (step !== null) report(step);
         }
       }
@@ -125,9 +126,9 @@ async function runStage(
 }
 
 /** Whether the role may change the table's definition; a table that can't be looked up counts as owned. */
-async function isOwned(session: Session, plan: TablePlan): Promise<boolean> {
+async function isOwned(session: TargetSession, plan: TablePlan): Promise<boolean> {
   try {
-    const [relation] = await existingRelations(await session.open(), [plan.target]);
+    const [relation] = await session.use((target) => existingRelations(target, [plan.target]));
     return relation?.owned !== false;
   } catch {
     // Whatever is wrong, the steps themselves will say.
@@ -146,33 +147,13 @@ function thingsToDo(makers: readonly StepMaker[], plan: TablePlan): [StepMaker, 
   return makers.flatMap((maker) => maker.names(plan).map((name): [StepMaker, string] => [maker, name]));
 }
 
-/** A connection that is made when it is needed, and made again after it was closed. */
-class Session {
-  readonly #connect: () => Promise<TargetConnection>;
-  #target: TargetConnection | null = null;
-
-  constructor(connect: () => Promise<TargetConnection>) {
-    this.#connect = connect;
-  }
-
-  async open(): Promise<TargetConnection> {
-    this.#target ??= await this.#connect();
-    return this.#target;
-  }
-
-  async close(): Promise<void> {
-    const target = this.#target;
-    this.#target = null;
-    await target?.close().catch(() => {});
-  }
-}
-
+/** Every step looks first what is there already, so that it may be run again. */
 async function runStep(
-  session: Session,
+  session: TargetSession,
   plan: TablePlan,
   maker: StepMaker,
   name: string,
-  hooks: FinalizeHooks,
+  { hooks, retry }: { hooks: FinalizeHooks; retry: RetryPolicy },
 ): Promise<FinalizeStep | null> {
   const table = tableLabel(plan.source);
   const started = performance.now();
@@ -183,8 +164,22 @@ async function runStep(
     durationMs: Math.round(performance.now() - started),
   });
   try {
-    return (await maker.run(await session.open(), plan, name, hooks)) ? done() : null;
+    const run = (): Promise<boolean> =>
+      session.use(async (target) => {
+        try {
+          return await maker.run(target, plan, name, hooks);
+        } catch (error) {
+          throw await nameLockHolders(target, [plan, ...referredTo(plan, maker, name)], error);
+        }
+      });
+    return (await withRetries(retry, run)) ? done() : null;
   } catch (error) {
     return { ...done(), error: toErrorData(targetError(error, { table })) };
   }
+}
+
+/** A foreign key locks the table it points at, too. */
+function referredTo(plan: TablePlan, maker: StepMaker, name: string): Pick<TablePlan, 'target'>[] {
+  if (!KEY_KINDS.includes(maker.kind)) return [];
+  return plan.objects.foreignKeys.flatMap((key) => (key.name === name ? [{ target: key.to }] : []));
 }

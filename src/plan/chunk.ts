@@ -34,7 +34,8 @@ export function hashFields(
 export interface ChunkStatements {
   before: string[];
   copy: string;
-  after: string[];
+  /** Brings the copied rows into their table, and gives one row: `inserted`, `updated`. Left out where COPY did. */
+  merge?: string;
   /** How the chunk is entered in the ledger, last of all; left out where there is none. */
   ledger?: LedgerEntry;
 }
@@ -43,7 +44,8 @@ export interface ChunkStatements {
 export interface LedgerEntry {
   /**
    * Parameters: those of `values`, then table, partition, chunk, lower, upper, rows, bytes, digest, duration in ms,
-   * retries. Enters one row; none where another process has taken the run over.
+   * retries, rows inserted and updated, by key or not. Enters one row; none where another process has taken the run
+   * over.
    */
   sql: string;
   values: (string | number)[];
@@ -61,6 +63,8 @@ export interface ChunkBegin extends ChunkStatements {
   lower: string[] | null;
   /** How often its rows were tried before. */
   retries: number;
+  /** The first and last of the keys its rows were asked for by, where they are not a range's. */
+  keys?: KeySpan;
   /** The target table, where a lock on it is to be explained. */
   into?: { schema: string; name: string };
   /** Fields of the tuple where the writer sends text instead of binary; null for binary COPY. */
@@ -81,6 +85,20 @@ export interface ChunkEnd {
 export interface ChunkDone extends ChunkEnd {
   /** CRC-32 of its COPY bytes, 8 hexadecimal digits. */
   digest: string;
+  /** Where it was merged into rows that were there. */
+  merged?: MergeCounts;
+}
+
+/** What a merge found to do: rows that were as they should be are in neither. */
+export interface MergeCounts {
+  inserted: number;
+  updated: number;
+}
+
+/** The first and the last of a list of keys, as exact key texts. */
+export interface KeySpan {
+  first: string[];
+  last: string[];
 }
 
 /** A chunk can't be completed. */

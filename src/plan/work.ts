@@ -2,7 +2,7 @@
  * What the orchestrator and a lane's threads say to each other over comlink: work and outcomes, never rows.
  */
 import type { ErrorData } from '../errors.js';
-import type { ChunkBegin, ChunkDone, ChunkEnd, ChunkStatements } from './chunk.js';
+import type { ChunkBegin, ChunkDone, ChunkEnd, ChunkStatements, KeySpan } from './chunk.js';
 import type { KeyRange, SourceQuery, TablePlan } from './model.js';
 
 /** One partition to read. */
@@ -15,6 +15,8 @@ export interface ReadWork {
    * Left out where it is not such a range: then the query is run again from its beginning.
    */
   range?: KeyRange;
+  /** The keys it asks for, where it names single ones. */
+  keys?: KeySpan;
   /** How often these rows were tried before, where they were. */
   retries?: number;
   /** What is done with each chunk of its rows. */

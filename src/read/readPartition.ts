@@ -59,13 +59,14 @@ export async function readPartition(
 }
 
 function pumpOptions({ work, progress, task, stopFlags }: PartitionReading): PumpOptions {
-  const { plan, partition, range, retries, statements } = work;
+  const { plan, partition, range, keys, retries, statements } = work;
   const begin: Omit<ChunkBegin, 'chunk' | 'lower'> = {
     table: plan.index,
     label: tableLabel(plan.source),
     partition,
     retries: retries ?? 0,
     into: plan.target,
+    ...(keys !== undefined && { keys }),
     ...statements,
     text: task.binaryCopy ? null : tupleFields(plan),
     hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },

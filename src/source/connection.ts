@@ -51,6 +51,8 @@ export interface SourceConnection {
    * @throws AppError as `sourceError` names it.
    */
   query(sql: string, parameters?: readonly QueryParameter[]): Promise<Record<string, unknown>[]>;
+  /** False once it was closed or lost. */
+  readonly isOpen: boolean;
   close(): Promise<void>;
 }
 
@@ -178,6 +180,10 @@ class OpenConnection implements SourceConnection {
     connection.once('end', () => {
       this.#ended = true;
     });
+  }
+
+  get isOpen(): boolean {
+    return !this.#ended;
   }
 
   query(sql: string, parameters: readonly QueryParameter[] = []): Promise<Record<string, unknown>[]> {

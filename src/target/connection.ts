@@ -33,6 +33,8 @@ export interface TargetOptions {
 export interface TargetConnection {
   /** For COPY and transactions. */
   readonly client: pg.Client;
+  /** False once it was closed or lost. */
+  readonly isOpen: boolean;
   /** Process id of the session on the server, or null where the server gave none. */
   readonly session: number | null;
   /** True over TLS. */
@@ -166,6 +168,7 @@ class OpenConnection implements TargetConnection {
   readonly encrypted: boolean;
   readonly serverVersion: number;
   #closing: Promise<void> | null = null;
+  #ended = false;
 
   constructor(client: pg.Client, encrypted: boolean, serverVersion: number) {
     this.client = client;
@@ -174,6 +177,13 @@ class OpenConnection implements TargetConnection {
     this.session = processID ?? null;
     this.encrypted = encrypted;
     this.serverVersion = serverVersion;
+    client.once('end', () => {
+      this.#ended = true;
+    });
+  }
+
+  get isOpen(): boolean {
+    return !this.#ended && this.#closing === null;
   }
 
   async query<Row extends object = Record<string, unknown>>(

@@ -58,6 +58,10 @@ export class PairPool {
   }
 
   release(pair: ConnectionPair): void {
+    if (!pair.source.isOpen || !pair.target.isOpen) {
+      this.#replace(pair);
+      return;
+    }
     const next = this.#waiting.shift();
     if (next === undefined) this.#idle.push(pair);
     else next.resolve(pair);
@@ -70,6 +74,15 @@ export class PairPool {
     const pairs = [...this.#open];
     this.#open.clear();
     await Promise.allSettled(pairs.flatMap(({ source, target }) => [source.close(), target.close()]));
+  }
+
+  /** Half of the pair is lost: whoever comes next gets another one. */
+  #replace(pair: ConnectionPair): void {
+    this.#open.delete(pair);
+    for (const half of [pair.source, pair.target]) half.close().catch(() => {});
+    this.#free++;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.acquire().then(next.resolve, next.reject);
   }
 
   async #connect(): Promise<ConnectionPair> {

@@ -11,7 +11,7 @@ import { type CopyStreamQuery, from as copyFrom } from 'pg-copy-streams';
 import { COPY_HEADER, COPY_TRAILER } from '../copy/frame.js';
 import { TextRows } from '../copy/textRows.js';
 import { AppError } from '../errors.js';
-import type { ChunkBegin, ChunkDone, ChunkEnd } from '../plan/chunk.js';
+import type { ChunkBegin, ChunkDone, ChunkEnd, MergeCounts } from '../plan/chunk.js';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -90,23 +90,33 @@ export class CopyChunk {
         remedy: 'Nothing of the chunk was committed. Report this as a bug.',
       });
     }
-    for (const statement of this.#begin.after) await this.#client.query(statement);
-    const done = { ...end, digest: this.#digest.toString(16).padStart(8, '0') };
+    const { merge } = this.#begin;
+    const merged = merge === undefined ? null : await this.#merge(merge);
+    const digest = this.#digest.toString(16).padStart(8, '0');
+    const done = { ...end, digest, ...(merged !== null && { merged }) };
     await this.#enter(done);
     await this.#waiting(this.#client.query('COMMIT'));
     this.#inTransaction = false;
     return done;
   }
 
+  async #merge(statement: string): Promise<MergeCounts> {
+    const { rows } = await this.#client.query<MergeCounts>(statement);
+    return rows[0] ?? { inserted: 0, updated: 0 };
+  }
+
   async #enter(done: ChunkDone): Promise<void> {
-    const { ledger, label, partition, chunk, lower, retries } = this.#begin;
+    const { ledger, label, partition, chunk, lower, retries, keys: span } = this.#begin;
     if (ledger === undefined) return;
-    const keys = [lower, done.upper].map((key) => (key === null ? null : JSON.stringify(key)));
+    const bounds = span === undefined ? [lower, done.upper] : [span.first, span.last];
+    const keys = bounds.map((key) => (key === null ? null : JSON.stringify(key)));
+    const { inserted = null, updated = null } = done.merged ?? {};
     const durationMs = Math.round(performance.now() - this.#startedMs);
     const result = await this.#waiting(
       this.#client.query(ledger.sql, [
         ...ledger.values,
         ...[label, partition, chunk, ...keys, done.rows, done.bytes, done.digest, durationMs, retries],
+        ...[inserted, updated, span !== undefined],
       ]),
     );
     if (result.rowCount === 1) return;

@@ -47,7 +47,6 @@ export class TestPump {
       partition: 0,
       before: [],
       copy: '',
-      after: [],
       text: null,
       hash: null,
     };

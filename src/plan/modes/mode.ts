@@ -127,7 +127,7 @@ export function createAction(plan: TablePlan): string {
 /** Adds who holds the lock to an error that says that someone does. */
 export async function nameLockHolders(
   target: TargetConnection,
-  plans: readonly TablePlan[],
+  plans: readonly Pick<TablePlan, 'target'>[],
   error: unknown,
 ): Promise<unknown> {
   if (!(error instanceof AppError) || error.serverCode !== '55P03') return error;
