@@ -125,6 +125,7 @@ test('a minimal file gets every default, and leaves what the host decides open',
     },
     migration: {
       target_mode: 'drop_recreate',
+      drop_cascade: false,
       schema_mapping: {},
       identifier_case: 'preserve',
       memory_budget_percent: 70,

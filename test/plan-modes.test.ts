@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { AppError, type ErrorCode } from '../src/errors.js';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import type { TablePlan } from '../src/plan/model.js';
-import { transferMode } from '../src/plan/modes/index.js';
+import { requireNone, transferMode } from '../src/plan/modes/index.js';
 import { planTables } from '../src/plan/tables.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
@@ -67,6 +67,17 @@ async function refused(work: Promise<unknown>, code: ErrorCode, message: RegExp)
   return error;
 }
 
+/** What `check` says the mode would do; its obstacles are thrown, as `prepare` throws them. */
+async function checked(
+  mode: ReturnType<typeof transferMode>,
+  connection: TargetConnection,
+  plans: TablePlan[],
+): Promise<string[][]> {
+  const { actions, obstacles } = await mode.check(connection, plans);
+  requireNone(obstacles);
+  return actions;
+}
+
 async function columns(table: string): Promise<string[]> {
   const rows = await target.query<{ column: string }>(
     `SELECT format('%s %s%s', a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN '!' END) AS column
@@ -94,7 +105,7 @@ describe('drop_recreate', () => {
 
   test('makes the schema and the tables', async () => {
     const plans = plansFor();
-    assert.deepEqual(await mode.check(target, plans), [
+    assert.deepEqual(await checked(mode, target, plans), [
       ['creates table app.Orders'],
       ['creates table app.Users'],
     ]);
@@ -114,7 +125,7 @@ describe('drop_recreate', () => {
       CREATE TABLE app."Orders" (old int REFERENCES app."Users");
       INSERT INTO app."Users" VALUES (1); INSERT INTO app."Orders" VALUES (1); ANALYZE app."Users"`);
     const plans = plansFor({ unlogged: true, rowHashColumn: 'row_hash' });
-    assert.deepEqual(await mode.check(target, plans), [
+    assert.deepEqual(await checked(mode, target, plans), [
       ['drops app.Orders (never analyzed)', 'creates unlogged table app.Orders'],
       ['drops app.Users (about 1 rows)', 'creates unlogged table app.Users'],
     ]);
@@ -128,33 +139,100 @@ describe('drop_recreate', () => {
     assert.equal(await persistence('app."Orders"'), 'u');
   });
 
-  test('refuses foreign keys from outside and views, and drops nothing', async () => {
+  test('names everything that stands on its tables and drops nothing, or all of it where asked to', async () => {
     await target.query(`CREATE SCHEMA app; CREATE SCHEMA other;
-      CREATE TABLE app."Users" (id int PRIMARY KEY); INSERT INTO app."Users" VALUES (1);
-      CREATE TABLE other.visits (who int CONSTRAINT visits_who REFERENCES app."Users")`);
-    await refused(
-      mode.prepare(target, plansFor()),
-      'SCHEMA_CONFLICT',
-      /visits_who of other\.visits \(to app\.Users\)/,
+      CREATE TABLE app."Users" (id int PRIMARY KEY, name text, seq serial); INSERT INTO app."Users" VALUES (1);
+      CREATE TABLE app."Orders" (id int REFERENCES app."Users");
+      CREATE INDEX ON app."Users" (name); CREATE STATISTICS app.together ON id, name FROM app."Users";
+      CREATE VIEW app.own AS SELECT id FROM app."Orders";
+      CREATE TABLE other.visits (who int CONSTRAINT visits_who REFERENCES app."Users");
+      CREATE VIEW other.names AS SELECT * FROM app."Users";
+      CREATE MATERIALIZED VIEW other.counted AS SELECT count(*) AS n FROM other.names;
+      CREATE INDEX ON other.counted (n);
+      CREATE FUNCTION other.name_of(app."Users") RETURNS int LANGUAGE sql AS 'SELECT 1';
+      CREATE FUNCTION other.users() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM app."Users"; END;
+      CREATE TABLE other.child () INHERITS (app."Users");
+      CREATE TABLE other.noted (n int DEFAULT nextval('app."Users_seq_seq"'), one app."Users");
+      CREATE RULE copy AS ON INSERT TO other.noted DO ALSO INSERT INTO app."Orders" VALUES (NEW.n);
+      ALTER TABLE other.noted ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY known ON other.noted USING (EXISTS (SELECT FROM app."Users"));
+      CREATE PUBLICATION mpm_told FOR TABLE ONLY app."Users", other.visits`);
+    const standing = [
+      'default value for other.noted.n',
+      'function other.name_of(app."Users")',
+      'function other.users()',
+      'materialized view other.counted',
+      'policy known on other.noted',
+      'publication relation app."Users" in publication mpm_told',
+      'rule copy on other.noted',
+      'table column other.noted.one',
+      'table constraint visits_who on other.visits',
+      'table other.child',
+      'view app.own',
+      'view other.names',
+    ];
+    try {
+      for (const work of [mode.prepare, checked.bind(null, mode)]) {
+        const { message } = await refused(
+          work(target, plansFor()),
+          'SCHEMA_CONFLICT',
+          /^Objects outside this run depend on/,
+        );
+        const [, list = ''] = message.split(': ');
+        assert.deepEqual(list.split(/ \(on app\.\w+\)(?:, |$)/).slice(0, -1), standing);
+      }
+      assert.equal(await count('other.names'), '1');
+
+      const cascading = transferMode('drop_recreate', { dropCascade: true });
+      const actions = (await checked(cascading, target, plansFor())).flat();
+      assert.deepEqual(
+        actions.filter((action) => action.endsWith(', which depends on it')).sort(),
+        standing.map((object) => `drops ${object}, which depends on it`),
+      );
+      const plans = plansFor();
+      await cascading.prepare(target, plans);
+      assert.deepEqual(
+        plans.flatMap(({ notes }) => notes.filter((note) => note.startsWith('dropped'))).sort(),
+        standing.map((object) => `dropped by drop_cascade: ${object}`),
+      );
+      const left = await target.query<{ name: string }>(
+        `SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname IN ('app', 'other') AND c.relkind IN ('r', 'v', 'm') ORDER BY 1`,
+      );
+      assert.deepEqual(
+        left.map(({ name }) => name),
+        ['Orders', 'Users', 'noted', 'visits'],
+      );
+    } finally {
+      await target.query('DROP PUBLICATION IF EXISTS mpm_told');
+    }
+  });
+
+  test('partitions of a partitioned table are named', async () => {
+    await target.query(`CREATE SCHEMA app;
+      CREATE TABLE app."Users" (id int PRIMARY KEY) PARTITION BY RANGE (id);
+      CREATE TABLE app.low PARTITION OF app."Users" FOR VALUES FROM (0) TO (10)`);
+    await refused(checked(mode, target, plansFor()), 'SCHEMA_CONFLICT', /table app\.low \(on app\.Users\)$/);
+  });
+
+  test('every obstacle is named at once', async () => {
+    await target.query(
+      'CREATE SCHEMA app; CREATE VIEW app."Users" AS SELECT 1 AS one; CREATE TABLE app."PK_Orders" ()',
     );
-    await target.query('DROP TABLE other.visits; CREATE VIEW other.names AS SELECT * FROM app."Users"');
-    await refused(mode.check(target, plansFor()), 'SCHEMA_CONFLICT', /Views .*: other\.names$/);
-    assert.equal(await count('other.names'), '1');
-    await target.query(`DROP VIEW other.names;
-      CREATE FUNCTION other.name_of(app."Users") RETURNS int LANGUAGE sql AS 'SELECT 1'`);
-    const error = await refused(
-      mode.prepare(target, plansFor()),
-      'SCHEMA_CONFLICT',
-      /function other\.name_of/,
+    const { obstacles } = await mode.check(target, plansFor());
+    assert.deepEqual(
+      obstacles.map(({ message }) => message),
+      [
+        'Target app.Users is a view',
+        "Index PK_Orders of app.Orders can't be made: app.PK_Orders is no index",
+      ],
     );
-    assert.equal(error.serverCode, '2BP01');
-    assert.equal(await count('app."Users"'), '1');
-    assert.deepEqual(await target.query(`SELECT to_regclass('app."Orders"') AS t`), [{ t: null }]);
+    await refused(mode.prepare(target, plansFor()), 'SCHEMA_CONFLICT', /is a view; Index PK_Orders/);
   });
 
   test('refuses a target name that is not a table', async () => {
     await target.query('CREATE SCHEMA app; CREATE VIEW app."Users" AS SELECT 1 AS one');
-    await refused(mode.check(target, plansFor()), 'SCHEMA_CONFLICT', /app\.Users is a view/);
+    await refused(checked(mode, target, plansFor()), 'SCHEMA_CONFLICT', /app\.Users is a view/);
   });
 
   test('a lock is waited for no longer than configured, and its holder named', async () => {
@@ -184,7 +262,7 @@ describe('truncate', () => {
       CREATE TABLE app."Users" ("Id" int CONSTRAINT own_key PRIMARY KEY, "Name" text, note text DEFAULT 'x', seq serial);
       INSERT INTO app."Users" VALUES (1, 'a')`);
     const plans = plansFor({ unlogged: true, rowHashColumn: 'row_hash' });
-    assert.deepEqual(await mode.check(target, plans), [
+    assert.deepEqual(await checked(mode, target, plans), [
       ['creates unlogged table app.Orders'],
       [
         'truncates app.Users (never analyzed)',
@@ -251,13 +329,13 @@ describe('a role with few rights', () => {
       const truncate = transferMode('truncate');
       const permission = 'TARGET_PERMISSION';
       await refused(
-        drop.check(connection, plansFor()),
+        checked(drop, connection, plansFor()),
         permission,
         /app does not exist, and role mpm_limited/,
       );
       await target.query('CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO mpm_limited');
       await refused(
-        drop.check(connection, plansFor()),
+        checked(drop, connection, plansFor()),
         permission,
         /may not create tables in target schema app/,
       );

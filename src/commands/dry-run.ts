@@ -7,6 +7,7 @@ import type { DryRun } from '../engine/events.js';
 import { count, textTable } from '../observe/format.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { runScript, tableScript } from '../plan/script.js';
+import { tableLabel } from '../source/model.js';
 
 /** The plan as JSON: everything of it but the statements that read. */
 export function dryRunJson({ tables, sizes }: DryRun): object {
@@ -87,11 +88,11 @@ function afterwards(plan: TablePlan): string[] {
 }
 
 function sourceName(plan: TablePlan): string {
-  return `${plan.source.schema}.${plan.source.name}`;
+  return tableLabel(plan.source);
 }
 
 function targetName(plan: TablePlan): string {
-  return `${plan.target.schema}.${plan.target.name}`;
+  return tableLabel(plan.target);
 }
 
 function ranges(plan: TablePlan, partitions: readonly Partition[]): string {

@@ -8,6 +8,7 @@ import type { FullChunk, LedgerTable } from '../checkpoint/runs.js';
 import { readState } from '../checkpoint/stateFile.js';
 import { byteCount, count, duration, textTable } from '../observe/format.js';
 import { resultHead } from '../observe/result.js';
+import { tableLabel } from '../source/model.js';
 import type { CommandResult, Context } from './context.js';
 import { findLedgerRun, type RunChoice } from './ledgerRun.js';
 
@@ -50,7 +51,7 @@ function tableJson(table: LedgerTable): object {
   const chunks = committed(table);
   return {
     table: table.table,
-    target: `${table.target.schema}.${table.target.name}`,
+    target: tableLabel(table.target),
     status: table.status,
     rows: chunks.reduce((sum, chunk) => sum + chunk.rows, 0),
     notes: table.notes,

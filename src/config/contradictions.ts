@@ -32,6 +32,9 @@ export function contradictions(config: Config): Problem[] {
       `has no effect with target.ssl_mode ${target.ssl_mode}; use verify-ca or verify-full, or leave it out`,
     );
   }
+  if (migration.drop_cascade && migration.target_mode !== 'drop_recreate') {
+    add('migration.drop_cascade', `has no effect with target_mode ${migration.target_mode}; leave it out`);
+  }
   const schemas = askedNames(source.schema);
   if (typeof source.schema !== 'string' && schemas.includes('*')) {
     add('source.schema', 'lists "*" among others; give "*" alone for all schemas');

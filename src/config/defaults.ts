@@ -67,6 +67,7 @@ export const VERIFY_DEFAULTS = {
 
 export const MIGRATION_DEFAULTS = {
   target_mode: setting('drop_recreate', '', 'the mode for a first migration'),
+  drop_cascade: setting(false, '', 'views of other people should not go because a table is loaded anew'),
   identifier_case: setting('preserve', '', 'queries written for the source go on to work, quoted'),
   memory_budget_percent: setting(70, '% of memory', 'leaves the rest to the runtime and the page cache'),
   large_table_threshold: setting(5_000_000, 'rows', 'below this, cutting a table costs more than it gains'),

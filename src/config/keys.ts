@@ -139,6 +139,13 @@ export const migrationSchema = v.strictObject({
     M.target_mode.value,
   ),
 
+  drop_cascade: v.optional(
+    flag(
+      'drop_recreate: drop what depends on the tables as well: views, foreign keys, functions, partitions',
+      M.drop_cascade.why,
+    ),
+    M.drop_cascade.value,
+  ),
   schema_mapping: v.optional(
     nameMap(128, 63, 'Target schema of each source schema; others go to target.schema or keep their name'),
     {},

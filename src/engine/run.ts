@@ -7,7 +7,7 @@ import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { inspectHost } from '../host/host.js';
 import { sizeLines } from '../host/sizes.js';
-import { type TransferMode, transferMode } from '../plan/modes/index.js';
+import { requireNone, type TransferMode, transferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
@@ -34,7 +34,7 @@ export async function runMigration(config: Config, options: RunOptions): Promise
 
 async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {
   const { onEvent, signal, dryRun } = options;
-  const mode = transferMode(config.migration.target_mode);
+  const mode = transferMode(config.migration.target_mode, { dropCascade: config.migration.drop_cascade });
   const host = await inspectHost();
   const { resume = false, unfinished = 'refuse', stateFile = null } = options;
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.
@@ -121,7 +121,8 @@ async function rehearse(
   mode: TransferMode,
   target: TargetConnection,
 ): Promise<RunOutcome> {
-  const actions = await mode.check(target, plans);
+  const { actions, obstacles } = await mode.check(target, plans);
+  requireNone(obstacles);
   const tables = plans.map((plan, i) => ({ plan, partitions: partitions[i]!, actions: actions[i]! }));
   return {
     runId,

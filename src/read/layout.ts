@@ -4,6 +4,7 @@
 import type { NulPolicy } from '../copy/text.js';
 import { AppError, toErrorData } from '../errors.js';
 import type { PlannedColumn, TablePlan } from '../plan/model.js';
+import { tableLabel } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { notAsPlanned, type TargetField, type TypeCodec } from '../types/family.js';
 import { codecFor } from '../types/index.js';
@@ -32,7 +33,7 @@ export const ROW_HASH_BYTES = 32;
  * @throws AppError SCHEMA_CONFLICT where they are not what was planned
  */
 export function rowLayout(plan: TablePlan, columns: readonly WireColumn[], nul: NulPolicy): RowLayout {
-  const table = `${plan.source.schema}.${plan.source.name}`;
+  const table = tableLabel(plan.source);
   if (columns.length !== plan.columns.length) {
     throw new AppError(
       'SCHEMA_CONFLICT',

@@ -151,29 +151,8 @@ export function foreignKeysAt(
   return target.query<ForeignKeyReference>(FOREIGN_KEYS_SQL, nameArrays(names));
 }
 
-/** @returns views and materialized views, `schema.name`, that stand on these tables and are not among them. */
-export async function dependentViews(
-  target: TargetConnection,
-  names: readonly TargetName[],
-): Promise<string[]> {
-  const rows = await target.query<{ view: string }>(
-    `SELECT DISTINCT vn.nspname || '.' || v.relname AS view
-      FROM ${WANTED}
-      JOIN pg_namespace n ON n.nspname = w.schema
-      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
-      JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
-        AND d.classid = 'pg_rewrite'::regclass
-      JOIN pg_rewrite r ON r.oid = d.objid AND r.ev_class <> c.oid
-      JOIN pg_class v ON v.oid = r.ev_class
-      JOIN pg_namespace vn ON vn.oid = v.relnamespace
-      ORDER BY 1`,
-    nameArrays(names),
-  );
-  return rows.map((row) => row.view);
-}
-
 const NAMED_SQL = `
-SELECT n.nspname AS schema, c.relname AS name, tn.nspname AS "tableSchema", t.relname AS table
+SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, tn.nspname AS "tableSchema", t.relname AS table
 FROM ${WANTED}
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -184,6 +163,8 @@ ORDER BY 1, 2`;
 
 /** A relation, and the table it indexes where it is an index. */
 export interface NamedRelation extends TargetName {
+  /** `pg_class.relkind`. */
+  kind: string;
   tableSchema: string | null;
   table: string | null;
 }

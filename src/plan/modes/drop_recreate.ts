@@ -1,23 +1,28 @@
 /**
  * `drop_recreate`: existing target tables are dropped and made anew from the plan.
  *
- * Runs on the main thread. Never CASCADE: views and foreign keys that nobody named would go without a trace.
+ * Runs on the main thread. CASCADE only where it is asked for, and what goes with the tables is named: views and
+ * foreign keys should not go without a trace.
  */
 import { AppError } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { dependentViews, existingRelations, foreignKeysAt } from '../../target/catalog.js';
+import { existingRelations, type TargetRelation } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { createTable } from '../../target/ddl.js';
+import { type Dependent, dependents } from '../../target/dependents.js';
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 import {
   createAction,
   createSchemas,
+  type Examined,
+  isTable,
+  missingSchemaRights,
   nameLockHolders,
-  requireIndexNames,
-  requireSchemaRights,
-  requireTables,
+  notTables,
+  requireNone,
   type TransferMode,
+  takenNames,
   withRows,
 } from './mode.js';
 
@@ -25,82 +30,117 @@ import {
 const STATEMENTS_AT_ONCE = 100;
 
 const DEPENDENTS_REMEDY =
-  'Drop these objects first and create them again after the run, or use target_mode: truncate.';
+  'Drop these objects first and create them again after the run, set migration.drop_cascade: true to drop them with the tables, or use target_mode: truncate.';
 
-export const dropRecreate: TransferMode = {
-  name: 'drop_recreate',
-  loads: 'everything',
-  check,
+/** @param dropCascade drops what stands on the tables as well, instead of refusing */
+export function dropRecreate(dropCascade: boolean): TransferMode {
+  return {
+    name: 'drop_recreate',
+    loads: 'everything',
+    check: (target, plans) => check(target, plans, dropCascade),
 
-  async prepare(target, plans, also) {
-    await check(target, plans);
-    try {
-      await inTransaction(target, async () => {
-        await createSchemas(target, plans);
-        // One statement for all: foreign keys between the tables dropped are no obstacle then.
-        if (plans.length > 0) {
-          await target.query(
-            `DROP TABLE IF EXISTS ${plans.map((plan) => qualified(plan.target)).join(', ')}`,
-          );
-        }
-        for (let at = 0; at < plans.length; at += STATEMENTS_AT_ONCE) {
-          await target.query(
-            plans
-              .slice(at, at + STATEMENTS_AT_ONCE)
-              .map(createTable)
-              .join(';\n'),
-          );
-        }
-        await also?.();
-      });
-    } catch (error) {
-      throw dependents(await nameLockHolders(target, plans, error));
-    }
-  },
-};
-
-async function check(target: TargetConnection, plans: readonly TablePlan[]): Promise<string[][]> {
-  const names = plans.map((plan) => plan.target);
-  await requireSchemaRights(target, plans);
-  const relations = await existingRelations(target, names);
-  requireTables(relations);
-  await requireIndexNames(target, plans);
-  const foreign = relations.find((relation) => !relation.owned);
-  if (foreign !== undefined) {
-    throw new AppError('TARGET_PERMISSION', `Target table ${tableLabel(foreign)} belongs to another role`, {
-      table: tableLabel(foreign),
-      remedy: 'Only its owner may drop it: connect as the owner, or use target_mode: truncate.',
-    });
-  }
-  const outside = (await foreignKeysAt(target, names)).filter((key) => key.toAsked && !key.fromAsked);
-  if (outside.length > 0) {
-    const list = outside
-      .map((key) => `${key.constraint} of ${tableLabel(key.from)} (to ${tableLabel(key.to)})`)
-      .join(', ');
-    throw new AppError(
-      'SCHEMA_CONFLICT',
-      `Foreign keys of tables outside this run point at tables to be dropped: ${list}`,
-      {
-        table: tableLabel(outside[0]!.to),
-        remedy: 'Drop these foreign keys, include their tables, or use target_mode: truncate.',
-      },
-    );
-  }
-  const views = await dependentViews(target, names);
-  if (views.length > 0) {
-    throw new AppError('SCHEMA_CONFLICT', `Views stand on target tables to be dropped: ${views.join(', ')}`, {
-      remedy: DEPENDENTS_REMEDY,
-    });
-  }
-  const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
-  return plans.map((plan) => {
-    const relation = existing.get(tableLabel(plan.target));
-    return [...(relation === undefined ? [] : [`drops ${withRows(relation)}`]), createAction(plan)];
-  });
+    async prepare(target, plans, also) {
+      requireNone((await check(target, plans, dropCascade)).obstacles);
+      try {
+        await inTransaction(target, async () => {
+          await createSchemas(target, plans);
+          await dropTables(target, plans, dropCascade);
+          for (let at = 0; at < plans.length; at += STATEMENTS_AT_ONCE) {
+            await target.query(
+              plans
+                .slice(at, at + STATEMENTS_AT_ONCE)
+                .map(createTable)
+                .join(';\n'),
+            );
+          }
+          await also?.();
+        });
+      } catch (error) {
+        throw unforeseen(await nameLockHolders(target, plans, error));
+      }
+    },
+  };
 }
 
-/** PostgreSQL names whatever else stands on a table (functions, children); that list is what a person needs. */
-function dependents(error: unknown): unknown {
+async function check(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+  dropCascade: boolean,
+): Promise<Examined> {
+  const names = plans.map((plan) => plan.target);
+  const relations = await existingRelations(target, names);
+  const standing = await dependents(target, names);
+  const obstacles = [
+    ...(await missingSchemaRights(target, plans)),
+    ...notTables(relations),
+    ...(await takenNames(target, plans)),
+    ...notOwned(relations),
+    ...(dropCascade ? [] : inTheWay(standing)),
+  ];
+  const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
+  const actions = plans.map((plan) => {
+    const label = tableLabel(plan.target);
+    const relation = existing.get(label);
+    const gone = standing.filter(({ table }) => tableLabel(table) === label);
+    return [
+      ...(relation === undefined ? [] : [`drops ${withRows(relation)}`]),
+      ...(dropCascade ? gone.map(({ object }) => `drops ${object}, which depends on it`) : []),
+      createAction(plan),
+    ];
+  });
+  return { actions, obstacles };
+}
+
+function notOwned(relations: readonly TargetRelation[]): AppError[] {
+  const foreign = relations.filter((relation) => isTable(relation) && !relation.owned);
+  const [first] = foreign;
+  if (first === undefined) return [];
+  const list = foreign.map(tableLabel).join(', ');
+  const [tables, belong] = foreign.length === 1 ? ['table', 'belongs'] : ['tables', 'belong'];
+  return [
+    new AppError('TARGET_PERMISSION', `Target ${tables} ${list} ${belong} to another role`, {
+      table: tableLabel(first),
+      remedy: 'Only its owner may drop it: connect as the owner, or use target_mode: truncate.',
+    }),
+  ];
+}
+
+function inTheWay(standing: readonly Dependent[]): AppError[] {
+  const [first] = standing;
+  if (first === undefined) return [];
+  const list = standing.map(({ object, table }) => `${object} (on ${tableLabel(table)})`).join(', ');
+  const message = `Objects outside this run depend on tables to be dropped: ${list}`;
+  return [
+    new AppError('SCHEMA_CONFLICT', message, {
+      table: tableLabel(first.table),
+      remedy: DEPENDENTS_REMEDY,
+    }),
+  ];
+}
+
+/** One statement for all: foreign keys between the tables dropped are no obstacle then. */
+async function dropTables(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+  dropCascade: boolean,
+): Promise<void> {
+  if (plans.length === 0) return;
+  const names = plans.map((plan) => plan.target);
+  const there = (await existingRelations(target, names)).map(qualified);
+  if (there.length === 0) return;
+  if (dropCascade) {
+    // Nobody can make a view of a locked table: what is named now is what goes.
+    await target.query(`LOCK TABLE ${there.join(', ')} IN ACCESS EXCLUSIVE MODE`);
+    for (const { table, object } of await dependents(target, names)) {
+      const plan = plans.find((one) => tableLabel(one.target) === tableLabel(table));
+      plan?.notes.push(`dropped by drop_cascade: ${object}`);
+    }
+  }
+  await target.query(`DROP TABLE ${there.join(', ')}${dropCascade ? ' CASCADE' : ''}`);
+}
+
+/** Something that was made since the check; PostgreSQL's list is what a person needs. */
+function unforeseen(error: unknown): unknown {
   if (!(error instanceof AppError) || error.serverCode !== '2BP01') return error;
   return new AppError('SCHEMA_CONFLICT', `Target tables can't be dropped: ${error.message}`, {
     ...error.place,

@@ -17,38 +17,46 @@ import { ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified, quoteIdent } from '../../target/identifiers.js';
 import { dropConstraint } from '../../target/objects.js';
 import type { TablePlan } from '../model.js';
-import { requireIndexNames, requireSchemaRights, requireTables } from './mode.js';
+import { isTable, missingSchemaRights, notTables, takenNames } from './mode.js';
 
-/**
- * @param requireRights throws where the role may not do to a table what the mode does
- * @returns the tables that exist, by `schema.name`, all of them fit to take the rows
- * @throws AppError SCHEMA_CONFLICT naming every column that is not, TARGET_PERMISSION
- */
+/** Tables that exist, by `schema.name`, and what keeps them from taking the rows. */
+export interface Fitting {
+  existing: Map<string, TargetRelation>;
+  /** SCHEMA_CONFLICT naming every column that does not fit, TARGET_PERMISSION. */
+  obstacles: AppError[];
+}
+
+/** @param missingRight what the role may not do to a table although the mode does it, or null */
 export async function fittingRelations(
   target: TargetConnection,
   plans: readonly TablePlan[],
-  requireRights: (plan: TablePlan, relation: TargetRelation) => void,
-): Promise<Map<string, TargetRelation>> {
+  missingRight: (plan: TablePlan, relation: TargetRelation) => AppError | null,
+): Promise<Fitting> {
   const names = plans.map((plan) => plan.target);
   const relations = await existingRelations(target, names);
-  requireTables(relations);
-  await requireIndexNames(target, plans);
   const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
   const missing = plans.filter((plan) => !existing.has(tableLabel(plan.target)));
-  await requireSchemaRights(target, missing);
+  const obstacles = [
+    ...notTables(relations),
+    ...(await takenNames(target, plans)),
+    ...(await missingSchemaRights(target, missing)),
+  ];
   const problems: string[] = [];
   for (const plan of plans) {
     const relation = existing.get(tableLabel(plan.target));
-    if (relation === undefined) continue;
-    requireRights(plan, relation);
+    if (relation === undefined || !isTable(relation)) continue;
+    const right = missingRight(plan, relation);
+    if (right !== null) obstacles.push(right);
     problems.push(...columnProblems(plan, relation));
   }
   if (problems.length > 0) {
-    throw new AppError('SCHEMA_CONFLICT', problems.join('; '), {
-      remedy: 'Change the target columns, or use target_mode: drop_recreate.',
-    });
+    obstacles.push(
+      new AppError('SCHEMA_CONFLICT', problems.join('; '), {
+        remedy: 'Change the target columns, or use target_mode: drop_recreate.',
+      }),
+    );
   }
-  return existing;
+  return { existing, obstacles };
 }
 
 /** Adds the planned row hash column where the table does not have it yet. */

@@ -8,6 +8,7 @@ import { tableLabel } from '../../source/model.js';
 import { lockHolders, relationsNamed, schemaRights, type TargetRelation } from '../../target/catalog.js';
 import type { TargetConnection } from '../../target/connection.js';
 import { createSchema } from '../../target/ddl.js';
+import { quoteIdent } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 
 /** How the target's tables are made ready for rows. One file a mode; `index.ts` lists them. */
@@ -15,18 +16,13 @@ export interface TransferMode {
   readonly name: 'drop_recreate' | 'truncate' | 'upsert';
   /** Whether every row is read into emptied tables, or only what differs into tables that keep their rows. */
   readonly loads: 'everything' | 'differences';
-  /**
-   * Looks for whatever would make `prepare` fail, and changes nothing: what a dry run does.
-   *
-   * @returns for each plan, in order, what `prepare` would do: `drops public.orders (about 12 rows)`.
-   * @throws AppError SCHEMA_CONFLICT, TARGET_PERMISSION or UNSUPPORTED, naming the table and the remedy.
-   */
-  check(target: TargetConnection, plans: readonly TablePlan[]): Promise<string[][]>;
+  /** Looks for whatever would make `prepare` fail, and changes nothing: what a dry run does. */
+  check(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examined>;
   /**
    * Checks, then leaves every table ready for its rows, empty where the mode loads everything; in one transaction.
    *
    * @param also run last in that transaction: what must be true exactly when the tables are ready
-   * @throws AppError as `check` does, and whatever the statements themselves run into.
+   * @throws AppError what `check` finds, and whatever the statements themselves run into.
    */
   prepare(target: TargetConnection, plans: readonly TablePlan[], also?: () => Promise<void>): Promise<void>;
 }
@@ -41,67 +37,107 @@ const KINDS: Record<string, string> = {
   c: 'a composite type',
 };
 
-/** Refuses target names that belong to something other than a table. */
-export function requireTables(relations: readonly TargetRelation[]): void {
-  for (const relation of relations) {
-    if (relation.kind === 'r' || relation.kind === 'p') continue;
-    const label = tableLabel(relation);
-    throw new AppError('SCHEMA_CONFLICT', `Target ${label} is ${KINDS[relation.kind] ?? 'no table'}`, {
-      table: label,
-      remedy: 'Drop or rename it, choose another target.schema, or exclude the table.',
-    });
-  }
+/** What a mode finds before it touches anything. */
+export interface Examined {
+  /** For each plan, in order, what `prepare` would do: `drops public.orders (about 12 rows)`. */
+  actions: string[][];
+  /** What would make it fail: SCHEMA_CONFLICT, TARGET_PERMISSION or UNSUPPORTED, naming table and remedy. */
+  obstacles: AppError[];
 }
 
-/** Refuses index names that belong to something else: found after the rows, they would cost the whole load. */
-export async function requireIndexNames(
-  target: TargetConnection,
-  plans: readonly TablePlan[],
-): Promise<void> {
-  const wishes = plans.flatMap((plan) =>
-    [plan.primaryKeyName, ...plan.objects.indexes.map(({ name }) => name)].flatMap((name) =>
-      name === null ? [] : [{ schema: plan.target.schema, name, table: plan.target.name }],
+/** @throws AppError all obstacles as one, where there are any: the first one's code, every one's text and remedy. */
+export function requireNone(obstacles: readonly AppError[]): void {
+  const [first, ...others] = obstacles;
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  const remedies = new Set(obstacles.flatMap(({ remedy }) => (remedy === undefined ? [] : [remedy])));
+  throw new AppError(first.code, obstacles.map(({ message }) => message).join('; '), {
+    ...first.place,
+    remedy: [...remedies].join(' '),
+    cause: first,
+  });
+}
+
+/** Whether a relation is one that rows can be loaded into. */
+export function isTable({ kind }: TargetRelation): boolean {
+  return kind === 'r' || kind === 'p';
+}
+
+/** @returns an obstacle for each target name that belongs to something other than a table. */
+export function notTables(relations: readonly TargetRelation[]): AppError[] {
+  return relations
+    .filter((relation) => !isTable(relation))
+    .map((relation) => {
+      const label = tableLabel(relation);
+      return new AppError('SCHEMA_CONFLICT', `Target ${label} is ${KINDS[relation.kind] ?? 'no table'}`, {
+        table: label,
+        remedy: 'Drop or rename it, choose another target schema, or exclude the table.',
+      });
+    });
+}
+
+/**
+ * @returns an obstacle for each index and sequence name that belongs to something else: found after the rows, they
+ * would cost the whole load.
+ */
+export async function takenNames(target: TargetConnection, plans: readonly TablePlan[]): Promise<AppError[]> {
+  const wishes = plans.flatMap((plan) => [
+    ...[plan.primaryKeyName, ...plan.objects.indexes.map(({ name }) => name)].flatMap((name) =>
+      name === null ? [] : [{ schema: plan.target.schema, name, table: tableLabel(plan.target) }],
     ),
-  );
+    ...plan.objects.sequences.map(({ schema, name }) => ({ schema, name, table: null })),
+  ]);
   const ours = new Set(plans.map((plan) => tableLabel(plan.target)));
-  for (const found of await relationsNamed(target, wishes)) {
+  return (await relationsNamed(target, wishes)).flatMap((found) => {
     const owner =
       found.table === null ? null : tableLabel({ schema: found.tableSchema ?? '', name: found.table });
-    if (owner !== null && ours.has(owner)) continue;
     const wish = wishes.find(({ schema, name }) => schema === found.schema && name === found.name);
-    const holder = owner === null ? 'is no index' : `is an index of ${owner}`;
-    throw new AppError(
-      'SCHEMA_CONFLICT',
-      `Index ${found.name} of ${found.schema}.${wish?.table} can't be made: ${tableLabel(found)} ${holder}`,
-      {
-        table: `${found.schema}.${wish?.table}`,
-        remedy: 'Rename what has the name, choose another target.schema, or migrate both tables in one run.',
-      },
-    );
-  }
+    if (wish === undefined || (owner !== null && ours.has(owner))) return [];
+    // A sequence of an earlier run goes on counting.
+    if (wish.table === null && found.kind === 'S') return [];
+    const what =
+      wish.table === null ? `Sequence ${tableLabel(found)}` : `Index ${found.name} of ${wish.table}`;
+    const holder =
+      owner !== null
+        ? `is an index of ${owner}`
+        : wish.table === null
+          ? `is ${KINDS[found.kind] ?? 'a table'}`
+          : 'is no index';
+    const remedy =
+      'Rename what has the name, choose another target schema, or migrate both tables in one run.';
+    return new AppError('SCHEMA_CONFLICT', `${what} can't be made: ${tableLabel(found)} ${holder}`, {
+      ...(wish.table !== null && { table: wish.table }),
+      remedy,
+    });
+  });
 }
 
-/** Refuses schemas in which the role may not create tables. Without tables to create there is nothing to ask. */
-export async function requireSchemaRights(
+/**
+ * @returns an obstacle for each schema in which the role may not create tables; without tables to create there is
+ * nothing to ask
+ */
+export async function missingSchemaRights(
   target: TargetConnection,
   plans: readonly TablePlan[],
-): Promise<void> {
+): Promise<AppError[]> {
   const schemas = [...new Set(plans.map((plan) => plan.target.schema))];
-  for (const { schema, exists, mayCreate } of await schemaRights(target, schemas)) {
-    if (mayCreate) continue;
-    const [user] = await target.query<{ name: string }>('SELECT current_user AS name');
-    throw new AppError(
-      'TARGET_PERMISSION',
-      exists
-        ? `Role ${user?.name} may not create tables in target schema ${schema}`
-        : `Target schema ${schema} does not exist, and role ${user?.name} may not create it`,
-      {
-        remedy: exists
-          ? `GRANT USAGE, CREATE ON SCHEMA "${schema}" TO the role.`
-          : `Create the schema, or GRANT CREATE ON DATABASE to the role.`,
-      },
-    );
-  }
+  const missing = (await schemaRights(target, schemas)).filter(({ mayCreate }) => !mayCreate);
+  if (missing.length === 0) return [];
+  const [user] = await target.query<{ name: string }>('SELECT current_user AS name');
+  return missing.map(
+    ({ schema, exists }) =>
+      new AppError(
+        'TARGET_PERMISSION',
+        exists
+          ? `Role ${user?.name} may not create tables in target schema ${schema}`
+          : `Target schema ${schema} does not exist, and role ${user?.name} may not create it`,
+        {
+          remedy: exists
+            ? `GRANT USAGE, CREATE ON SCHEMA ${quoteIdent(schema)} TO the role.`
+            : `Create the schema, or GRANT CREATE ON DATABASE to the role.`,
+        },
+      ),
+  );
 }
 
 /** Creates the schemas that are missing. */

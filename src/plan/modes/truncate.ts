@@ -13,32 +13,42 @@ import type { TablePlan } from '../model.js';
 import {
   addRowHash,
   dropKeys,
+  type Fitting,
   fittingRelations,
   type KeysInTheWay,
   keyActions,
   keysInTheWay,
   lacksRowHash,
 } from './existing.js';
-import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
+import {
+  createAction,
+  createSchemas,
+  nameLockHolders,
+  requireNone,
+  type TransferMode,
+  withRows,
+} from './mode.js';
 
 export const truncate: TransferMode = {
   name: 'truncate',
   loads: 'everything',
 
   async check(target, plans) {
-    const { existing, keys } = await examine(target, plans);
-    return plans.map((plan) => {
+    const { existing, keys, obstacles } = await examine(target, plans);
+    const actions = plans.map((plan) => {
       const relation = existing.get(tableLabel(plan.target));
       if (relation === undefined) return [createAction(plan)];
-      const actions = [...keyActions(plan, keys), `truncates ${withRows(relation)}`];
-      if (lacksRowHash(plan, relation)) actions.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
-      if (becomesUnlogged(plan, relation)) actions.push('sets it UNLOGGED until the rows are in');
-      return actions;
+      const list = [...keyActions(plan, keys), `truncates ${withRows(relation)}`];
+      if (lacksRowHash(plan, relation)) list.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
+      if (becomesUnlogged(plan, relation)) list.push('sets it UNLOGGED until the rows are in');
+      return list;
     });
+    return { actions, obstacles };
   },
 
   async prepare(target, plans, also) {
-    const { existing, keys } = await examine(target, plans);
+    const { existing, keys, obstacles } = await examine(target, plans);
+    requireNone(obstacles);
     try {
       await inTransaction(target, async () => {
         await createSchemas(target, plans);
@@ -76,23 +86,22 @@ async function makeReady(
 async function examine(
   target: TargetConnection,
   plans: readonly TablePlan[],
-): Promise<{ existing: Map<string, TargetRelation>; keys: KeysInTheWay }> {
-  const existing = await fittingRelations(target, plans, requireRights);
+): Promise<Fitting & { keys: KeysInTheWay }> {
+  const { existing, obstacles } = await fittingRelations(target, plans, missingRight);
   const keys = await keysInTheWay(target, plans);
-  requireNoOthers(keys);
-  return { existing, keys };
+  return { existing, keys, obstacles: [...obstacles, ...otherKeys(keys)] };
 }
 
-function requireRights(plan: TablePlan, relation: TargetRelation): void {
+function missingRight(plan: TablePlan, relation: TargetRelation): AppError | null {
   const label = tableLabel(plan.target);
   if (!relation.mayTruncate || !relation.mayInsert) {
-    throw new AppError('TARGET_PERMISSION', `The target role may not TRUNCATE and INSERT into ${label}`, {
+    return new AppError('TARGET_PERMISSION', `The target role may not TRUNCATE and INSERT into ${label}`, {
       table: label,
       remedy: `GRANT TRUNCATE, INSERT ON ${qualified(plan.target)} TO the role.`,
     });
   }
   if ((becomesUnlogged(plan, relation) || lacksRowHash(plan, relation)) && !relation.owned) {
-    throw new AppError(
+    return new AppError(
       'TARGET_PERMISSION',
       `Target table ${label} must be altered and belongs to another role`,
       {
@@ -102,6 +111,7 @@ function requireRights(plan: TablePlan, relation: TargetRelation): void {
       },
     );
   }
+  return null;
 }
 
 /** Only plain tables know persistence; a partitioned one has no storage of its own. */
@@ -110,19 +120,18 @@ function becomesUnlogged(plan: TablePlan, relation: TargetRelation): boolean {
 }
 
 /** A foreign key that is not made again by the plan stays; and one from outside the run forbids TRUNCATE. */
-function requireNoOthers({ others: inTheWay }: KeysInTheWay): void {
+function otherKeys({ others: inTheWay }: KeysInTheWay): AppError[] {
   const [first] = inTheWay;
-  if (first === undefined) return;
+  if (first === undefined) return [];
   const list = inTheWay
     .map((key) => `${key.constraint} of ${tableLabel(key.from)} (to ${tableLabel(key.to)})`)
     .join(', ');
-  throw new AppError(
-    'SCHEMA_CONFLICT',
-    `Foreign keys stand in the way of truncating and loading in parallel: ${list}`,
-    {
+  const message = `Foreign keys stand in the way of truncating and loading in parallel: ${list}`;
+  return [
+    new AppError('SCHEMA_CONFLICT', message, {
       table: tableLabel(first.to),
       remedy:
         'Drop these foreign keys and create them again after the run, or use target_mode: drop_recreate.',
-    },
-  );
+    }),
+  ];
 }

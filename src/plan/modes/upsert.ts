@@ -14,13 +14,21 @@ import { rangeColumns } from '../queries.js';
 import {
   addRowHash,
   dropKeys,
+  type Fitting,
   fittingRelations,
   type KeysInTheWay,
   keyActions,
   keysInTheWay,
   lacksRowHash,
 } from './existing.js';
-import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
+import {
+  createAction,
+  createSchemas,
+  nameLockHolders,
+  requireNone,
+  type TransferMode,
+  withRows,
+} from './mode.js';
 
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = '23505';
@@ -30,19 +38,21 @@ export const upsert: TransferMode = {
   loads: 'differences',
 
   async check(target, plans) {
-    const { existing, unkeyed, keys } = await examine(target, plans);
-    return plans.map((plan) => {
+    const { existing, unkeyed, keys, obstacles } = await examine(target, plans);
+    const actions = plans.map((plan) => {
       const relation = existing.get(tableLabel(plan.target));
       if (relation === undefined) return [createAction(plan)];
-      const actions = [...keyActions(plan, keys), `brings the differences into ${withRows(relation)}`];
-      if (lacksRowHash(plan, relation)) actions.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
-      if (unkeyed.has(plan)) actions.push(`makes ${targetKey(plan).join(', ')} a unique key`);
-      return actions;
+      const list = [...keyActions(plan, keys), `brings the differences into ${withRows(relation)}`];
+      if (lacksRowHash(plan, relation)) list.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
+      if (unkeyed.has(plan)) list.push(`makes ${targetKey(plan).join(', ')} a unique key`);
+      return list;
     });
+    return { actions, obstacles };
   },
 
   async prepare(target, plans, also) {
-    const { existing, unkeyed, keys } = await examine(target, plans);
+    const { existing, unkeyed, keys, obstacles } = await examine(target, plans);
+    requireNone(obstacles);
     try {
       await inTransaction(target, async () => {
         await createSchemas(target, plans);
@@ -110,18 +120,16 @@ async function addUniqueKey(target: TargetConnection, plan: TablePlan): Promise<
   }
 }
 
-interface Examined {
-  /** Existing tables by `schema.name`. */
-  existing: Map<string, TargetRelation>;
+interface Examination extends Fitting {
   /** Plans whose existing table has no unique index over the key. */
   unkeyed: Set<TablePlan>;
   /** Rows are brought over in no order that foreign keys could follow. */
   keys: KeysInTheWay;
 }
 
-async function examine(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examined> {
-  requireKeys(plans);
-  const existing = await fittingRelations(target, plans, requireRights);
+async function examine(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examination> {
+  const { existing, obstacles } = await fittingRelations(target, plans, missingRight);
+  obstacles.unshift(...missingKeys(plans));
   const unique = await uniqueKeys(
     target,
     plans.map((plan) => plan.target),
@@ -130,63 +138,65 @@ async function examine(target: TargetConnection, plans: readonly TablePlan[]): P
   const unkeyed = plans.filter((plan) => {
     const { schema, name } = plan.target;
     return (
+      plan.keyColumns.length > 0 &&
       existing.has(tableLabel(plan.target)) &&
       !found.has(JSON.stringify([schema, name, ...targetKey(plan).sort()]))
     );
   });
-  for (const plan of unkeyed) requireOwner(plan, existing.get(tableLabel(plan.target))!);
+  for (const plan of unkeyed) {
+    const right = missingOwner(plan, existing.get(tableLabel(plan.target))!);
+    if (right !== null && !obstacles.some(({ message }) => message === right.message)) obstacles.push(right);
+  }
   const { ours, others } = await keysInTheWay(target, plans);
   const owned = ours.filter(({ plan }) => existing.get(tableLabel(plan.target))?.owned === true);
-  return { existing, unkeyed: new Set(unkeyed), keys: { ours: owned, others } };
+  return { existing, obstacles, unkeyed: new Set(unkeyed), keys: { ours: owned, others } };
 }
 
 /** Rows are matched by their key: a table without one, or with one that can't be asked for, can't be kept in step. */
-function requireKeys(plans: readonly TablePlan[]): void {
+function missingKeys(plans: readonly TablePlan[]): AppError[] {
+  const obstacles: AppError[] = [];
+  const keyless = plans.filter((plan) => plan.keyColumns.length === 0).map((plan) => tableLabel(plan.source));
+  if (keyless.length > 0) {
+    const message = `target_mode upsert matches rows by their key, and these tables have none: ${keyless.join(', ')}`;
+    obstacles.push(
+      new AppError('UNSUPPORTED', message, {
+        table: keyless[0]!,
+        remedy:
+          'Give them a primary key, or a unique index over NOT NULL columns; or exclude them (migration.exclude_tables); or use target_mode: truncate.',
+      }),
+    );
+  }
   const unasked = plans.filter((plan) => plan.keyColumns.length > 0 && rangeColumns(plan) === null);
-  const [odd] = unasked;
-  if (odd !== undefined) {
+  if (unasked.length > 0) {
     const list = unasked
       .map((plan) => `${tableLabel(plan.source)} (${plan.keyColumns.join(', ')})`)
       .join(', ');
-    throw new AppError(
-      'UNSUPPORTED',
-      `target_mode upsert asks for rows by their key, and types as sql_variant can't be asked for exactly: ${list}`,
-      {
-        table: tableLabel(odd.source),
+    const message = `target_mode upsert asks for rows by their key, and types as sql_variant can't be asked for exactly: ${list}`;
+    obstacles.push(
+      new AppError('UNSUPPORTED', message, {
+        table: tableLabel(unasked[0]!.source),
         remedy: 'Exclude these tables (migration.exclude_tables), or use target_mode: truncate.',
-      },
+      }),
     );
   }
-  const keyless = plans.filter((plan) => plan.keyColumns.length === 0).map((plan) => tableLabel(plan.source));
-  const [first] = keyless;
-  if (first === undefined) return;
-  const list = keyless.join(', ');
-  throw new AppError(
-    'UNSUPPORTED',
-    `target_mode upsert matches rows by their key, and these tables have none: ${list}`,
-    {
-      table: first,
-      remedy:
-        'Give them a primary key, or a unique index over NOT NULL columns; or exclude them (migration.exclude_tables); or use target_mode: truncate.',
-    },
-  );
+  return obstacles;
 }
 
-function requireRights(plan: TablePlan, relation: TargetRelation): void {
+function missingRight(plan: TablePlan, relation: TargetRelation): AppError | null {
   const label = tableLabel(plan.target);
   if (!relation.mayInsert || !relation.mayMerge) {
-    throw new AppError('TARGET_PERMISSION', `The target role may not SELECT, INSERT and UPDATE ${label}`, {
+    return new AppError('TARGET_PERMISSION', `The target role may not SELECT, INSERT and UPDATE ${label}`, {
       table: label,
       remedy: `GRANT SELECT, INSERT, UPDATE ON ${qualified(plan.target)} TO the role.`,
     });
   }
-  if (lacksRowHash(plan, relation)) requireOwner(plan, relation);
+  return lacksRowHash(plan, relation) ? missingOwner(plan, relation) : null;
 }
 
-function requireOwner(plan: TablePlan, relation: TargetRelation): void {
-  if (relation.owned) return;
+function missingOwner(plan: TablePlan, relation: TargetRelation): AppError | null {
+  if (relation.owned) return null;
   const label = tableLabel(plan.target);
-  throw new AppError(
+  return new AppError(
     'TARGET_PERMISSION',
     `Target table ${label} must be altered and belongs to another role`,
     {

@@ -7,7 +7,7 @@ import type { Config } from '../../config/schema.js';
 import { AppError } from '../../errors.js';
 import { count, oneLine } from '../../observe/format.js';
 import type { TablePlan } from '../../plan/model.js';
-import { transferMode } from '../../plan/modes/index.js';
+import { requireNone, transferMode } from '../../plan/modes/index.js';
 import { namingOf } from '../../plan/naming.js';
 import { planTables } from '../../plan/tables.js';
 import { identifyingKey, type SourceTable } from '../../source/model.js';
@@ -110,7 +110,9 @@ export async function consequences(
     unlogged: migration.use_unlogged_tables,
   });
   if (plans.length === 0) throw new AppError('TABLE_NOT_FOUND', 'no table is chosen');
-  const actions = await transferMode(migration.target_mode).check(target, plans);
+  const mode = transferMode(migration.target_mode, { dropCascade: migration.drop_cascade });
+  const { actions, obstacles } = await mode.check(target, plans);
+  requireNone(obstacles);
   return actions
     .flat()
     .filter((action) => !action.startsWith('creates '))
