@@ -113,8 +113,8 @@ test('sequences, the defaults that use them, and comments', async () => {
       Order: {
         defaults: [{ name: 'DF', column: 'Id', definition: '(NEXT VALUE FOR [dbo].[Order Numbers])' }],
         comments: [
-          { column: null, text: "the customers' orders" },
-          { column: 'N', text: 'Größe\\n' },
+          { on: 'table', name: 'Order', text: "the customers' orders" },
+          { on: 'column', name: 'N', text: 'Größe\\n' },
         ],
       },
     },
@@ -273,7 +273,7 @@ test('a table of another role keeps what it has, and that is said', async () => 
             included: [],
           },
         ],
-        comments: [{ column: null, text: 'x' }],
+        comments: [{ on: 'table', name: 'T', text: 'x' }],
       },
     },
   });
@@ -398,6 +398,14 @@ test('names of relations: the same whatever comes first, never the same twice', 
 test('sequences, comments and other objects are read from the catalog as they are', async () => {
   const answers: [RegExp, Record<string, unknown>[]][] = [
     [
+      /sys\.extended_properties/,
+      [
+        { object_id: 1, kind: 'table', name: 'T', text: 'of T' },
+        { object_id: 1, kind: 'column', name: 'Id', text: 'of Id' },
+        { object_id: 99, kind: 'table', name: 'U', text: 'of a table outside the run' },
+      ],
+    ],
+    [
       /sys\.indexes/,
       [
         {
@@ -405,14 +413,6 @@ test('sequences, comments and other objects are read from the catalog as they ar
           ...{ is_unique_constraint: false, is_disabled: false, has_filter: true, filter_definition: null },
           ...{ column_name: 'Id', is_descending_key: true, is_included_column: false },
         },
-      ],
-    ],
-    [
-      /sys\.extended_properties/,
-      [
-        { object_id: 1, column_name: null, text: 'of T' },
-        { object_id: 1, column_name: 'Id', text: 'of Id' },
-        { object_id: 99, column_name: null, text: 'of a table outside the run' },
       ],
     ],
     [
@@ -446,8 +446,8 @@ test('sequences, comments and other objects are read from the catalog as they ar
   const [index] = found.tables.get(1)?.indexes ?? [];
   assert.deepEqual([index?.filter, index?.keys], ['', [{ column: 'Id', descending: true }]]);
   assert.deepEqual(found.tables.get(1)?.comments, [
-    { column: null, text: 'of T' },
-    { column: 'Id', text: 'of Id' },
+    { on: 'table', name: 'T', text: 'of T' },
+    { on: 'column', name: 'Id', text: 'of Id' },
   ]);
   assert.deepEqual(found.sequences, [
     {

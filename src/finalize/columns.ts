@@ -1,12 +1,12 @@
 /**
- * What columns get once the rows are in: defaults, comments, and counters that go on behind the source's.
+ * What columns get once the rows are in: defaults, and counters that go on behind the source's.
  *
  * Runs on the main thread.
  */
 import type { PlannedIdentity, PlannedObjects, TablePlan } from '../plan/model.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
-import { commentOn, createSequence, setDefault } from '../target/objects.js';
+import { createSequence, setDefault } from '../target/objects.js';
 import type { StepMaker } from './step.js';
 
 export const defaults: StepMaker = {
@@ -30,18 +30,6 @@ async function hasDefault(target: TargetConnection, plan: TablePlan, column: str
   );
   return row?.there === true;
 }
-
-export const comments: StepMaker = {
-  kind: 'comment',
-  names: (plan) => plan.objects.comments.map(({ column }) => column ?? plan.target.name),
-
-  async run(target, plan, name) {
-    const isMeant = ({ column }: { column: string | null }): boolean => (column ?? plan.target.name) === name;
-    const found = plan.objects.comments.filter(isMeant);
-    for (const { column, text } of found) await target.query(commentOn(plan.target, column, text));
-    return found.length > 0;
-  },
-};
 
 export const identities: StepMaker = {
   kind: 'identity',

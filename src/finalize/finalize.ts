@@ -13,7 +13,8 @@ import { existingRelations } from '../target/catalog.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import { TargetSession } from '../target/session.js';
 import { analyze } from './analyze.js';
-import { comments, defaults, identities, sequences } from './columns.js';
+import { defaults, identities, sequences } from './columns.js';
+import { comments, foreignKeyComments } from './comments.js';
 import { checks, foreignKeys, validForeignKeys } from './constraints.js';
 import { indexes, uniqueConstraints } from './indexes.js';
 import { logged } from './logged.js';
@@ -35,11 +36,15 @@ const STAGES: readonly { makers: readonly StepMaker[]; parallel: boolean }[] = [
     parallel: true,
   },
   { makers: [foreignKeys], parallel: false },
-  { makers: [validForeignKeys], parallel: true },
+  { makers: [validForeignKeys, foreignKeyComments], parallel: true },
 ];
 
 /** Steps between tables: done when the rows of all of them are in. */
-export const KEY_KINDS: readonly StepKind[] = [foreignKeys.kind, validForeignKeys.kind];
+export const KEY_KINDS: readonly StepKind[] = [
+  foreignKeys.kind,
+  validForeignKeys.kind,
+  foreignKeyComments.kind,
+];
 const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 /** The steps that concern one table. */
 export const TABLE_KINDS: readonly StepKind[] = STAGES.flatMap(({ makers }) =>
@@ -56,6 +61,7 @@ const OWNERS_KINDS: ReadonlySet<StepKind> = new Set([
   comments.kind,
   foreignKeys.kind,
   validForeignKeys.kind,
+  foreignKeyComments.kind,
 ]);
 
 export interface FinalizeOptions {

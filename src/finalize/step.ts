@@ -19,6 +19,7 @@ export type StepKind =
   | 'comment'
   | 'foreign key'
   | 'validate foreign key'
+  | 'foreign key comment'
   | 'analyze';
 
 export interface FinalizeStep {

@@ -10,11 +10,12 @@ import { inCase } from './casing.js';
 import type { TablePlan } from './model.js';
 import { fitting, hashedName } from './names.js';
 import type { Naming } from './naming.js';
-import { columnOf, leaveOut, noteCaveats, type ObjectWork } from './objectWork.js';
+import { columnOf, leaveOut, noteCaveats, type ObjectWork, planComment } from './objectWork.js';
 
 const NOT_TRUSTED = 'not trusted in the source, so rows that are there are not checked';
 
-export function planChecks({ plan, source, context }: ObjectWork, naming: Naming, wanted: boolean): void {
+export function planChecks(work: ObjectWork, naming: Naming, wanted: boolean): void {
+  const { plan, source, context } = work;
   for (const { name, definition, disabled, trusted } of source.checks) {
     const out = (reason: string): void => leaveOut(plan, 'check', name, definition, reason);
     if (!wanted) {
@@ -32,6 +33,7 @@ export function planChecks({ plan, source, context }: ObjectWork, naming: Naming
     }
     const target = nameOf(plan, 'check', name, naming);
     plan.objects.checks.push({ name: target, condition: found.sql, validate: trusted });
+    planComment(work, 'constraint', name, target);
     noteCaveats(plan, 'check', name, found.caveats);
     if (!trusted) plan.notes.push(`check ${name}: ${NOT_TRUSTED} until they are changed`);
   }
@@ -39,20 +41,21 @@ export function planChecks({ plan, source, context }: ObjectWork, naming: Naming
 
 export function planForeignKeys(works: readonly ObjectWork[], naming: Naming, wanted: boolean): void {
   const plans = new Map(works.map(({ plan }) => [tableLabel(plan.source), plan]));
-  for (const { plan, source } of works) {
-    for (const key of source.foreignKeys) {
-      planForeignKey(plan, key, plans.get(tableLabel(key.to)), naming, wanted);
+  for (const work of works) {
+    for (const key of work.source.foreignKeys) {
+      planForeignKey(work, key, plans.get(tableLabel(key.to)), naming, wanted);
     }
   }
 }
 
 function planForeignKey(
-  plan: TablePlan,
+  work: ObjectWork,
   key: SourceForeignKey,
   to: TablePlan | undefined,
   naming: Naming,
   wanted: boolean,
 ): void {
+  const { plan } = work;
   const columns = key.columns.map((name) => columnOf(plan, name)?.targetName);
   const toColumns = key.toColumns.map((name) => to && columnOf(to, name)?.targetName);
   const complete = [...columns, ...toColumns].every((name) => name !== undefined);
@@ -72,8 +75,10 @@ function planForeignKey(
     leaveOut(plan, 'foreign key', key.name, definition, reason ?? '');
     return;
   }
+  const name = nameOf(plan, 'foreign key', key.name, naming);
+  planComment(work, 'foreign key', key.name, name);
   plan.objects.foreignKeys.push({
-    name: nameOf(plan, 'foreign key', key.name, naming),
+    name,
     columns: columns as string[],
     to: to.target,
     toColumns: toColumns as string[],

@@ -10,7 +10,14 @@ import { translateCondition } from '../translate/translate.js';
 import { inCase } from './casing.js';
 import type { PlannedColumn, TablePlan } from './model.js';
 import { type NameWish, relationKey, relationNames, tooLong } from './names.js';
-import { columnOf, leaveOut, noteCaveats, type ObjectOptions, type ObjectWork } from './objectWork.js';
+import {
+  columnOf,
+  leaveOut,
+  noteCaveats,
+  type ObjectOptions,
+  type ObjectWork,
+  planComment,
+} from './objectWork.js';
 
 /** A B-tree's entry fits a third of a page (BTMaxItemSize 2704), row pointers and alignment included. */
 const MAX_ENTRY_BYTES = 2600;
@@ -18,7 +25,7 @@ const MAX_ENTRY_BYTES = 2600;
 const NULLS_NOT_DISTINCT_VERSION = 150_000;
 
 export function planIndexes(works: readonly ObjectWork[], options: ObjectOptions): void {
-  const planned: { plan: TablePlan; source: SourceIndex; index: IndexDefinition }[] = [];
+  const planned: { work: ObjectWork; plan: TablePlan; source: SourceIndex; index: IndexDefinition }[] = [];
   for (const work of works) {
     const { plan } = work;
     const order = (index: SourceIndex): number => (index.constraint ? 0 : 1);
@@ -28,7 +35,7 @@ export function planIndexes(works: readonly ObjectWork[], options: ObjectOptions
         continue;
       }
       const index = planIndex(work, source, options);
-      if (index !== null) planned.push({ plan, source, index });
+      if (index !== null) planned.push({ work, plan, source, index });
     }
   }
   const taken = takenNames(works.map(({ plan }) => plan));
@@ -46,7 +53,11 @@ export function planIndexes(works: readonly ObjectWork[], options: ObjectOptions
     taken,
     options,
   );
-  for (const { plan, index } of planned) plan.objects.indexes.push(index);
+  for (const { work, plan, source, index } of planned) {
+    plan.objects.indexes.push(index);
+    planComment(work, 'index', source.name, index.name);
+    if (source.constraint) planComment(work, 'constraint', source.name, index.name);
+  }
 }
 
 /** @returns the names of the tables, their primary keys and the sequences behind their identity columns. */

@@ -3,6 +3,7 @@
  */
 import type { SourceColumn } from '../source/model.js';
 import type {
+  Comment,
   ForeignKeyDefinition,
   IdentityDefinition,
   IndexDefinition,
@@ -47,7 +48,7 @@ export interface PlannedObjects {
   /** `validate` is false where the source does not trust the constraint either. */
   checks: { name: string; condition: string; validate: boolean }[];
   foreignKeys: (ForeignKeyDefinition & { validate: boolean })[];
-  comments: { column: string | null; text: string }[];
+  comments: Comment[];
   /** What the source has and the target does not get. `definition` is T-SQL, or null. */
   leftOut: { kind: string; name: string; definition: string | null; reason: string }[];
 }

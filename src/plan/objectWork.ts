@@ -3,7 +3,7 @@
  *
  * Runs on the main thread; pure.
  */
-import type { SourceObjects } from '../source/objects.js';
+import type { SourceComment, SourceObjects } from '../source/objects.js';
 import type { TranslateContext } from '../translate/translate.js';
 import type { PlannedColumn, PlannedObjects, TablePlan } from './model.js';
 import type { Naming } from './naming.js';
@@ -22,6 +22,8 @@ export interface ObjectOptions {
 export interface ObjectWork {
   plan: TablePlan;
   source: SourceObjects;
+  /** The source's name of its primary key, or null. */
+  primaryKey: string | null;
   context: TranslateContext;
 }
 
@@ -36,6 +38,21 @@ export function columnOf(plan: TablePlan, name: string): PlannedColumn | null {
   if (exact !== undefined) return exact;
   const alike = plan.columns.filter(({ sourceName }) => sourceName.toLowerCase() === name.toLowerCase());
   return alike.length === 1 ? (alike[0] as PlannedColumn) : null;
+}
+
+/** Plans the descriptions of something that arrives by the name of `targetName`. */
+export function planComment(
+  { plan, source }: Pick<ObjectWork, 'plan' | 'source'>,
+  on: SourceComment['on'],
+  name: string,
+  targetName: string,
+): void {
+  for (const comment of source.comments) {
+    if (comment.on !== on || comment.name !== name) continue;
+    if (!comment.text.includes('\0'))
+      plan.objects.comments.push({ on, name: targetName, text: comment.text });
+    else leaveOut(plan, 'comment', name, null, 'PostgreSQL has no NUL character');
+  }
 }
 
 /** Says of something that it does not arrive. */

@@ -13,7 +13,14 @@ import { planChecks, planForeignKeys } from './constraints.js';
 import { planIndexes, takenNames } from './indexes.js';
 import type { PlannedObjects, TablePlan } from './model.js';
 import { type NameWish, relationNames, tooLong } from './names.js';
-import { columnOf, leaveOut, noteCaveats, type ObjectOptions, type ObjectWork } from './objectWork.js';
+import {
+  columnOf,
+  leaveOut,
+  noteCaveats,
+  type ObjectOptions,
+  type ObjectWork,
+  planComment,
+} from './objectWork.js';
 
 /**
  * Fills in `objects` of every plan and adds what is lost to its notes.
@@ -26,16 +33,26 @@ export function planObjects(
   database: DatabaseObjects,
   options: ObjectOptions,
 ): string[] {
-  const ids = new Map(tables.map((table) => [tableLabel(table), table.objectId]));
+  const sources = new Map(tables.map((table) => [tableLabel(table), table]));
   const sequences = new Sequences(plans, database, options);
   const works = plans.flatMap((plan): ObjectWork[] => {
-    const source = database.tables.get(ids.get(tableLabel(plan.source)) ?? -1);
-    return source === undefined ? [] : [{ plan, source, context: contextOf(plan, sequences, options) }];
+    const table = sources.get(tableLabel(plan.source));
+    const source = database.tables.get(table?.objectId ?? -1);
+    if (source === undefined) return [];
+    const primaryKey = table?.primaryKey?.name ?? null;
+    return [{ plan, source, primaryKey, context: contextOf(plan, sequences, options) }];
   });
   for (const work of works) {
     planIdentity(work);
     planDefaults(work, sequences);
-    planComments(work);
+    planComment(work, 'table', work.plan.source.name, work.plan.target.name);
+    for (const { sourceName, targetName } of work.plan.columns) {
+      planComment(work, 'column', sourceName, targetName);
+    }
+    if (work.primaryKey !== null && work.plan.primaryKeyName !== null) {
+      planComment(work, 'index', work.primaryKey, work.plan.primaryKeyName);
+      planComment(work, 'constraint', work.primaryKey, work.plan.primaryKeyName);
+    }
   }
   sequences.giveRest();
   planIndexes(works, options);
@@ -90,19 +107,6 @@ function planDefaults({ plan, source, context }: ObjectWork, sequences: Sequence
   }
 }
 
-function planComments({ plan, source }: ObjectWork): void {
-  for (const { column: name, text } of source.comments) {
-    if (text.includes('\0')) {
-      leaveOut(plan, 'comment', name ?? plan.source.name, null, 'PostgreSQL has no NUL character');
-      continue;
-    }
-    const column = name === null ? null : columnOf(plan, name);
-    if (name === null || column !== null) {
-      plan.objects.comments.push({ column: column?.targetName ?? null, text });
-    }
-  }
-}
-
 /** The sequences of the source schemas of the run; each is made with one table, the first that uses it. */
 class Sequences {
   readonly #plans: readonly TablePlan[];
@@ -112,11 +116,15 @@ class Sequences {
   constructor(plans: readonly TablePlan[], { sequences }: DatabaseObjects, { naming }: ObjectOptions) {
     this.#plans = plans;
     const schemas = new Set(plans.map((plan) => plan.source.schema));
-    const arriving = sequences.filter(
-      // A decimal sequence may count further than any of PostgreSQL's: a default that uses it is left out.
-      ({ schema, current, increment }) =>
-        schemas.has(schema) && clamped(current) === current && clamped(increment) === increment,
+    const ours = sequences.filter(({ schema }) => schemas.has(schema));
+    const arriving = ours.filter(
+      ({ current, increment }) => clamped(current) === current && clamped(increment) === increment,
     );
+    for (const lost of ours.filter((one) => !arriving.includes(one))) {
+      const at = `at ${lost.current} INCREMENT BY ${lost.increment}`;
+      const reason = 'a decimal sequence that counts further than any of PostgreSQL';
+      if (plans[0] !== undefined) leaveOut(plans[0], 'sequence', tableLabel(lost), at, reason);
+    }
     const wishes = arriving.map(
       ({ schema, name }): NameWish => ({
         schema: naming.schemaOf(schema),

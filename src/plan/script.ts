@@ -18,6 +18,10 @@ import type { TablePlan } from './model.js';
 /** @returns the statements that make the table and its objects, foreign keys last; without semicolons. */
 export function tableScript(plan: TablePlan): { table: string[]; objects: string[]; foreignKeys: string[] } {
   const { target, objects, primaryKey, primaryKeyName } = plan;
+  const comments = (ofKeys: boolean): string[] =>
+    objects.comments
+      .filter(({ on }) => (on === 'foreign key') === ofKeys)
+      .map((comment) => commentOn(target, comment));
   const validation = ({ name, validate }: { name: string; validate: boolean }): string[] =>
     validate ? [validateConstraint(target, name)] : [];
   return {
@@ -27,9 +31,12 @@ export function tableScript(plan: TablePlan): { table: string[]; objects: string
       ...objects.indexes.map((index) => createIndex(target, index)),
       ...objects.checks.flatMap((check) => [addCheck(target, check), ...validation(check)]),
       ...objects.defaults.map(({ column, expression }) => setDefault(target, column, expression)),
-      ...objects.comments.map(({ column, text }) => commentOn(target, column, text)),
+      ...comments(false),
     ],
-    foreignKeys: objects.foreignKeys.flatMap((key) => [addForeignKey(target, key), ...validation(key)]),
+    foreignKeys: [
+      ...objects.foreignKeys.flatMap((key) => [addForeignKey(target, key), ...validation(key)]),
+      ...comments(true),
+    ],
   };
 }
 

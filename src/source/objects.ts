@@ -52,8 +52,15 @@ export interface SourceObjects {
   foreignKeys: SourceForeignKey[];
   checks: SourceCheck[];
   defaults: { name: string; column: string; definition: string }[];
-  /** MS_Description of the table (column null) and of its columns. */
-  comments: { column: string | null; text: string }[];
+  comments: SourceComment[];
+}
+
+/** An MS_Description. */
+export interface SourceComment {
+  on: 'table' | 'column' | 'index' | 'constraint' | 'foreign key';
+  /** Of the column, index or constraint; the table's own where it is on the table. */
+  name: string;
+  text: string;
 }
 
 /** Numbers as decimal text. */
@@ -113,13 +120,27 @@ FROM sys.default_constraints AS d
 JOIN sys.columns AS c ON c.object_id = d.parent_object_id AND c.column_id = d.parent_column_id
 ORDER BY d.parent_object_id, c.column_id`;
 
+// class 1: objects and columns, 7: indexes. A default's description has no place in PostgreSQL.
 const COMMENTS_SQL = `
-SELECT p.major_id AS object_id, c.name AS column_name, CONVERT(nvarchar(max), p.value) AS text
+SELECT p.major_id AS object_id, p.minor_id AS part, CASE WHEN p.minor_id = 0 THEN 'table' ELSE 'column' END AS kind,
+  COALESCE(c.name, t.name) AS name, CONVERT(nvarchar(max), p.value) AS text
 FROM sys.extended_properties AS p
 JOIN sys.tables AS t ON t.object_id = p.major_id
 LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor_id
 WHERE p.class = 1 AND p.name = 'MS_Description' AND p.value IS NOT NULL AND (p.minor_id = 0 OR c.name IS NOT NULL)
-ORDER BY p.major_id, p.minor_id`;
+UNION ALL
+SELECT p.major_id, p.minor_id, 'index', i.name, CONVERT(nvarchar(max), p.value)
+FROM sys.extended_properties AS p
+JOIN sys.indexes AS i ON i.object_id = p.major_id AND i.index_id = p.minor_id
+WHERE p.class = 7 AND p.name = 'MS_Description' AND p.value IS NOT NULL
+UNION ALL
+SELECT o.parent_object_id, p.major_id, CASE WHEN o.type = 'F' THEN 'foreign key' ELSE 'constraint' END, o.name,
+  CONVERT(nvarchar(max), p.value)
+FROM sys.extended_properties AS p
+JOIN sys.objects AS o ON o.object_id = p.major_id
+WHERE p.class = 1 AND p.minor_id = 0 AND o.type IN ('PK', 'UQ', 'C', 'F') AND p.name = 'MS_Description'
+  AND p.value IS NOT NULL
+ORDER BY object_id, part`;
 
 const sequencesSql = (hasLastUsed: boolean): string => `
 SELECT s.name AS schema_name, q.name,
@@ -198,10 +219,8 @@ export async function readObjects(
     });
   });
   await each(COMMENTS_SQL, ({ comments }, row) => {
-    comments.push({
-      column: row.column_name === null ? null : String(row.column_name),
-      text: String(row.text),
-    });
+    const on = String(row.kind) as SourceComment['on'];
+    comments.push({ on, name: String(row.name), text: String(row.text) });
   });
   const major = Number.parseInt(productVersion, 10);
   const sequences = sequencesSql(major >= FIRST_MAJOR_WITH_LAST_USED);

@@ -97,11 +97,22 @@ export function setDefault(target: Target, column: string, expression: string): 
   return `ALTER TABLE ${qualified(target)} ALTER COLUMN ${quoteIdent(column)} SET DEFAULT ${expression}`;
 }
 
-/** @param column null for the table itself */
-export function commentOn(target: Target, column: string | null, text: string): string {
-  const what =
-    column === null ? `TABLE ${qualified(target)}` : `COLUMN ${qualified(target)}.${quoteIdent(column)}`;
-  return `COMMENT ON ${what} IS '${text.replaceAll("'", "''")}'`;
+export interface Comment {
+  on: 'table' | 'column' | 'index' | 'constraint' | 'foreign key';
+  /** Of the column, index or constraint. */
+  name: string;
+  text: string;
+}
+
+export function commentOn(target: Target, { on, name, text }: Comment): string {
+  const places: Record<Comment['on'], string> = {
+    table: `TABLE ${qualified(target)}`,
+    column: `COLUMN ${qualified(target)}.${quoteIdent(name)}`,
+    index: `INDEX ${qualified({ schema: target.schema, name })}`,
+    constraint: `CONSTRAINT ${quoteIdent(name)} ON ${qualified(target)}`,
+    'foreign key': `CONSTRAINT ${quoteIdent(name)} ON ${qualified(target)}`,
+  };
+  return `COMMENT ON ${places[on]} IS '${text.replaceAll("'", "''")}'`;
 }
 
 export interface SequenceDefinition extends Target {

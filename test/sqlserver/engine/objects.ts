@@ -124,9 +124,10 @@ export async function createSequence(statement: CreateSequence, env: Env, runner
   await runner.run(
     `INSERT INTO tsql.sequences VALUES (${id}, ${json(type)}, ${start}, ${increment}, ${minimum}, ${maximum}, ${statement.cycles}, ${statement.cached}, ${statement.cacheSize ?? 'NULL'})`,
   );
-  // PostgreSQL's count to 2^63: one that starts beyond is refused by it, and none gets there by counting.
+  // PostgreSQL's count to 2^63. One that begins beyond, or goes there at once, is in the catalog and can't be used.
   const within = (value: bigint): bigint =>
     value > 2n ** 63n - 1n ? 2n ** 63n - 1n : value < -(2n ** 63n) ? -(2n ** 63n) : value;
+  if (within(start) !== start || within(increment) !== increment) return;
   await runner.run(
     `CREATE SEQUENCE tsql."sq_${id}" INCREMENT ${increment} MINVALUE ${within(minimum)} MAXVALUE ${within(maximum)} START ${start}${statement.cycles ? ' CYCLE' : ''}`,
   );
@@ -148,7 +149,7 @@ export async function dropObject(
     missing(what.toLowerCase());
     return true;
   }
-  if (object.type === 'SO') await runner.run(`DROP SEQUENCE tsql."sq_${object.id}"`);
+  if (object.type === 'SO') await runner.run(`DROP SEQUENCE IF EXISTS tsql."sq_${object.id}"`);
   for (const table of ['modules', 'synonyms', 'sequences', 'columns', 'objects']) {
     await runner.run(`DELETE FROM tsql.${table} WHERE object_id = ${object.id}`);
   }

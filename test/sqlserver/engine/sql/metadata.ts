@@ -50,7 +50,11 @@ DECLARE n numeric;
 BEGIN EXECUTE format('SELECT CASE WHEN is_called THEN last_value END FROM tsql."id_%s"', id) INTO n; RETURN n; END $$;
 CREATE FUNCTION tsql.sequence_last(id int) RETURNS numeric LANGUAGE plpgsql STABLE STRICT AS $$
 DECLARE n numeric;
-BEGIN EXECUTE format('SELECT CASE WHEN is_called THEN last_value END FROM tsql."sq_%s"', id) INTO n; RETURN n; END $$;
+BEGIN
+  IF to_regclass(format('tsql."sq_%s"', id)) IS NULL THEN RETURN NULL; END IF;
+  EXECUTE format('SELECT CASE WHEN is_called THEN last_value END FROM tsql."sq_%s"', id) INTO n;
+  RETURN n;
+END $$;
 -- Who asks: '' is a member of sysadmin; the role dbo sees everything too.
 CREATE FUNCTION tsql.sees(id int, parent int, schema int) RETURNS boolean LANGUAGE plpgsql STABLE STRICT AS $$
 DECLARE who text := current_setting('tsql.principal', true);
