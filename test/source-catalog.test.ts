@@ -63,6 +63,7 @@ before(async () => {
   options = {
     ...database,
     trust_server_cert: true,
+    authentication: 'sql',
     isolation: 'read_committed',
     connect_timeout_seconds: 15,
     request_timeout_seconds: 0,

@@ -74,6 +74,7 @@ function optionsFor(changes: Partial<SourceOptions> = {}): SourceOptions {
     encrypt: true,
     trust_server_cert: false,
     ca_file: certificates.caFile,
+    authentication: 'sql',
     isolation: 'read_committed',
     connect_timeout_seconds: 5,
     request_timeout_seconds: 0,

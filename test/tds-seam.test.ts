@@ -89,6 +89,7 @@ describe('a bulk read from the stand-in', () => {
       encrypt: false,
       trust_server_cert: false,
       ca_file: null,
+      authentication: 'sql',
       isolation: 'read_committed',
       connect_timeout_seconds: 5,
       request_timeout_seconds: 0,

@@ -40,6 +40,7 @@ before(async () => {
   source = await connectSource({
     ...database,
     trust_server_cert: true,
+    authentication: 'sql',
     isolation: 'read_committed',
     connect_timeout_seconds: 10,
     request_timeout_seconds: 60,

@@ -14,11 +14,30 @@ export function contradictions(config: Config): Problem[] {
   const add = (path: string, text: string) => problems.push({ path: path.split('.'), text });
   const { source, target, migration } = config;
 
-  if (source.ca_file !== undefined && !source.encrypt) {
-    add('source.ca_file', 'has no effect while source.encrypt is false; leave one of them out');
+  for (const key of ['ca_file', 'client_cert_file'] as const) {
+    if (source[key] !== undefined && source.encrypt === false) {
+      add(`source.${key}`, 'has no effect while source.encrypt is false; leave one of them out');
+    }
+  }
+  if (source.encrypt === 'strict' && source.trust_server_cert) {
+    add('source.trust_server_cert', 'is true, but source.encrypt strict always checks the certificate');
   }
   if (source.ca_file !== undefined && source.trust_server_cert) {
     add('source.ca_file', 'has no effect while source.trust_server_cert is true; leave one of them out');
+  }
+  for (const [cert, key] of [
+    ['source.client_cert_file', 'source.client_key_file'],
+    ['target.ssl_cert_file', 'target.ssl_key_file'],
+  ] as const) {
+    const given = (path: string): boolean => {
+      const [section, name] = path.split('.') as ['source' | 'target', string];
+      return (config[section] as Record<string, unknown>)[name] !== undefined;
+    };
+    if (given(cert) && !given(key)) add(key, `is missing; ${cert} needs its key`);
+    if (given(key) && !given(cert)) add(cert, `is missing; ${key} is the key of a certificate`);
+  }
+  if (target.ssl_cert_file !== undefined && target.ssl_mode === 'disable') {
+    add('target.ssl_cert_file', 'has no effect with target.ssl_mode disable; leave one of them out');
   }
   if (/[\\,]/.test(source.host)) {
     add(

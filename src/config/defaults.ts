@@ -19,6 +19,7 @@ function setting<const T>(value: T, unit: string, why: string): Default<T> {
 export const SOURCE_DEFAULTS = {
   type: setting('mssql', '', 'the only kind of source there is'),
   port: setting(1433, 'TCP port', 'the port a default instance of SQL Server listens on'),
+  authentication: setting('sql', '', 'every SQL Server can have it'),
   schema: setting('dbo', '', "SQL Server's own default schema"),
   encrypt: setting(true, '', 'passwords and rows should not cross a network in the clear unasked'),
   trust_server_cert: setting(false, '', 'a certificate nobody checks protects against nobody'),

@@ -49,6 +49,15 @@ export function flag(description: string, why = '') {
   return v.pipe(v.boolean('true or false'), v.description(describe(description, '', why)));
 }
 
+/** true, false, or one word for something beyond. */
+export function flagOr<const W extends string>(word: W, description: string, why = '') {
+  const expected = `true, false or ${word}`;
+  return v.pipe(
+    v.union([v.boolean(expected), v.literal(word, expected)], expected),
+    v.description(describe(description, '', why)),
+  );
+}
+
 /** One of a few words. */
 export function choice<const T extends readonly string[]>(words: T, description: string, why = '') {
   return v.pipe(

@@ -5,8 +5,9 @@
  * JSON Schema for editors from it.
  */
 import * as v from 'valibot';
+import { AUTHENTICATION_METHODS } from './authentication.js';
 import { MIGRATION_DEFAULTS, SOURCE_DEFAULTS, TARGET_DEFAULTS, VERIFY_DEFAULTS } from './defaults.js';
-import { choice, flag, nameMap, names, patterns, secret, text, whole } from './fields.js';
+import { choice, flag, flagOr, nameMap, names, patterns, secret, text, whole } from './fields.js';
 
 const S = SOURCE_DEFAULTS;
 const T = TARGET_DEFAULTS;
@@ -21,18 +22,40 @@ export const sourceSchema = v.strictObject({
   host: text(255, 'Host name or IP address of SQL Server'),
   port: v.optional(whole(1, 65_535, 'Port of SQL Server', S.port.unit, S.port.why), S.port.value),
   database: text(128, 'Database to read'),
-  user: text(128, 'Login name (SQL Server authentication)'),
-  password: secret('Password of the login; best taken from an environment variable'),
+  authentication: v.optional(
+    choice(
+      AUTHENTICATION_METHODS,
+      "Who logs in: SQL Server's own login, a Windows account (NTLM), or an identity of Microsoft Entra ID",
+      S.authentication.why,
+    ),
+    S.authentication.value,
+  ),
+  user: v.optional(text(128, 'Login name; Windows or Entra user')),
+  password: v.optional(
+    secret('Password of the login, client secret or access token; best taken from a variable or a file'),
+  ),
+  domain: v.optional(text(255, 'Windows domain, for ntlm')),
+  tenant_id: v.optional(text(128, 'Entra tenant, for entra_service_principal and entra_password')),
+  client_id: v.optional(text(128, 'Entra application or managed identity')),
   schema: v.optional(
     names(128, 'Schema whose tables are read: one, a list, or "*" for all', S.schema.why),
     S.schema.value,
   ),
-  encrypt: v.optional(flag('Encrypt the whole connection with TLS', S.encrypt.why), S.encrypt.value),
+  encrypt: v.optional(
+    flagOr(
+      'strict',
+      'Encrypt the whole connection with TLS; strict is TDS 8.0 of SQL Server 2022, with TLS before anything else',
+      S.encrypt.why,
+    ),
+    S.encrypt.value,
+  ),
   trust_server_cert: v.optional(
     flag("Accept the server's certificate unchecked (development only)", S.trust_server_cert.why),
     S.trust_server_cert.value,
   ),
   ca_file: v.optional(text(4096, 'PEM file of the authorities that may have signed the certificate')),
+  client_cert_file: v.optional(text(4096, 'PEM file of a certificate to show, where a proxy asks for one')),
+  client_key_file: v.optional(text(4096, 'PEM file of its key')),
   isolation: v.optional(
     choice(
       ['read_committed', 'snapshot', 'read_uncommitted'],
@@ -77,7 +100,9 @@ export const targetSchema = v.strictObject({
   port: v.optional(whole(1, 65_535, 'Port of PostgreSQL', T.port.unit, T.port.why), T.port.value),
   database: text(63, 'Database to write to; it must exist'),
   user: text(63, 'Role to log in as'),
-  password: secret('Password of the role; best taken from an environment variable'),
+  password: v.optional(
+    secret('Password of the role; best taken from a variable or a file; may be left out with ssl_cert_file'),
+  ),
   schema: v.optional(text(63, 'Schema to write to; created if missing', T.schema.why), T.schema.value),
   ssl_mode: v.optional(
     choice(
@@ -88,6 +113,8 @@ export const targetSchema = v.strictObject({
     T.ssl_mode.value,
   ),
   ssl_ca_file: v.optional(text(4096, 'PEM file of the authorities for verify-ca and verify-full')),
+  ssl_cert_file: v.optional(text(4096, 'PEM file of the client certificate to log in with')),
+  ssl_key_file: v.optional(text(4096, 'PEM file of its key')),
   connect_timeout_seconds: v.optional(
     whole(1, 3600, 'Time to connect and log in', 's', T.connect_timeout_seconds.why),
     T.connect_timeout_seconds.value,

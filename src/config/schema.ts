@@ -7,15 +7,18 @@
  */
 import * as v from 'valibot';
 import { AppError } from '../errors.js';
+import { loginProblems } from './authentication.js';
 import { contradictions } from './contradictions.js';
 import { configSchema, SECRET_PATHS } from './keys.js';
 import { type Origin, type Problem, reportProblems } from './problems.js';
 import { tidy } from './tidy.js';
 
 type Parsed = v.InferOutput<typeof configSchema>;
+type Filled<T, K extends keyof T> = Omit<T, K> & { [key in K]-?: NonNullable<T[key]> };
 
-export type SourceConfig = Parsed['source'];
-export type TargetConfig = Parsed['target'];
+/** `user` and `password` are empty where the login does without. */
+export type SourceConfig = Filled<Parsed['source'], 'user' | 'password'>;
+export type TargetConfig = Filled<Parsed['target'], 'password'>;
 /** `use_hash_detection` is settled by the mode when the file does not say. */
 export type MigrationConfig = Omit<Parsed['migration'], 'use_hash_detection'> & {
   use_hash_detection: boolean;
@@ -54,15 +57,16 @@ export function parseConfig(input: unknown, options: ParseOptions = {}): Config 
   problems.push(...(result.issues ?? []).map(toProblem).filter((problem) => problem !== null));
   if (!result.success || problems.length > 0) throw reportProblems(file, problems, options.locate);
 
-  const { migration, ...rest } = result.output;
+  const { migration, source, target } = result.output;
   const config: Config = {
-    ...rest,
+    source: { ...source, user: source.user ?? '', password: source.password ?? '' },
+    target: { ...target, password: target.password ?? '' },
     migration: {
       ...migration,
       use_hash_detection: migration.use_hash_detection ?? migration.target_mode === 'upsert',
     },
   };
-  const clashes = contradictions(config);
+  const clashes = [...loginProblems(source, target), ...contradictions(config)];
   if (clashes.length > 0) throw reportProblems(file, clashes, options.locate);
   return config;
 }

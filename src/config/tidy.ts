@@ -79,8 +79,15 @@ function coerce(schema: Schema, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const text = value.trim();
   if (schema.type === 'number' && /^-?\d{1,16}$/.test(text)) return Number(text);
-  if (schema.type === 'boolean' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true';
+  if (takesSwitch(schema) && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true';
   return value;
+}
+
+function takesSwitch(schema: Schema): boolean {
+  return (
+    schema.type === 'boolean' ||
+    (schema.type === 'union' && 'options' in schema && (schema.options as Schema[]).some(takesSwitch))
+  );
 }
 
 function suggestion(key: string, path: readonly string[], section: Section): string {

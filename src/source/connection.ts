@@ -6,9 +6,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import { AppError } from '../errors.js';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
 import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
+import { authentication, type SourceLogin } from './login.js';
 import { socketConnector } from './socket.js';
 
 export { sourceError } from './errors.js';
@@ -16,16 +18,17 @@ export { sourceError } from './errors.js';
 export type SourceIsolation = 'read_committed' | 'snapshot' | 'read_uncommitted';
 
 /** The parts of the config's `source` a connection needs; plain data, so that workers can be given it. */
-export interface SourceOptions {
+export interface SourceOptions extends SourceLogin {
   host: string;
   port: number;
   database: string;
-  user: string;
-  password: string;
-  encrypt: boolean;
+  encrypt: boolean | 'strict';
   trust_server_cert: boolean;
   /** PEM file of the certificate authorities to trust instead of the system's. */
   ca_file?: string | null | undefined;
+  /** PEM files of a client certificate and its key. */
+  client_cert_file?: string | undefined;
+  client_key_file?: string | undefined;
   isolation: SourceIsolation;
   connect_timeout_seconds: number;
   /** 0: no limit. Applies to the small queries; a bulk read has none. */
@@ -63,9 +66,9 @@ const ISOLATION = {
 } as const;
 
 /**
- * Logs in with SQL authentication and sets the session up.
+ * Logs in and sets the session up.
  *
- * @throws AppError SOURCE_LOGIN_FAILED, SOURCE_DATABASE_UNKNOWN, SOURCE_TLS, SOURCE_UNREACHABLE, IO (CA file), or
+ * @throws AppError SOURCE_LOGIN_FAILED, SOURCE_DATABASE_UNKNOWN, SOURCE_TLS, SOURCE_UNREACHABLE, IO (certificate files), or
  * SOURCE_QUERY where SNAPSHOT is asked for and the database does not allow it.
  */
 export async function connectSource(options: SourceOptions): Promise<SourceConnection> {
@@ -99,7 +102,7 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
   }
   const source = new OpenConnection(connection);
   try {
-    if (options.encrypt && !encrypted) throw noEncryption(options);
+    if (options.encrypt === true && !encrypted) throw noEncryption(options);
     if (options.isolation === 'snapshot') await requireSnapshot(source, options.database);
   } catch (error) {
     await source.close();
@@ -118,20 +121,21 @@ function noEncryption(options: SourceOptions, cause?: unknown): AppError {
 function configuration(options: SourceOptions, onPlain: () => void): ConnectionConfiguration {
   return {
     server: options.host,
-    authentication: { type: 'default', options: { userName: options.user, password: options.password } },
+    authentication: authentication(options),
     options: {
       port: options.port,
       connector: socketConnector({
         host: options.host,
         port: options.port,
-        encrypt: options.encrypt,
+        // With `strict` all of it is TLS, the PRELOGIN included.
+        encrypt: options.encrypt === true,
         onPlain,
       }),
       database: options.database,
       appName: 'mssql-pg-migrate',
       encrypt: options.encrypt,
       trustServerCertificate: options.trust_server_cert,
-      ...(options.ca_file && { cryptoCredentialsDetails: { ca: readCa(options.ca_file) } }),
+      cryptoCredentialsDetails: credentials(options),
       // Node warns about an IP address as TLS server name; where nothing is verified any name will do.
       ...(options.trust_server_cert && isIP(options.host) !== 0 && { serverName: 'sqlserver' }),
       connectTimeout: options.connect_timeout_seconds * 1000,
@@ -147,11 +151,20 @@ function configuration(options: SourceOptions, onPlain: () => void): ConnectionC
   };
 }
 
-function readCa(file: string): string {
+function credentials(options: SourceOptions): SecureContextOptions {
+  const { ca_file: ca, client_cert_file: cert, client_key_file: key } = options;
+  return {
+    ...(ca && { ca: readPem('ca_file', ca) }),
+    ...(cert && { cert: readPem('client_cert_file', cert) }),
+    ...(key && { key: readPem('client_key_file', key) }),
+  };
+}
+
+function readPem(setting: string, file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new AppError('IO', `source.ca_file ${file} can't be read: ${(error as Error).message}`, {
+    throw new AppError('IO', `source.${setting} ${file} can't be read: ${(error as Error).message}`, {
       remedy: 'Give the path of a PEM file that this process may read.',
       cause: error,
     });

@@ -128,12 +128,19 @@ export function connectError(error: unknown, address: SourceAddress, numbers: re
   if (number !== undefined && (code === 'ELOGIN' || LOGIN_NUMBERS.has(number))) {
     return build(
       'SOURCE_LOGIN_FAILED',
-      `SQL Server at ${where} refused login ${address.user}: ${said}`,
-      'Check source.user and source.password, and that the server allows SQL authentication.',
+      `SQL Server at ${where} refused ${address.user === '' ? 'the login' : `login ${address.user}`}: ${said}`,
+      'Check source.user and source.password, and that the server allows source.authentication.',
     );
   }
   if (code === 'EENCRYPT') {
     return build('SOURCE_TLS', `SQL Server at ${where} demands encryption`, 'Set source.encrypt: true.');
+  }
+  if (code === 'EFEDAUTH') {
+    return build(
+      'SOURCE_LOGIN_FAILED',
+      `No token for SQL Server at ${where}: ${innermostMessage(error)}`,
+      'Check source.authentication with its client_id, tenant_id and secret, and that this host reaches the identity service.',
+    );
   }
   if (code === 'ELOGIN') {
     return build(

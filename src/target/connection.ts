@@ -22,6 +22,9 @@ export interface TargetOptions {
   ssl_mode: SslMode;
   /** PEM file of the certificate authorities to trust. */
   ssl_ca_file?: string | null | undefined;
+  /** PEM files of the certificate to log in with and of its key. */
+  ssl_cert_file?: string | undefined;
+  ssl_key_file?: string | undefined;
   connect_timeout_seconds: number;
   /** How long a statement waits for another session's lock; 0: for ever. */
   lock_timeout_seconds: number;
@@ -64,7 +67,7 @@ const OLDEST_VERSION = 120_000;
  * Logs in and sets the session up.
  *
  * @throws AppError TARGET_LOGIN_FAILED, TARGET_DATABASE_UNKNOWN, TARGET_TLS, TARGET_UNREACHABLE, TARGET_PERMISSION,
- * UNSUPPORTED (server too old), CONFIG_INVALID or IO (CA file).
+ * UNSUPPORTED (server too old), CONFIG_INVALID or IO (certificate files).
  */
 export async function connectTarget(options: TargetOptions): Promise<TargetConnection> {
   const { client, encrypted } = await connectClient(options);

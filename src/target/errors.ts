@@ -144,7 +144,8 @@ export function connectError(error: unknown, address: TargetAddress): AppError {
       'Check target.database, or create it: the program does not.',
     );
   }
-  if (state?.startsWith('28')) {
+  // pg itself refuses where the server asks for a password and there is none, before the server can.
+  if (state?.startsWith('28') || (state === undefined && /^SASL\b/.test(said))) {
     return build(
       'TARGET_LOGIN_FAILED',
       `PostgreSQL at ${where} refused role ${address.user}: ${said}`,

@@ -1,7 +1,7 @@
 /**
  * `ssl_mode` as libpq defines it: which kinds of connection are tried, in which order, and what is checked.
  *
- * Any thread; reads the CA file, touches no network.
+ * Any thread; reads certificate files, touches no network.
  */
 import { readFileSync } from 'node:fs';
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
@@ -19,12 +19,14 @@ export type TlsAttempt = false | ConnectionOptions;
  * file is given, `verify-full` trusts the authorities Node.js does; `verify-ca` is refused, because anyone can get a
  * certificate from a public authority.
  *
- * @throws AppError CONFIG_INVALID (verify-ca without a CA file), IO (unreadable CA file).
+ * @throws AppError CONFIG_INVALID (verify-ca without a CA file), IO (a file that can't be read).
  */
 export function tlsAttempts(options: {
   host: string;
   ssl_mode: SslMode;
   ssl_ca_file?: string | null | undefined;
+  ssl_cert_file?: string | undefined;
+  ssl_key_file?: string | undefined;
 }): TlsAttempt[] {
   const { host, ssl_mode: mode, ssl_ca_file: file } = options;
   if (mode === 'disable') return [false];
@@ -33,12 +35,21 @@ export function tlsAttempts(options: {
       remedy: 'Name a PEM file of the authority that signed the server’s certificate, or use verify-full.',
     });
   }
-  const ca = file ? { ca: readCa(file) } : {};
+  const { ssl_cert_file: cert, ssl_key_file: key } = options;
+  const files: ConnectionOptions = {
+    ...(file && { ca: readPem('ssl_ca_file', file) }),
+    ...(cert && { cert: readPem('ssl_cert_file', cert) }),
+    ...(key && { key: readPem('ssl_key_file', key) }),
+  };
   const secure: ConnectionOptions =
     mode === 'verify-full'
       ? // Node would check the TLS server name, which an IP address never is; the host asked for is what counts.
-        { ...ca, rejectUnauthorized: true, checkServerIdentity: (_, cert) => checkServerIdentity(host, cert) }
-      : { ...ca, rejectUnauthorized: Boolean(file), checkServerIdentity: () => undefined };
+        {
+          ...files,
+          rejectUnauthorized: true,
+          checkServerIdentity: (_, cert) => checkServerIdentity(host, cert),
+        }
+      : { ...files, rejectUnauthorized: Boolean(file), checkServerIdentity: () => undefined };
   if (mode === 'allow') return [false, secure];
   if (mode === 'prefer') return [secure, false];
   return [secure];
@@ -56,11 +67,11 @@ export function fallsBack(attempt: TlsAttempt, state: string | undefined, networ
   return attempt !== false && !networkFailed;
 }
 
-function readCa(file: string): string {
+function readPem(setting: string, file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new AppError('IO', `target.ssl_ca_file ${file} can't be read: ${(error as Error).message}`, {
+    throw new AppError('IO', `target.${setting} ${file} can't be read: ${(error as Error).message}`, {
       remedy: 'Give the path of a PEM file that this process may read.',
       cause: error,
     });

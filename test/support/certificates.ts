@@ -1,5 +1,5 @@
 /**
- * A certificate authority and a server certificate made for one test, for PostgreSQL and the stand-in alike.
+ * A certificate authority, a server and a client certificate made for one test, for PostgreSQL and the stand-in alike.
  *
  * Runs on the main thread of the test process.
  */
@@ -14,9 +14,12 @@ export interface Certificates {
   certFile: string;
   /** PEM file of the server's key, readable by its owner only. */
   keyFile: string;
+  /** PEM files of a client's certificate and key; its name is the role `postgres`. */
+  clientCertFile: string;
+  clientKeyFile: string;
 }
 
-/** Writes `ca.pem`, `server.pem` and `server.key` into `directory`, which must exist. */
+/** Writes all of them into `directory`, which must exist. */
 export async function makeCertificates(directory: string): Promise<Certificates> {
   const common = { keyType: 'rsa', keySize: 2048, algorithm: 'sha256' } as const;
   const authority = await generate([{ name: 'commonName', value: 'mssql-pg-migrate test CA' }], {
@@ -43,13 +46,22 @@ export async function makeCertificates(directory: string): Promise<Certificates>
       },
     ],
   });
+  const client = await generate([{ name: 'commonName', value: 'postgres' }], {
+    ...common,
+    ca: { key: authority.private, cert: authority.cert },
+    extensions: [{ name: 'extKeyUsage', clientAuth: true }],
+  });
   const files = {
     caFile: join(directory, 'ca.pem'),
     certFile: join(directory, 'server.pem'),
     keyFile: join(directory, 'server.key'),
+    clientCertFile: join(directory, 'client.pem'),
+    clientKeyFile: join(directory, 'client.key'),
   };
   writeFileSync(files.caFile, authority.cert);
   writeFileSync(files.certFile, server.cert);
   writeFileSync(files.keyFile, server.private, { mode: 0o600 });
+  writeFileSync(files.clientCertFile, client.cert);
+  writeFileSync(files.clientKeyFile, client.private, { mode: 0o600 });
   return files;
 }

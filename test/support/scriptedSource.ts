@@ -64,6 +64,7 @@ export async function startScriptedSource(
       password: 'any',
       encrypt: false,
       trust_server_cert: true,
+      authentication: 'sql',
       isolation: 'read_committed',
       connect_timeout_seconds: 10,
       request_timeout_seconds: 0,
