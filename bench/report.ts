@@ -67,6 +67,7 @@ export function resultTable(results: readonly ScenarioResult[]): string {
   return textTable(
     [
       { title: 'scenario' },
+      right('threads'),
       right('M rows/s'),
       right('whole'),
       right('TDS MB/s'),
@@ -88,6 +89,7 @@ export function resultTable(results: readonly ScenarioResult[]): string {
       const tiers = product.tiersPerMillionRows;
       return [
         name,
+        product.threads === null ? '-' : Object.values(product.threads).join('+'),
         number(product.rowsPerSecond / 1e6, 3),
         number(product.whole.rowsPerSecond / 1e6, 3),
         number(tdsBytesPerRow === null ? null : (product.rowsPerSecond * tdsBytesPerRow) / 1e6, 0),

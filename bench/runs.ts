@@ -51,7 +51,7 @@ export async function runEngine(stage: Stage, scene: Scene, options: EngineOptio
   if (compares && mode !== 'verify-streamed') await prepareDigests(stage, scene, rows);
   if (compares) await fillTarget(scene, rows, mode);
   const { file } = await scene.config({
-    migration: migration(options),
+    migration: { ...migration(options), chunk_size: await chunkRowsOf(scene, rows) },
     ...(options.tls !== undefined && { tls: options.tls }),
   });
   const request: EngineRequest = {
@@ -76,6 +76,11 @@ async function prepareDigests(stage: Stage, scene: Scene, rows: number): Promise
   });
   await ask<EngineRequest>(ENGINE, { command: 'verify', config: file, postmaster: stage.postmaster, rows });
   scene.hashedRows = rows;
+}
+
+/** The product's own choice, but ten chunks at least: the time between commits is what is measured. */
+async function chunkRowsOf(scene: Scene, rows: number): Promise<number> {
+  return Math.max(1, Math.min((await scene.config()).chunkRows, Math.ceil(rows / 10)));
 }
 
 function migration({ mode, writers, lanes = 1 }: EngineOptions): Record<string, unknown> {
@@ -146,7 +151,6 @@ export async function runCopyOnly(
 ): Promise<Report> {
   const { rows, connections } = options;
   const table = await emptyTable(scene, 'copy_only');
-  const { chunkRows } = await scene.config();
   const request: CopyRequest = {
     target: targetOf(scene, options.tls ?? false),
     postmaster: stage.postmaster,
@@ -154,7 +158,7 @@ export async function runCopyOnly(
     copy: `COPY ${table} FROM STDIN (FORMAT binary)`,
     rows,
     connections,
-    chunkRows,
+    chunkRows: await chunkRowsOf(scene, rows),
   };
   const report = await ask(COPY_ONLY, request);
   await checkLoaded(scene, table, rows, 'PostgreSQL alone');

@@ -7,6 +7,9 @@ import { threadName } from '../../src/host/threadName.js';
 /** Seconds of CPU by what a thread is for; `runtime` is V8's and libuv's own threads. */
 export type TierSeconds = Record<'main' | 'reader' | 'hasher' | 'writer' | 'runtime', number>;
 
+/** Threads that are alive, by tier. */
+export type TierThreads = Record<'reader' | 'hasher' | 'writer', number>;
+
 /** Seconds of CPU of a PostgreSQL server. */
 export interface ServerSeconds {
   /** Client backends, those that have ended included. */
@@ -15,9 +18,10 @@ export interface ServerSeconds {
   all: number;
 }
 
-/** @returns CPU seconds of this process's threads that are alive, or null where there is no /proc. */
-export function threadSeconds(): TierSeconds | null {
+/** @returns this process's threads that are alive and their CPU seconds, or null where there is no /proc. */
+export function threadTimes(): { seconds: TierSeconds; threads: TierThreads } | null {
   const seconds: TierSeconds = { main: 0, reader: 0, hasher: 0, writer: 0, runtime: 0 };
+  const threads: TierThreads = { reader: 0, hasher: 0, writer: 0 };
   const names = new Map(
     (['reader', 'hasher', 'writer'] as const).map((tier) => [threadName(tier), tier] as const),
   );
@@ -34,11 +38,12 @@ export function threadSeconds(): TierSeconds | null {
       const [spent] = readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8').split(' ');
       const tier = Number(task) === process.pid ? 'main' : (names.get(name) ?? 'runtime');
       seconds[tier] += Number(spent) / 1e9;
+      if (tier !== 'main' && tier !== 'runtime') threads[tier]++;
     } catch {
       // The thread has just ended.
     }
   }
-  return seconds;
+  return { seconds, threads };
 }
 
 /** Kernel ticks a second in /proc/PID/stat: 100 on every Linux there is. */

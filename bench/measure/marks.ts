@@ -2,7 +2,7 @@
  * Marks a process sets while it works, and what lies between two of them. Any process.
  */
 import { performance } from 'node:perf_hooks';
-import { type ServerSeconds, serverSeconds, type TierSeconds, threadSeconds } from './cpu.js';
+import { type ServerSeconds, serverSeconds, type TierSeconds, type TierThreads, threadTimes } from './cpu.js';
 
 /** How far the work was at a moment, and what it had cost by then. */
 export interface Mark {
@@ -13,6 +13,7 @@ export interface Mark {
   /** CPU of this process, all threads, also those that have ended. */
   cpuSeconds: number;
   tiers: TierSeconds | null;
+  threads: TierThreads | null;
   server: ServerSeconds | null;
 }
 
@@ -44,13 +45,15 @@ export class Marks {
 
   add(name: string, rows = 0): void {
     const { user, system } = process.cpuUsage();
+    const times = threadTimes();
     this.#lastMs = performance.now();
     this.marks.push({
       name,
       atMs: this.#lastMs,
       rows,
       cpuSeconds: (user + system) / 1e6,
-      tiers: threadSeconds(),
+      tiers: times?.seconds ?? null,
+      threads: times?.threads ?? null,
       server: serverSeconds(this.postmaster),
     });
   }

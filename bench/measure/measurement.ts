@@ -2,7 +2,7 @@
  * A run's report in the terms the benchmark speaks: rates, CPU a million rows, memory. Pure.
  */
 import type { Mode } from '../runs.js';
-import type { TierSeconds } from './cpu.js';
+import type { TierSeconds, TierThreads } from './cpu.js';
 import { find, type Report, type Span, span, steadyTransfer, wholeTransfer } from './marks.js';
 
 export interface Measurement {
@@ -19,6 +19,8 @@ export interface Measurement {
   /** CPU seconds of PostgreSQL's backends. */
   backendPerMillionRows: number | null;
   peakRssBytes: number;
+  /** Worker threads at the end: the product begins no more than it has use for. */
+  threads: TierThreads | null;
 }
 
 /** @param rows rows the run was about, where it does not commit all of them */
@@ -48,5 +50,6 @@ function of(report: Report, whole: Span, steady: Span | null): Measurement {
           ) as TierSeconds),
     backendPerMillionRows: server === null ? null : each(server.backends),
     peakRssBytes: report.peakRssBytes,
+    threads: find(report, 'loaded', 'last').threads,
   };
 }

@@ -140,7 +140,7 @@ const sometimes = (every: number, value: string) =>
 const pick = (step: number, choices: number) => `CAST(${n} * ${step} % ${choices} AS int)`;
 
 /** Prose with markup and letters beyond ASCII, all in the basic plane: SUBSTRING may cut it anywhere. */
-const prose = [
+export const prose: string = [
   'I have a table with about ten million rows and <code>SELECT COUNT(*)</code> takes minutes. ',
   'What is the proper way to do this without locking every reader out? I tried an indexed view, ',
   'but the naïve version deadlocks — see the trace below. Größe und Länge müssen stimmen; ',
