@@ -1,9 +1,10 @@
 /**
  * The benchmark's command line. Main thread.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { benchFile, resultTable, targetTable } from './report.js';
+import { compareFiles } from './compare.js';
+import { type BenchFile, benchFile, resultTable, targetTable } from './report.js';
 import { runScenarios } from './run.js';
 import { MODES } from './runs.js';
 import { fullScenarios, quickScenarios, type Scenario, scenario, type Tls } from './scenarios.js';
@@ -21,6 +22,7 @@ const USAGE = `usage: npm run bench -- [options]
   --objects             also run row objects
   --rounds <n>          times each scenario is run, the contenders in turn (default 1)
   --output <file>       write the results as JSON
+  --compare <a> <b>     show what changed between two such files, and measure nothing
 Without --quick, --shape and --mode everything is measured, which takes long.
 TEST_PG_URL names a PostgreSQL to load into, in place of one of its own.`;
 
@@ -29,7 +31,8 @@ function refuse(message: string): never {
   process.exit(2);
 }
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: 'boolean', default: false },
     shape: { type: 'string' },
@@ -41,6 +44,7 @@ const { values } = parseArgs({
     objects: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '1' },
     output: { type: 'string' },
+    compare: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -89,6 +93,14 @@ if (values.help) {
   say(USAGE);
   process.exit(0);
 }
+if (values.compare !== undefined) {
+  const [before, after] = [values.compare, positionals[0] ?? refuse('--compare takes two files')].map(
+    (file) => JSON.parse(readFileSync(file, 'utf8')) as BenchFile,
+  );
+  say(compareFiles(before!, after!));
+  process.exit(0);
+}
+if (positionals.length > 0) refuse(`what is ${positionals[0]}?`);
 const scenarios = chosenScenarios();
 const rounds = wholeNumber('rounds', values.rounds);
 const stage = await startStage();

@@ -58,7 +58,7 @@ function commit(): string | null {
   }
 }
 
-const number = (value: number | null | undefined, decimals = 2) =>
+export const number = (value: number | null | undefined, decimals = 2) =>
   value === null || value === undefined ? '-' : value.toFixed(decimals);
 
 /** One line a scenario. */

@@ -39,6 +39,7 @@ export interface Scene {
   hashedRows: number;
   /** Writes a configuration. @returns its file and what it says. */
   config(changes?: ConfigChanges): Promise<{ file: string; config: Config; chunkRows: number }>;
+  /** Drops both databases. */
   stop(): Promise<void>;
 }
 
@@ -77,7 +78,12 @@ export async function startScene(stage: Stage, shape: Shape, templateRows: numbe
     await client.end();
     throw error;
   }
-  const stop = () => client.end();
+  const stop = async (): Promise<void> => {
+    await client.end();
+    const admin = await stage.postgres.client();
+    await admin.query(`DROP DATABASE ${database} WITH (FORCE)`).finally(() => admin.end());
+    await runTsql(stage.source, `DROP DATABASE [${database}]`);
+  };
   return { shape, templateRows, source, target, plan, client, hashedRows: 0, config, stop };
 }
 

@@ -33,11 +33,16 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-/** Starts both; `TEST_PG_URL` names another PostgreSQL. */
-export async function startStage(): Promise<Stage> {
-  const directory = mkdtempSync(join(tmpdir(), 'mpm-bench-'));
+/** A server of its own with the benchmark's settings, or the one of `TEST_PG_URL` as it is. */
+function benchPostgres(): Promise<TestPostgres> {
   const flags = Object.entries(BENCH_SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const postgres = await startPostgres(process.env.TEST_PG_URL ? {} : { flags, ssl: true });
+  return startPostgres(process.env.TEST_PG_URL ? {} : { flags, ssl: true });
+}
+
+/** Starts both. @param options.postgres another server to use; it ends with the stage */
+export async function startStage(options: { postgres?: TestPostgres } = {}): Promise<Stage> {
+  const postgres = options.postgres ?? (await benchPostgres());
+  const directory = mkdtempSync(join(tmpdir(), 'mpm-bench-'));
   let child: ChildProcess | null = null;
   const stop = async (): Promise<void> => {
     if (child !== null && child.exitCode === null && child.signalCode === null) {
