@@ -48,6 +48,7 @@ const plan: TablePlan = {
   rowHashColumn: null,
   unlogged: false,
   objects: noObjects(),
+  requires: [],
   notes: ['At: loses the time zone offset'],
 };
 

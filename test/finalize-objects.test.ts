@@ -64,6 +64,7 @@ function planAll(parts: Parts): { plans: TablePlan[]; notes: string[] } {
       createIndexes: true,
       createForeignKeys: true,
       createCheckConstraints: true,
+      computedColumns: 'value',
       databaseCollation: 'SQL_Latin1_General_CP1_CI_AS',
       pgVersion: target.serverVersion,
       ...parts.options,

@@ -263,9 +263,10 @@ export async function readTables(
 
 /** @returns what must not have changed of a table between the run's beginning and its end. */
 export function fingerprintOf(plan: TablePlan): string {
-  const columns = plan.columns.map(({ sourceName, sourceType, pgType, keyPosition, hashed }) => [
-    ...[sourceName, sourceType, pgType, keyPosition, hashed],
-  ]);
+  const columns = plan.columns.map((column) => {
+    const { sourceName, sourceType, pgType, keyPosition, hashed, generated } = column;
+    return [sourceName, sourceType, pgType, keyPosition, hashed, generated ?? null];
+  });
   const text = JSON.stringify([columns, plan.primaryKey, plan.rowHashColumn, plan.target]);
   return createHash('sha256').update(text).digest('hex');
 }

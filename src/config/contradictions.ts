@@ -85,5 +85,8 @@ export function contradictions(config: Config): Problem[] {
       `${tier2_batch_size} is larger than tier1_batch_size ${tier1_batch_size}; give at most that`,
     );
   }
+  if (migration.spatial === 'geometry' && !migration.use_binary_copy) {
+    add('migration.spatial', 'geometry needs binary COPY; leave migration.use_binary_copy at true');
+  }
   return problems;
 }

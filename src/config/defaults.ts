@@ -99,5 +99,11 @@ export const MIGRATION_DEFAULTS = {
   create_indexes: setting(true, '', 'a migrated table should answer queries as the original did'),
   create_foreign_keys: setting(true, '', 'a migrated table should refuse what the original refused'),
   create_check_constraints: setting(true, '', 'a migrated table should refuse what the original refused'),
+  computed_columns: setting('generated', '', 'a migrated table should compute what the original computed'),
+  datetimeoffset: setting('timestamptz', '', 'it is the instant that is compared, sorted and computed with'),
+  xml: setting('text', '', 'text takes every value as it is and needs nothing of the server'),
+  uniqueidentifier: setting('uuid', '', 'the same 16 bytes, and PostgreSQL checks them'),
+  spatial: setting('text', '', 'needs no extension in the target'),
+  collation: setting('none', '', 'comparing without case costs speed and changes what LIKE may do'),
   on_nul: setting('error', '', 'PostgreSQL text cannot hold U+0000; losing it silently is not a choice'),
 } as const;

@@ -116,3 +116,12 @@ export function nameMap(maxKey: number, maxValue: number, description: string) {
     );
   return v.pipe(v.record(part(maxKey), part(maxValue), expected), v.description(description));
 }
+
+/** A mapping of names to words of the user's own. */
+export function mapping(expectedValue: string, description: string, why = '') {
+  const word = `${expectedValue} (in quotes if it looks like something else)`;
+  return v.pipe(
+    v.record(v.string(), v.pipe(v.string(word), v.minLength(1, word)), 'a mapping of names to values'),
+    v.description(describe(description, '', why)),
+  );
+}

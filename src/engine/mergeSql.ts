@@ -5,7 +5,7 @@
  * Pure; main thread. The writers run them as part of a chunk's transaction.
  */
 import type { ChunkStatements } from '../plan/chunk.js';
-import type { TablePlan } from '../plan/model.js';
+import { copiedColumns, type TablePlan } from '../plan/model.js';
 import { targetKey } from '../plan/modes/upsert.js';
 import { copyStatement } from '../target/ddl.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
@@ -14,11 +14,13 @@ import { digits, type HashedExpression, hashedColumns } from '../verify/hashSql.
 /** @returns the statements of one chunk of changed rows. */
 export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): ChunkStatements {
   const stage = { schema: 'pg_temp', name: `stage_${plan.index}` };
-  const names = plan.columns.map(({ targetName }) => targetName);
+  const names = copiedColumns(plan).map(({ targetName }) => targetName);
   if (plan.rowHashColumn !== null) names.push(plan.rowHashColumn);
   const list = names.map(quoteIdent).join(', ');
   const key = targetKey(plan);
-  const others = names.filter((name) => !key.includes(name));
+  // A key that is equal but for case is the same row, and takes the source's spelling.
+  const folding = foldingKeys(plan);
+  const others = names.filter((name) => !key.includes(name) || folding.includes(name));
   const match = key.map((name) => `t.${quoteIdent(name)} = s.${quoteIdent(name)}`).join(' AND ');
   const updates = others.map((name) => `${quoteIdent(name)} = EXCLUDED.${quoteIdent(name)}`);
   const resolve =
@@ -56,13 +58,31 @@ function differs(plan: TablePlan, others: readonly string[]): string {
     // digits() never declines for the target.
     return digits(values, 'target', 'error')!;
   };
-  const covered = new Set(hashed.map(({ targetName }) => targetName));
+  const covered = new Set([...hashed.map(({ targetName }) => targetName), ...foldingKeys(plan)]);
   const conditions = hashed.length === 0 ? [] : [`${side('t')} <> ${side('EXCLUDED')}`];
+  for (const name of foldingKeys(plan)) {
+    conditions.push(`${bytesOf(`t.${quoteIdent(name)}`)} <> ${bytesOf(`EXCLUDED.${quoteIdent(name)}`)}`);
+  }
   for (const name of others) {
     if (!covered.has(name))
       conditions.push(`t.${quoteIdent(name)} IS DISTINCT FROM EXCLUDED.${quoteIdent(name)}`);
   }
   return conditions.join(' OR ');
+}
+
+/** Key columns, by target name, whose values may be equal without being the same. */
+function foldingKeys(plan: TablePlan): string[] {
+  return plan.columns
+    .filter(
+      ({ keyPosition, pgType, collation }) =>
+        keyPosition >= 0 && (pgType === 'citext' || collation !== undefined),
+    )
+    .map(({ targetName }) => targetName);
+}
+
+/** A text's bytes, which are compared as they are. */
+function bytesOf(expression: string): string {
+  return `textsend(CAST(${expression} AS text))`;
 }
 
 /** Keys one DELETE names at most. */
@@ -78,6 +98,11 @@ export function deleteStatement(plan: TablePlan, types: ReadonlyMap<string, stri
   const key = targetKey(plan);
   const arrays = key.map((_, i) => `$${i + 1}::text[]`).join(', ');
   const names = key.map((_, i) => `k${i}`).join(', ');
-  const match = key.map((name, i) => `t.${quoteIdent(name)} = w.k${i}::${types.get(name)}`);
+  const folding = foldingKeys(plan);
+  const match = key.flatMap((name, i) => {
+    const [there, wanted] = [`t.${quoteIdent(name)}`, `w.k${i}::${types.get(name)}`];
+    const same = folding.includes(name) ? [`${bytesOf(there)} = ${bytesOf(wanted)}`] : [];
+    return [`${there} = ${wanted}`, ...same];
+  });
   return `DELETE FROM ${qualified(plan.target)} AS t USING unnest(${arrays}) AS w(${names}) WHERE ${match.join(' AND ')}`;
 }

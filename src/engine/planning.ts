@@ -6,11 +6,14 @@
 import type { Config } from '../config/schema.js';
 import type { Host } from '../host/host.js';
 import { chooseSizes, type Sizes, sizeLines } from '../host/sizes.js';
+import { proveGenerated } from '../plan/computed.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { namingOf, unusedMappings } from '../plan/naming.js';
 import { planObjects } from '../plan/objects.js';
 import { planPartitions } from '../plan/partitions.js';
 import { planTables } from '../plan/tables.js';
+import type { TypeOptions } from '../plan/typeChoices.js';
+import { requireTypes } from '../plan/typesNeeded.js';
 import { serverFacts } from '../source/catalog.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
@@ -31,7 +34,7 @@ export async function planRun(
   config: Config,
   host: Host,
   source: SourceConnection,
-  target: Pick<TargetConnection, 'serverVersion'>,
+  target: Pick<TargetConnection, 'serverVersion' | 'query'>,
 ): Promise<Planned> {
   const { migration } = config;
   const facts = await serverFacts(source);
@@ -44,7 +47,9 @@ export async function planRun(
     rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
     hashTextColumns: migration.hash_text_columns,
     unlogged: migration.use_unlogged_tables,
+    types: typeOptions(config),
   });
+  await requireTypes(target, plans);
   const partitions: Partition[][] = [];
   for (const table of plans) {
     partitions.push(
@@ -74,12 +79,27 @@ export async function planRun(
       createForeignKeys: migration.create_foreign_keys,
       createCheckConstraints: migration.create_check_constraints,
       databaseCollation: facts.databaseCollation,
+      computedColumns: migration.computed_columns,
       pgVersion: target.serverVersion,
     }),
   );
+  await proveGenerated(target, plans);
   for (const table of plans) table.notes.push(...unhashed(table));
   const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
   return { plans, partitions, sizes, notes };
+}
+
+/** @returns what the configuration makes of types. */
+export function typeOptions({ migration }: Config): TypeOptions {
+  return {
+    overrides: migration.type_overrides,
+    datetimeoffset: migration.datetimeoffset,
+    xml: migration.xml,
+    uniqueidentifier: migration.uniqueidentifier,
+    spatial: migration.spatial,
+    collation: migration.collation,
+    computedColumns: migration.computed_columns,
+  };
 }
 
 /** Columns the row hash does not cover must be said: a change in them goes unseen. */

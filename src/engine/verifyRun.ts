@@ -16,6 +16,7 @@ import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
 import { orAborted } from './abort.js';
 import type { RunEventHandler } from './events.js';
+import { typeOptions } from './planning.js';
 import { RowStreamer } from './rowStreamer.js';
 
 export interface VerifyRunOptions {
@@ -64,6 +65,7 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
     rowHashColumn: null,
     hashTextColumns: migration.hash_text_columns,
     unlogged: false,
+    types: typeOptions(config),
   });
   onEvent({
     kind: 'run-started',

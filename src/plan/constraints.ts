@@ -6,8 +6,9 @@
 import { tableLabel } from '../source/model.js';
 import type { SourceForeignKey } from '../source/objects.js';
 import { translateCondition } from '../translate/translate.js';
+import { parsePgType } from '../types/pgType.js';
 import { inCase } from './casing.js';
-import type { TablePlan } from './model.js';
+import type { PlannedColumn, TablePlan } from './model.js';
 import { fitting, hashedName } from './names.js';
 import type { Naming } from './naming.js';
 import { columnOf, leaveOut, noteCaveats, type ObjectWork, planComment } from './objectWork.js';
@@ -56,8 +57,11 @@ function planForeignKey(
   wanted: boolean,
 ): void {
   const { plan } = work;
-  const columns = key.columns.map((name) => columnOf(plan, name)?.targetName);
-  const toColumns = key.toColumns.map((name) => to && columnOf(to, name)?.targetName);
+  const ends = key.columns.map((name) => columnOf(plan, name));
+  const toEnds = key.toColumns.map((name) => to && columnOf(to, name));
+  const columns = ends.map((column) => column?.targetName);
+  const toColumns = toEnds.map((column) => column?.targetName);
+  const apart = ends.findIndex((column, i) => !comparable(column, toEnds[i]));
   const complete = [...columns, ...toColumns].every((name) => name !== undefined);
   const reason = !wanted
     ? 'migration.create_foreign_keys is false'
@@ -67,9 +71,11 @@ function planForeignKey(
         ? `${tableLabel(key.to)} is not part of this run`
         : !complete
           ? 'a column of it does not arrive'
-          : hasKey(to, toColumns as string[])
-            ? null
-            : 'no unique key over the columns it points at arrives';
+          : apart >= 0
+            ? `${typeOf(ends[apart])} and ${typeOf(toEnds[apart])} are not compared alike`
+            : hasKey(to, toColumns as string[])
+              ? null
+              : 'no unique key over the columns it points at arrives';
   if (reason !== null || to === undefined) {
     const definition = `(${key.columns.join(', ')}) to ${tableLabel(key.to)} (${key.toColumns.join(', ')})`;
     leaveOut(plan, 'foreign key', key.name, definition, reason ?? '');
@@ -87,6 +93,22 @@ function planForeignKey(
     validate: key.trusted,
   });
   if (!key.trusted) plan.notes.push(`foreign key ${key.name}: ${NOT_TRUSTED}`);
+}
+
+const NUMBERS = new Set(['smallint', 'integer', 'bigint', 'numeric']);
+
+/** Whether PostgreSQL can hold these two to be equal in one sense; types that are not converted always are. */
+function comparable(a: PlannedColumn | null | undefined, b: PlannedColumn | null | undefined): boolean {
+  if (!a || !b) return true;
+  if (a.collation !== b.collation) return false;
+  if (a.source.as === undefined && b.source.as === undefined) return true;
+  const [one, other] = [a, b].map(({ pgType }) => parsePgType(pgType).name) as [string, string];
+  const isText = (name: string): boolean => name === 'text' || name === 'character varying';
+  return one === other || (NUMBERS.has(one) && NUMBERS.has(other)) || (isText(one) && isText(other));
+}
+
+function typeOf(column: PlannedColumn | null | undefined): string {
+  return column ? `${column.targetName} (${column.pgType})` : '';
 }
 
 function hasKey(to: TablePlan, columns: readonly string[]): boolean {

@@ -7,7 +7,7 @@ import { AppError } from '../errors.js';
 import { tableLabel } from '../source/model.js';
 import { quote, quoteTable } from '../source/sql.js';
 import { mapColumn } from '../types/index.js';
-import type { SourceQuery, TablePlan } from './model.js';
+import { copiedColumns, type SourceQuery, type TablePlan } from './model.js';
 import { rangeColumns } from './queries.js';
 
 /** SQL Server takes 2100 parameters at most; sp_executesql itself needs some. */
@@ -44,7 +44,7 @@ export function keysQuery(
   const names = columns.map((_, i) => `k${i}`);
   const match = columns.map(({ column }, i) => `t.${quote(column.name)} = w.${names[i]}`);
   // Qualified: a table may have columns named as the list's are.
-  const select = plan.columns
+  const select = copiedColumns(plan)
     .map(({ source, sourceName }) => mapColumn(source).select(`t.${quote(sourceName)}`))
     .join(', ');
   const hint = options.isolation === 'read_uncommitted' ? ' WITH (NOLOCK)' : '';

@@ -1,7 +1,6 @@
 /**
  * The plan of a run as plain data: made on the main thread, structured-cloned to the workers.
  */
-import type { SourceColumn } from '../source/model.js';
 import type {
   Comment,
   ForeignKeyDefinition,
@@ -9,14 +8,14 @@ import type {
   IndexDefinition,
   SequenceDefinition,
 } from '../target/objects.js';
-import type { CopyField } from '../types/family.js';
+import type { CopyField, MappedColumn } from '../types/family.js';
 
 /** `chunkRows` of a table that is one chunk because nothing else could tell which rows are there already. */
 export const WHOLE_TABLE_ROWS = Number.MAX_SAFE_INTEGER;
 
 export interface PlannedColumn {
   /** The catalog's own description, from which the mapping's T-SQL can be had again on any thread. */
-  source: SourceColumn;
+  source: MappedColumn;
   sourceName: string;
   targetName: string;
   /** SQL Server type as declared, for messages and reports: `decimal(18,4)`, `nvarchar(max)`. */
@@ -32,6 +31,10 @@ export interface PlannedColumn {
   hashed: boolean;
   /** Present where the target counts the column's values, as the source does. */
   identity?: PlannedIdentity;
+  /** Collation of the column in the target, as SQL names it, where it is not the database's own. */
+  collation?: string;
+  /** PostgreSQL expression the target computes the column by; its values are compared, and not copied. */
+  generated?: string;
 }
 
 export interface PlannedIdentity extends IdentityDefinition {
@@ -73,8 +76,20 @@ export interface TablePlan {
   /** True where the target table is UNLOGGED while it is loaded. */
   unlogged: boolean;
   objects: PlannedObjects;
+  /** Statements that make what the columns' types need, run before the table is made; each may be run again. */
+  requires: string[];
   /** What the mapping loses or leaves out, in words, for the result. */
   notes: string[];
+}
+
+/** @returns the columns whose values are copied: those the target does not compute itself. */
+export function copiedColumns({ columns }: Pick<TablePlan, 'columns'>): PlannedColumn[] {
+  return columns.filter(({ generated }) => generated === undefined);
+}
+
+/** @returns the statements that make what columns' types need, each once. */
+export function requirements(plans: readonly Pick<TablePlan, 'requires'>[]): string[] {
+  return [...new Set(plans.flatMap(({ requires }) => requires))];
 }
 
 /** Keys with lower < key <= upper, in the source's own order; null is open. Values are exact key texts, in key order. */

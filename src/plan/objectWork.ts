@@ -7,6 +7,7 @@ import type { SourceComment, SourceObjects } from '../source/objects.js';
 import type { TranslateContext } from '../translate/translate.js';
 import type { PlannedColumn, PlannedObjects, TablePlan } from './model.js';
 import type { Naming } from './naming.js';
+import type { TypeOptions } from './typeChoices.js';
 
 export interface ObjectOptions {
   naming: Naming;
@@ -14,6 +15,7 @@ export interface ObjectOptions {
   createForeignKeys: boolean;
   createCheckConstraints: boolean;
   databaseCollation: string;
+  computedColumns: TypeOptions['computedColumns'];
   /** `server_version_num` of the target. */
   pgVersion: number;
 }

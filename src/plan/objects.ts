@@ -8,10 +8,12 @@ import type { DatabaseObjects } from '../source/objects.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { mayBeIdentity } from '../target/objects.js';
 import { columnType, type TranslateContext, translateDefault } from '../translate/translate.js';
+import { mapColumn } from '../types/index.js';
 import { inCase } from './casing.js';
+import { planComputed } from './computed.js';
 import { planChecks, planForeignKeys } from './constraints.js';
 import { planIndexes, takenNames } from './indexes.js';
-import type { PlannedObjects, TablePlan } from './model.js';
+import type { PlannedColumn, PlannedObjects, TablePlan } from './model.js';
 import { type NameWish, relationNames, tooLong } from './names.js';
 import {
   columnOf,
@@ -43,6 +45,7 @@ export function planObjects(
     return [{ plan, source, primaryKey, context: contextOf(plan, sequences, options) }];
   });
   for (const work of works) {
+    planComputed(work, options.computedColumns);
     planIdentity(work);
     planDefaults(work, sequences);
     planComment(work, 'table', work.plan.source.name, work.plan.target.name);
@@ -69,12 +72,22 @@ function contextOf(plan: TablePlan, sequences: Sequences, options: ObjectOptions
   return {
     column(name) {
       const column = columnOf(plan, name);
-      return column === null ? null : { sql: quoteIdent(column.targetName), type: columnType(column.source) };
+      return column === null ? null : columnExpression(column);
     },
     sequence: (schema, name) => sequences.find(schema ?? plan.source.schema, name),
     databaseCollation: options.databaseCollation,
     pgVersion: options.pgVersion,
   };
+}
+
+/** The column as its type's own mapping would have it, and without a collation that folds: what translations expect. */
+function columnExpression(column: PlannedColumn): ReturnType<TranslateContext['column']> {
+  const { conversion } = mapColumn(column.source);
+  const name = quoteIdent(column.targetName);
+  const sql = conversion === undefined ? name : conversion.toOwn(name);
+  if (sql === null) return { unusable: `${column.sourceName} is ${column.pgType} in the target` };
+  const plain = column.collation === undefined ? sql : `(${sql} COLLATE "default")`;
+  return { sql: plain, type: columnType(column.source) };
 }
 
 function planIdentity({ plan }: ObjectWork): void {
@@ -101,8 +114,15 @@ function planDefaults({ plan, source, context }: ObjectWork, sequences: Sequence
       continue;
     }
     if (found.sql === 'NULL') continue;
-    sequences.give(plan, found.sql);
-    plan.objects.defaults.push({ column: column.targetName, expression: found.sql });
+    const { conversion } = mapColumn(column.source);
+    const expression = conversion === undefined ? found.sql : conversion.fromOwn(found.sql);
+    if (expression === null) {
+      const reason = `no expression gives it as ${column.pgType}`;
+      leaveOut(plan, 'default', `${name} of ${columnName}`, definition, reason);
+      continue;
+    }
+    sequences.give(plan, expression);
+    plan.objects.defaults.push({ column: column.targetName, expression });
     noteCaveats(plan, 'default of', columnName, found.caveats);
   }
 }

@@ -10,7 +10,7 @@ import { type SourceColumn, tableLabel } from '../source/model.js';
 import { quote, quoteTable } from '../source/sql.js';
 import type { KeyText } from '../types/family.js';
 import { mapColumn } from '../types/index.js';
-import type { Partition, SourceQuery, TablePlan } from './model.js';
+import { copiedColumns, type Partition, type SourceQuery, type TablePlan } from './model.js';
 
 /** A column of the identifying key that can bound a range. */
 export interface RangeColumn {
@@ -41,7 +41,9 @@ export function readQuery(
   partition: Pick<Partition, 'lower' | 'upper'>,
   options: { isolation: 'read_committed' | 'snapshot' | 'read_uncommitted' },
 ): SourceQuery {
-  const select = plan.columns.map((column) => column.selectExpression).join(', ');
+  const select = copiedColumns(plan)
+    .map((column) => column.selectExpression)
+    .join(', ');
   const hint = options.isolation === 'read_uncommitted' ? ' WITH (NOLOCK)' : '';
   const { condition, parameters } = rangeCondition(plan, partition);
   // Qualified, because ORDER BY prefers a select list's names over the table's.

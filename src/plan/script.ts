@@ -13,7 +13,7 @@ import {
   setDefault,
   validateConstraint,
 } from '../target/objects.js';
-import type { TablePlan } from './model.js';
+import { requirements, type TablePlan } from './model.js';
 
 /** @returns the statements that make the table and its objects, foreign keys last; without semicolons. */
 export function tableScript(plan: TablePlan): { table: string[]; objects: string[]; foreignKeys: string[] } {
@@ -46,6 +46,7 @@ export function runScript(plans: readonly TablePlan[]): string {
   const scripts = plans.map(tableScript);
   const statements = [
     ...schemas.map(createSchema),
+    ...requirements(plans),
     // Defaults may count by a sequence that is made with another table.
     ...scripts.flatMap(({ table }) => table),
     ...scripts.flatMap(({ objects }) => objects),

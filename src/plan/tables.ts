@@ -6,6 +6,7 @@
 import { AppError, toErrorData } from '../errors.js';
 import { identifyingKey, type SourceColumn, type SourceTable, tableLabel } from '../source/model.js';
 import { quote } from '../source/sql.js';
+import type { MappedColumn } from '../types/family.js';
 import { mapColumn } from '../types/index.js';
 import { isLongText } from '../types/text.js';
 import { inCase } from './casing.js';
@@ -14,6 +15,8 @@ import { type PlannedColumn, type TablePlan, WHOLE_TABLE_ROWS } from './model.js
 import { type NameWish, relationKey, relationNames, tooLong } from './names.js';
 import { type Naming, targetName } from './naming.js';
 import { noObjects } from './objectWork.js';
+import { OWN_TYPES, type TypeChoice, TypeChoices, type TypeOptions } from './typeChoices.js';
+import { typeLabel } from './typeLabel.js';
 
 export interface PlanOptions {
   naming: Naming;
@@ -23,14 +26,26 @@ export interface PlanOptions {
   /** Whether the row hash covers text, ntext, varchar(max), nvarchar(max) and xml, too. */
   hashTextColumns: boolean;
   unlogged: boolean;
+  /** What columns become; left out: each type's own mapping, computed columns copied. */
+  types?: TypeOptions;
+}
+
+/** What planning a table needs of the options. */
+interface Planning extends PlanOptions {
+  types: TypeOptions;
+  choices: TypeChoices;
 }
 
 /**
  * @returns one plan a table, largest first, `index` its position.
- * @throws AppError naming everything that stands in the way: TYPE_UNSUPPORTED, UNSUPPORTED, SOURCE_PERMISSION or
+ * @throws AppError naming everything that stands in the way: CONFIG_INVALID, TYPE_UNSUPPORTED, UNSUPPORTED, SOURCE_PERMISSION or
  * SCHEMA_CONFLICT, whichever was found first.
  */
-export function planTables(tables: readonly SourceTable[], options: PlanOptions): TablePlan[] {
+export function planTables(tables: readonly SourceTable[], given: PlanOptions): TablePlan[] {
+  const types = given.types ?? OWN_TYPES;
+  const [schema = 'public'] = tables.map((table) => given.naming.schemaOf(table.schema)).sort();
+  const options: Planning = { ...given, types, choices: new TypeChoices(types, schema) };
+  options.choices.requireMatches(tables);
   const problems: Problem[] = [];
   const plans = [...tables]
     .sort((a, b) => b.approximateRows - a.approximateRows || compareLabels(a, b))
@@ -41,7 +56,7 @@ export function planTables(tables: readonly SourceTable[], options: PlanOptions)
   return plans;
 }
 
-function planTable(table: SourceTable, index: number, options: PlanOptions, problems: Problem[]): TablePlan {
+function planTable(table: SourceTable, index: number, options: Planning, problems: Problem[]): TablePlan {
   const label = tableLabel(table);
   const notes: string[] = [];
   if (table.kind !== 'table') {
@@ -54,10 +69,27 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
   }
   const key = identifyingKey(table)?.columns ?? [];
   const columns: PlannedColumn[] = [];
+  const objects = noObjects();
+  const requires = new Set<string>();
+  const remarks = new Map<string, string[]>();
   for (const column of table.columns) {
-    const planned = planColumn(label, column, key.indexOf(column.name), options, problems, notes);
-    if (planned !== null) columns.push(planned);
+    const keyPosition = key.indexOf(column.name);
+    if (column.computed !== null && keyPosition < 0 && options.types.computedColumns === 'skip') {
+      const { definition } = column.computed;
+      const reason = 'migration.computed_columns is skip';
+      objects.leftOut.push({ kind: 'computed column', name: column.name, definition, reason });
+      continue;
+    }
+    const choice = options.choices.of(table, column);
+    const planned = planColumn(label, column, choice, keyPosition, options, problems, notes);
+    if (planned === null) continue;
+    columns.push(planned);
+    if (choice.requires !== undefined) requires.add(choice.requires);
+    for (const remark of remarksOn(planned, choice)) {
+      remarks.set(remark, [...(remarks.get(remark) ?? []), column.name]);
+    }
   }
+  for (const [remark, names] of remarks) notes.push(`column ${names.join(', ')} ${remark}`);
   const keyed = key.map((name) => columns.find(({ sourceName }) => sourceName === name)?.source);
   const unbound = keyed.find((column) => column !== undefined && mapColumn(column).keyText === null);
   const ranged = key.length > 0 && unbound === undefined;
@@ -86,19 +118,22 @@ function planTable(table: SourceTable, index: number, options: PlanOptions, prob
     chunkRows: ranged ? options.chunkRows : WHOLE_TABLE_ROWS,
     rowHashColumn: options.rowHashColumn,
     unlogged: options.unlogged,
-    objects: noObjects(),
+    objects,
+    requires: [...requires],
     notes,
   };
 }
 
 function planColumn(
   table: string,
-  column: SourceColumn,
+  source: SourceColumn,
+  choice: TypeChoice,
   keyPosition: number,
   options: PlanOptions,
   problems: Problem[],
   notes: string[],
 ): PlannedColumn | null {
+  const column: MappedColumn = choice.as === undefined ? source : { ...source, as: choice.as };
   if (column.unreadable !== undefined) {
     problems.push({
       code: 'SOURCE_PERMISSION',
@@ -131,8 +166,6 @@ function planColumn(
     if (keyPosition >= 0)
       notes.push(`key column ${column.name}: keys that differ only in what is lost will collide`);
   }
-  if (column.computed !== null)
-    notes.push(`column ${column.name} is computed in the source; its values are copied`);
   const name = targetName(column.name, options.naming);
   if (isCut(column.name, options)) {
     notes.push(`column ${column.name} is named ${name} in PostgreSQL (63 bytes at most)`);
@@ -148,7 +181,17 @@ function planColumn(
     nullable: column.nullable,
     keyPosition,
     hashed: keyPosition < 0 && (options.hashTextColumns || !isLongText(column)),
+    ...(choice.collation !== undefined && { collation: choice.collation }),
   };
+}
+
+/** What a person should know of a column that does not become what its type's own mapping makes of it. */
+function remarksOn({ source, pgType }: PlannedColumn, choice: TypeChoice): string[] {
+  const remark = mapColumn(source).conversion?.remark;
+  return [
+    ...(remark === undefined ? [] : [`becomes ${pgType}: ${remark}`]),
+    ...(choice.remark === undefined ? [] : [choice.remark]),
+  ];
 }
 
 /** Primary keys share their names with tables: where two schemas become one, or cases fall together, they may clash. */
@@ -191,35 +234,6 @@ function refusal(problems: readonly Problem[]): AppError {
     ...(first.column !== undefined && { column: first.column }),
     remedy: remedies.join(' '),
   });
-}
-
-/** @returns the column's type as SQL Server's DDL spells it: `decimal(18,4)`, `nvarchar(max)`, `dbo.Phone`. */
-export function typeLabel(column: SourceColumn): string {
-  if (column.declaredType !== column.type) return `${column.declaredType} (${baseType(column)})`;
-  return baseType(column);
-}
-
-function baseType(column: SourceColumn): string {
-  const { type, maxLengthBytes, precision, scale } = column;
-  switch (type) {
-    case 'decimal':
-    case 'numeric':
-      return `${type}(${precision},${scale})`;
-    case 'datetime2':
-    case 'datetimeoffset':
-    case 'time':
-      return `${type}(${scale})`;
-    case 'char':
-    case 'varchar':
-    case 'binary':
-    case 'varbinary':
-      return `${type}(${maxLengthBytes === -1 ? 'max' : maxLengthBytes})`;
-    case 'nchar':
-    case 'nvarchar':
-      return `${type}(${maxLengthBytes === -1 ? 'max' : maxLengthBytes / 2})`;
-    default:
-      return type;
-  }
 }
 
 function compareLabels(a: SourceTable, b: SourceTable): number {

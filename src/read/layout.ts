@@ -3,7 +3,7 @@
  */
 import type { NulPolicy } from '../copy/text.js';
 import { AppError, toErrorData } from '../errors.js';
-import type { PlannedColumn, TablePlan } from '../plan/model.js';
+import { copiedColumns, type PlannedColumn, type TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { notAsPlanned, type TargetField, type TypeCodec } from '../types/family.js';
@@ -34,24 +34,26 @@ export const ROW_HASH_BYTES = 32;
  */
 export function rowLayout(plan: TablePlan, columns: readonly WireColumn[], nul: NulPolicy): RowLayout {
   const table = tableLabel(plan.source);
-  if (columns.length !== plan.columns.length) {
+  const planned = copiedColumns(plan);
+  if (columns.length !== planned.length) {
     throw new AppError(
       'SCHEMA_CONFLICT',
-      `Table ${table} answers with ${columns.length} columns where ${plan.columns.length} were planned`,
+      `Table ${table} answers with ${columns.length} columns where ${planned.length} were planned`,
       { table, remedy: 'The table was changed while the run was planned; start the run again.' },
     );
   }
-  const targets = plan.columns.map(({ field, pgType }) => ({
+  const targets = planned.map(({ field, pgType, source }) => ({
     field,
     padCharacters: padOf(field, pgType),
     nul,
+    converted: source.as !== undefined,
   }));
   return {
     table,
     columns,
     targets,
-    codecs: columns.map((column, i) => checkedCodec(table, column, targets[i]!, plan.columns[i]!)),
-    keyOrdinals: plan.columns
+    codecs: columns.map((column, i) => checkedCodec(table, column, targets[i]!, planned[i]!)),
+    keyOrdinals: planned
       .map(({ keyPosition }, ordinal) => ({ keyPosition, ordinal }))
       .filter(({ keyPosition }) => keyPosition >= 0)
       .sort((a, b) => a.keyPosition - b.keyPosition)
@@ -87,6 +89,8 @@ function fits(column: WireColumn, pgType: string): boolean {
   const [, type, first, second] = /^(numeric|varchar|char)\((\d+)(?:,(\d+))?\)$/.exec(pgType) ?? [];
   if (type === undefined) return true;
   if (type === 'numeric') return (column.precision > 0 ? column.scale : MONEY_SCALE) <= Number(second ?? 0);
+  // What SQL Server prints for a value of another type was measured when the plan was made.
+  if (column.encoding === null) return true;
   if (column.framing !== 'ushort') return false;
   return column.maxBytes / (column.encoding === 'utf16le' ? 2 : 1) <= Number(first);
 }

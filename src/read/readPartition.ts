@@ -3,7 +3,7 @@
  */
 import { AppError, atPlace } from '../errors.js';
 import { type ChunkBegin, hashFields } from '../plan/chunk.js';
-import type { TablePlan } from '../plan/model.js';
+import { copiedColumns, type TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
 import type { ReadWork, StopFlags } from '../plan/work.js';
 import { type SourceConnection, type SourceIsolation, sourceError } from '../source/connection.js';
@@ -69,7 +69,7 @@ function pumpOptions({ work, progress, task, stopFlags }: PartitionReading): Pum
     ...(keys !== undefined && { keys }),
     ...statements,
     text: task.binaryCopy ? null : tupleFields(plan),
-    hash: plan.rowHashColumn === null ? null : { fields: hashFields(plan.columns) },
+    hash: plan.rowHashColumn === null ? null : { fields: hashFields(copiedColumns(plan)) },
   };
   return {
     plan,
@@ -83,6 +83,6 @@ function pumpOptions({ work, progress, task, stopFlags }: PartitionReading): Pum
 }
 
 function tupleFields(plan: TablePlan): ChunkBegin['text'] {
-  const fields = plan.columns.map(({ field }) => field);
+  const fields = copiedColumns(plan).map(({ field }) => field);
   return plan.rowHashColumn === null ? fields : [...fields, 'text'];
 }

@@ -4,29 +4,7 @@
  * Pure, any thread. "Takes" is not enough: PostgreSQL rounds numeric and timestamps to a column's typmod, and cuts
  * trailing spaces off text, without a word.
  */
-
-interface PgType {
-  name: string;
-  /** Numbers in parentheses, or null where the type is unconstrained. */
-  modifiers: [number] | [number, number] | null;
-}
-
-const ALIASES: Record<string, string> = {
-  varchar: 'character varying',
-  char: 'character',
-  timestamp: 'timestamp without time zone',
-  timestamptz: 'timestamp with time zone',
-  time: 'time without time zone',
-  timetz: 'time with time zone',
-  int: 'integer',
-  int2: 'smallint',
-  int4: 'integer',
-  int8: 'bigint',
-  float8: 'double precision',
-  float4: 'real',
-  bool: 'boolean',
-  decimal: 'numeric',
-};
+import { type PgType, parsePgType } from '../types/pgType.js';
 
 /** Types that hold text of any length as it is. */
 const TEXT = new Set(['text', 'character varying']);
@@ -37,8 +15,8 @@ const TEXT = new Set(['text', 'character varying']);
  * @returns why values of `planned` would be refused or altered by `existing`, or null where they would not.
  */
 export function incompatibility(planned: string, existing: string): string | null {
-  const from = parse(planned);
-  const to = parse(existing);
+  const from = parsePgType(planned);
+  const to = parsePgType(existing);
   if (TEXT.has(to.name) && (TEXT.has(from.name) || from.name === 'character')) {
     if (to.modifiers === null) return null;
     if (from.modifiers === null) return `is limited to ${to.modifiers[0]} characters`;
@@ -66,15 +44,6 @@ function numericProblem(from: PgType, to: PgType): string | null {
   const [toPrecision, toScale = 0] = to.modifiers;
   if (toScale < fromScale) return 'has fewer decimals';
   return toPrecision - toScale >= fromPrecision - fromScale ? null : 'has fewer digits before the point';
-}
-
-function parse(type: string): PgType {
-  const match = /^([^(]+?)\s*(?:\((\d+)(?:,\s*(-?\d+))?\))?(\s+with(?:out)? time zone)?$/.exec(type.trim());
-  if (match === null) return { name: type, modifiers: null };
-  const [, base = '', first, second, zone = ''] = match;
-  const name = ALIASES[base + zone] ?? base + zone;
-  if (first === undefined) return { name, modifiers: name === 'character' ? [1] : null };
-  return { name, modifiers: second === undefined ? [Number(first)] : [Number(first), Number(second)] };
 }
 
 function same(a: PgType['modifiers'], b: PgType['modifiers']): boolean {

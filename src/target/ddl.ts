@@ -12,6 +12,10 @@ export interface ColumnDefinition {
   nullable: boolean;
   /** Values are counted where a row gives none. */
   identity?: IdentityDefinition;
+  /** As SQL names it; left out: the database's own. */
+  collation?: string;
+  /** The expression the column is computed by; no row gives it a value. */
+  generated?: string;
 }
 
 /** What a target table is made of; a `TablePlan` is one. */
@@ -26,26 +30,40 @@ export interface TableDefinition {
 export const ROW_HASH_TYPE = 'varchar(32)';
 
 export function createTable(table: TableDefinition): string {
-  const columns = table.columns.map(
-    ({ targetName, pgType, nullable, identity }) =>
-      `${quoteIdent(targetName)} ${pgType}${nullable ? '' : ' NOT NULL'}${identity === undefined ? '' : ` ${identityClause(pgType, identity)}`}`,
-  );
+  const columns = table.columns.map(columnDefinition);
   if (table.rowHashColumn !== null) columns.push(`${quoteIdent(table.rowHashColumn)} ${ROW_HASH_TYPE}`);
   return `CREATE ${table.unlogged ? 'UNLOGGED ' : ''}TABLE ${qualified(table.target)} (\n  ${columns.join(',\n  ')}\n)`;
 }
 
-/** The COPY that loads a table: the plan's columns in order, then the row hash where there is one. */
+function columnDefinition({ targetName, pgType, ...column }: ColumnDefinition): string {
+  return [
+    quoteIdent(targetName),
+    pgType,
+    ...(column.collation === undefined ? [] : [`COLLATE ${column.collation}`]),
+    ...(column.nullable ? [] : ['NOT NULL']),
+    ...(column.identity === undefined ? [] : [identityClause(pgType, column.identity)]),
+    ...(column.generated === undefined ? [] : [`GENERATED ALWAYS AS (${column.generated}) STORED`]),
+  ].join(' ');
+}
+
+/** The COPY that loads a table: the copied columns in order, then the row hash where there is one. */
 export function copyStatement(
   table: Pick<TableDefinition, 'target' | 'columns' | 'rowHashColumn'>,
   format: 'binary' | 'text' = 'binary',
 ): string {
-  const names = table.columns.map((column) => quoteIdent(column.targetName));
+  const copied = table.columns.filter(({ generated }) => generated === undefined);
+  const names = copied.map((column) => quoteIdent(column.targetName));
   if (table.rowHashColumn !== null) names.push(quoteIdent(table.rowHashColumn));
   return `COPY ${qualified(table.target)} (${names.join(', ')}) FROM STDIN (FORMAT ${format})`;
 }
 
 export function createSchema(schema: string): string {
   return `CREATE SCHEMA IF NOT EXISTS ${quoteIdent(schema)}`;
+}
+
+/** A collation of ICU by which strings may be equal that are not the same. */
+export function createCollation(name: { schema: string; name: string }, locale: string): string {
+  return `CREATE COLLATION IF NOT EXISTS ${qualified(name)} (provider = icu, locale = '${locale}', deterministic = false)`;
 }
 
 export function addPrimaryKey(

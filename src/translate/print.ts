@@ -67,6 +67,7 @@ export class Printer implements Scope {
       case 'column': {
         const column = this.context.column(node.name);
         if (column === null) throw new Untranslatable(`${node.name} is no column of the table that arrives`);
+        if ('unusable' in column) throw new Untranslatable(column.unusable);
         return atom(column.sql, column.type);
       }
       case 'sign':

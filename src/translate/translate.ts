@@ -30,9 +30,18 @@ export function translateScalar(text: string, context: TranslateContext): Transl
 
 /** @returns the default of a column of `type`. */
 export function translateDefault(text: string, type: SqlType, context: TranslateContext): Translation {
+  return translateValue('default', text, type, context);
+}
+
+/** @returns what a computed column of `type` is computed by. */
+export function translateComputed(text: string, type: SqlType, context: TranslateContext): Translation {
+  return translateValue('computed column', text, type, context);
+}
+
+function translateValue(what: string, text: string, type: SqlType, context: TranslateContext): Translation {
   return attempt(text, context, (printer) => {
     if (type.family === 'other') {
-      throw new Untranslatable(`a default of type ${type.name} has no exact translation`);
+      throw new Untranslatable(`a ${what} of type ${type.name} has no exact translation`);
     }
     return assign(printer, printer.scalar(parse(text)), type).sql;
   });

@@ -8,8 +8,11 @@ import type { SqlType } from './sqlType.js';
 
 /** What stands around an expression: the table it belongs to and the servers it moves between. */
 export interface TranslateContext {
-  /** The column's PostgreSQL text, quoted, and its SQL Server type; null where the table has none of that name. */
-  column(name: string): { sql: string; type: SqlType } | null;
+  /**
+   * The column's PostgreSQL text, quoted, and its SQL Server type; null where the table has none of that name, a reason
+   * where no expression gives its value.
+   */
+  column(name: string): { sql: string; type: SqlType } | { unusable: string } | null;
   /** The name of the sequence in the target, quoted for `::regclass`, or null where it does not arrive. */
   sequence(schema: string | null, name: string): string | null;
   /** Collation of strings that come from no column. */

@@ -46,7 +46,7 @@ export const decimalMapper: TypeMapper = {
 };
 
 /** Numbers are hashed as text with exactly `scale` decimals, zero without sign. */
-function decimalHash(precision: number, scale: number): ColumnHash {
+export function decimalHash(precision: number, scale: number): ColumnHash {
   const zero = scale === 0 ? '0' : `0.${'0'.repeat(scale)}`;
   return {
     // Adding zero gives a value of fewer decimals all of them, and takes none off a value that has more.

@@ -22,6 +22,12 @@ export interface KeyText {
   fromText(parameter: string): string;
 }
 
+/** A source column with what the configuration makes of it. */
+export interface MappedColumn extends SourceColumn {
+  /** PostgreSQL type to convert to, as `spellPgType` writes it; left out: the type's own mapping. */
+  as?: string;
+}
+
 /** What one SQL Server column becomes. Built on the main thread while planning. */
 export interface ColumnMapping {
   /** PostgreSQL type as DDL spells it: `numeric(19,4)`, `varchar(50)`. */
@@ -35,6 +41,18 @@ export interface ColumnMapping {
   hash: ColumnHash;
   /** What the mapping loses, in words, or null: `time zone offset`. */
   loses: string | null;
+  /** Present where the column does not become what its type's own mapping makes of it. */
+  conversion?: ColumnConversion;
+}
+
+/** What a conversion means to a reader, and to expressions that speak of the type's own mapping. */
+export interface ColumnConversion {
+  /** What else is to be known of it, in words. */
+  remark?: string;
+  /** The column's value as the own mapping would have it, in PostgreSQL; null where no expression gives it. */
+  toOwn(column: string): string | null;
+  /** The other way round, for a default or a computed value. */
+  fromOwn(value: string): string | null;
 }
 
 /** The planning half of a type family. */
@@ -51,6 +69,8 @@ export interface TargetField {
   padCharacters: number;
   /** What becomes of U+0000 in text. */
   nul: NulPolicy;
+  /** The plan converts: another codec than the type's own may be meant. */
+  converted?: boolean;
 }
 
 /**

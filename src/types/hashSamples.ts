@@ -6,7 +6,8 @@
  */
 import { timestampMicros } from '../copy/datetime.js';
 import { numericField } from '../copy/numeric.js';
-import type { SourceColumn } from '../source/model.js';
+import type { MappedColumn } from './family.js';
+import { parsePgType } from './pgType.js';
 
 /** One value: as each server writes it, and its field's content. */
 export interface HashSample {
@@ -18,21 +19,26 @@ export interface HashSample {
 }
 
 export interface TypeSamples {
-  /** System type name, as in `SourceColumn.type`. */
+  /** What is hashed, as `hashedAs` names it. */
   type: string;
   /** The type the samples are of, as T-SQL spells it. */
   sqlType: string;
-  column: SourceColumn;
+  column: MappedColumn;
   samples: readonly HashSample[];
 }
 
-function ofType(
+/** @returns what a server must know to hash the column: the type, and what it is converted to; not their limits. */
+export function hashedAs({ type, as }: MappedColumn): string {
+  return as === undefined ? type : `${type} as ${parsePgType(as).name}`;
+}
+
+export function ofType(
   type: string,
   sqlType: string,
-  changes: Partial<SourceColumn>,
+  changes: Partial<MappedColumn>,
   samples: readonly HashSample[],
 ): TypeSamples {
-  const column: SourceColumn = {
+  const column: MappedColumn = {
     name: 'v',
     ordinal: 1,
     type,
@@ -46,10 +52,10 @@ function ofType(
     computed: null,
     ...changes,
   };
-  return { type, sqlType, column, samples };
+  return { type: hashedAs(column), sqlType, column, samples };
 }
 
-function integer(bytes: number, value: bigint): HashSample {
+export function integer(bytes: number, value: bigint): HashSample {
   const field = Buffer.alloc(8);
   field.writeBigInt64BE(value);
   return { source: String(value), target: String(value), field: field.subarray(8 - bytes) };
@@ -65,7 +71,7 @@ function integers(type: string, bytes: number, values: readonly bigint[]): TypeS
 }
 
 /** @param text with exactly `scale` decimals */
-function decimal(text: string, scale: number): HashSample {
+export function decimal(text: string, scale: number): HashSample {
   return {
     source: `'${text}'`,
     target: text,
@@ -73,7 +79,7 @@ function decimal(text: string, scale: number): HashSample {
   };
 }
 
-function float(bytes: 4 | 8, text: string): HashSample {
+export function float(bytes: 4 | 8, text: string): HashSample {
   const field = Buffer.alloc(bytes);
   if (bytes === 4) field.writeFloatBE(Number(text));
   else field.writeDoubleBE(Number(text));
@@ -83,7 +89,7 @@ function float(bytes: 4 | 8, text: string): HashSample {
 const MICROS_A_DAY = 86_400_000_000n;
 
 /** @param micros the instant expected: microseconds since `day` began */
-function moment(text: string, day: string, micros: bigint): HashSample {
+export function moment(text: string, day: string, micros: bigint): HashSample {
   const days = (Date.parse(`${day}T00:00:00Z`) - Date.UTC(2000, 0, 1)) / 86_400_000;
   const field = Buffer.alloc(8);
   field.writeBigInt64BE(timestampMicros(days, 0) + micros);
@@ -98,7 +104,7 @@ function timestampText(day: string, micros: bigint): string {
 }
 
 /** @param micros microseconds since midnight */
-function clock(text: string, micros: bigint): HashSample {
+export function clock(text: string, micros: bigint): HashSample {
   const field = Buffer.alloc(8);
   field.writeBigInt64BE(micros);
   return { source: `'${text}'`, target: timestampText('', micros).trim(), field };
@@ -110,7 +116,7 @@ function date(text: string): HashSample {
   return { source: `'${text}'`, target: text, field };
 }
 
-function text(value: string, collation = ''): HashSample {
+export function text(value: string, collation = ''): HashSample {
   return { source: `N'${value}'${collation}`, target: value, field: Buffer.from(value) };
 }
 
@@ -122,7 +128,7 @@ function padded(value: string, characters: number, collation = ''): HashSample {
   };
 }
 
-function bytes(hex: string): HashSample {
+export function bytes(hex: string): HashSample {
   return { source: `0x${hex}`, target: `\\x${hex}`, field: Buffer.from(hex, 'hex') };
 }
 

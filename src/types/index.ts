@@ -4,14 +4,16 @@
  * A new type is one file beside this one and one line in each list.
  */
 import { AppError } from '../errors.js';
-import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { binaryCodec, binaryMapper } from './binary.js';
+import { convert } from './conversions.js';
 import { convertedMapper } from './converted.js';
+import { convertingCodec } from './convertingCodecs.js';
 import { datetimeCodec, datetimeMapper } from './datetime.js';
 import { decimalCodec, decimalMapper } from './decimal.js';
 import {
   type ColumnMapping,
+  type MappedColumn,
   notAsPlanned,
   type TargetField,
   type TypeCodec,
@@ -49,11 +51,16 @@ const CODECS: readonly TypeCodec[] = [
 const mapperOf = new Map(MAPPERS.flatMap((mapper) => mapper.sqlTypes.map((type) => [type, mapper] as const)));
 const codecOf = new Map(CODECS.flatMap((codec) => codec.wireTypes.map((type) => [type, codec] as const)));
 
+/** @returns whether SQL Server has a system type of this name, as far as this program knows. */
+export function isSourceType(name: string): boolean {
+  return mapperOf.has(name);
+}
+
 /**
  * @returns what the column becomes in PostgreSQL
- * @throws AppError TYPE_UNSUPPORTED naming the column and its type
+ * @throws AppError TYPE_UNSUPPORTED naming the column and its type, CONFIG_INVALID where `as` is no type it can become
  */
-export function mapColumn(column: SourceColumn): ColumnMapping {
+export function mapColumn(column: MappedColumn): ColumnMapping {
   const mapper = mapperOf.get(column.type);
   if (mapper === undefined) {
     throw new AppError(
@@ -65,7 +72,8 @@ export function mapColumn(column: SourceColumn): ColumnMapping {
       },
     );
   }
-  return mapper.map(column);
+  const own = mapper.map(column);
+  return column.as === undefined ? own : convert(column, own, column.as);
 }
 
 /**
@@ -74,7 +82,7 @@ export function mapColumn(column: SourceColumn): ColumnMapping {
  *   text of an unknown code page; neither says where
  */
 export function codecFor(column: WireColumn, target: TargetField): TypeCodec {
-  const codec = codecOf.get(column.type);
+  const codec = (target.converted ? convertingCodec(column, target) : null) ?? codecOf.get(column.type);
   if (!codec?.targets.includes(target.field)) throw notAsPlanned(column, target);
   codec.check?.(column, target);
   return codec;

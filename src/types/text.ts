@@ -50,7 +50,7 @@ export const textMapper: TypeMapper = {
 };
 
 /** By way of nvarchar: a varchar in one code page that takes another one's collation is cut to its own bytes. */
-function nvarcharOf({ type }: SourceColumn, characters: number, expression: string): string {
+export function nvarcharOf({ type }: SourceColumn, characters: number, expression: string): string {
   // text converts to varchar only.
   const value = type === 'text' ? `CONVERT(varchar(max), ${expression})` : expression;
   return `CONVERT(nvarchar(${characters <= 4000 ? characters : 'max'}), ${value})`;

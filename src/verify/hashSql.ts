@@ -5,7 +5,7 @@
  * Pure functions, any thread. Source expressions speak of a table aliased `t`, and so do the target's.
  */
 import type { NulPolicy } from '../copy/text.js';
-import type { PlannedColumn, TablePlan } from '../plan/model.js';
+import { copiedColumns, type PlannedColumn, type TablePlan } from '../plan/model.js';
 import { quote } from '../source/sql.js';
 import { quoteIdent } from '../target/identifiers.js';
 import { MAX_VARBINARY_BYTES } from '../types/hash.js';
@@ -19,9 +19,9 @@ export interface HashedExpression {
   expression: string;
 }
 
-/** @returns the columns the row hash covers, in ordinal order. */
+/** @returns the columns the stored row hash covers, in ordinal order: of what is copied. */
 export function hashedColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
-  return plan.columns.filter(({ hashed }) => hashed);
+  return copiedColumns(plan).filter(({ hashed }) => hashed);
 }
 
 /** @returns the identifying key's columns in key order. */
@@ -31,7 +31,7 @@ export function keyColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
     .sort((a, b) => a.keyPosition - b.keyPosition);
 }
 
-/** @returns the columns a comparison looks at, key and hashed ones, in ordinal order. */
+/** @returns the columns a comparison looks at, in ordinal order: key and hashed ones, and those the target computes. */
 export function comparedColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
   return plan.columns.filter(({ hashed, keyPosition }) => hashed || keyPosition >= 0);
 }

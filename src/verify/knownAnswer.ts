@@ -11,7 +11,8 @@ import { hashFields } from '../plan/chunk.js';
 import type { PlannedColumn, TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import type { TargetConnection } from '../target/connection.js';
-import { TYPE_SAMPLES, type TypeSamples } from '../types/hashSamples.js';
+import { CONVERSION_SAMPLES } from '../types/conversionSamples.js';
+import { hashedAs, TYPE_SAMPLES, type TypeSamples } from '../types/hashSamples.js';
 import { mapColumn } from '../types/index.js';
 import { comparedColumns, digits, type HashedExpression, type SideName } from './hashSql.js';
 
@@ -32,10 +33,12 @@ export async function testKnownAnswers(
   target: Pick<TargetConnection, 'query'>,
   plans: readonly TablePlan[],
 ): Promise<KnownAnswers> {
-  const types = new Set(plans.flatMap((plan) => comparedColumns(plan).map((column) => column.source.type)));
+  const types = new Set(
+    plans.flatMap((plan) => comparedColumns(plan).map((column) => hashedAs(column.source))),
+  );
   // Something to ask where only types without an answer are in use: MD5 itself may be missing.
   types.add('int');
-  const asked = TYPE_SAMPLES.filter(({ type }) => types.has(type));
+  const asked = [...TYPE_SAMPLES, ...CONVERSION_SAMPLES].filter(({ type }) => types.has(type));
   const [ofSource, ofTarget] = await Promise.all([
     failedTypes(asked, (samples) => askSource(source, samples)),
     failedTypes(asked, (samples) => askTarget(target, samples)),
@@ -118,12 +121,13 @@ export function unhashable(plan: TablePlan, side: SideName, answers: KnownAnswer
   const failed = answers[side];
   const server = side === 'source' ? 'SQL Server' : 'PostgreSQL';
   for (const { source: column, sourceName } of comparedColumns(plan)) {
-    const reason = failed.get(column.type);
+    const type = hashedAs(column);
+    const reason = failed.get(type);
     if (reason !== undefined) {
-      return `${server} does not compute the hash of type ${column.type} (column ${sourceName}): ${reason}`;
+      return `${server} does not compute the hash of type ${type} (column ${sourceName}): ${reason}`;
     }
     if (side === 'source' && mapColumn(column).hash.sourceBytes === null) {
-      return `${server} can't compute the hash of type ${column.type} (column ${sourceName})`;
+      return `${server} can't compute the hash of type ${type} (column ${sourceName})`;
     }
   }
   const md5 = failed.get('int');

@@ -112,7 +112,11 @@ export function comparisonPlan(plan: TablePlan, trustRowHash: boolean): TablePla
   return {
     ...plan,
     index: 0,
-    columns: comparedColumns(plan).map((column) => ({ ...column, hashed: column.hashed || !trustRowHash })),
+    columns: comparedColumns(plan).map(({ generated, ...column }) => ({
+      ...column,
+      // The stored row hash knows nothing of what the target computes.
+      hashed: generated === undefined ? column.hashed || !trustRowHash : !trustRowHash,
+    })),
     chunkRows: 10_000_000,
     rowHashColumn: 'row_hash',
   };

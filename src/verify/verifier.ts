@@ -46,6 +46,8 @@ export class Verifier {
   readonly #options: VerifierOptions;
   #answers: KnownAnswers = { source: new Map(), target: new Map() };
   readonly #targets = new Map<number, TargetState>();
+  /** Columns the target computes itself, which its row hashes don't cover; by table, where those are trusted. */
+  readonly #generated = new Map<number, ReadonlySet<string>>();
 
   /** @param options.parallel also the most connections to each side */
   constructor(
@@ -75,6 +77,8 @@ export class Verifier {
         this.#targets.set(plan.index, relation === undefined ? 'missing' : 'ready');
         const { rowHashColumn } = this.#options;
         if (relation === undefined || rowHashColumn === null) continue;
+        const generated = relation.columns.filter((column) => column.generated).map((column) => column.name);
+        this.#generated.set(plan.index, new Set(generated));
         if (relation.columns.some((column) => column.name === rowHashColumn)) continue;
         throw new AppError(
           'SCHEMA_CONFLICT',
@@ -104,7 +108,13 @@ export class Verifier {
   }
 
   /** Decides who hashes the table's rows, and has both servers look at the statements. */
-  async compare(plan: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
+  async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
+    const generated = this.#generated.get(given.index);
+    const columns = given.columns.map((column) => ({
+      ...column,
+      hashed: column.hashed && generated?.has(column.targetName) !== true,
+    }));
+    const plan = { ...given, columns };
     const streamed = {
       source: unhashable(plan, 'source', this.#answers),
       target: unhashable(plan, 'target', this.#answers),

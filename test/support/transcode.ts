@@ -74,6 +74,7 @@ export function planOf(columns: readonly PlanColumn[], chunkRows = 1_000_000, ro
     rowHashColumn: rowHash ? 'row_hash' : null,
     unlogged: false,
     objects: noObjects(),
+    requires: [],
     notes: [],
   };
 }

@@ -9,7 +9,7 @@ import { lockHolders, relationsNamed, schemaRights, type TargetRelation } from '
 import type { TargetConnection } from '../../target/connection.js';
 import { createSchema } from '../../target/ddl.js';
 import { quoteIdent } from '../../target/identifiers.js';
-import type { TablePlan } from '../model.js';
+import { requirements, type TablePlan } from '../model.js';
 
 /** How the target's tables are made ready for rows. One file a mode; `index.ts` lists them. */
 export interface TransferMode {
@@ -140,13 +140,14 @@ export async function missingSchemaRights(
   );
 }
 
-/** Creates the schemas that are missing. */
+/** Creates the schemas that are missing, and what the columns' types need. */
 export async function createSchemas(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
   const schemas = [...new Set(plans.map((plan) => plan.target.schema))];
   for (const { schema, exists } of await schemaRights(target, schemas)) {
     // IF NOT EXISTS alone would ask for CREATE on the database even where the schema is there.
     if (!exists) await target.query(createSchema(schema));
   }
+  for (const statement of requirements(plans)) await target.query(statement);
 }
 
 /** @returns `public.orders (about 12 rows)`, by the target's own statistics. */
