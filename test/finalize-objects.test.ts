@@ -438,6 +438,7 @@ test('sequences, comments and other objects are read from the catalog as they ar
         { schema_name: 'dbo', name: 'V', type: 'V ' },
         { schema_name: 'dbo', name: 'F1', type: 'FN' },
         { schema_name: 'dbo', name: 'F2', type: 'IF' },
+        { schema_name: 'dbo', name: 'D', type: 'D ' },
       ],
     ],
   ];
@@ -466,6 +467,7 @@ test('sequences, comments and other objects are read from the catalog as they ar
   assert.deepEqual(found.notMigrated, [
     { kind: 'views', names: ['dbo.V'] },
     { kind: 'functions', names: ['dbo.F1', 'dbo.F2'] },
+    { kind: 'bound defaults', names: ['dbo.D'] },
   ]);
   assert.deepEqual((await readObjects({ query }, [], '10.50.1')).sequences, []);
 });

@@ -41,6 +41,11 @@ const pair = planOne({
   key: ['Region', 'Id'],
 });
 
+test('a system-versioned table says what ends with it', () => {
+  assert.match(planOne({ key: ['Id'], versioned: true }).notes.join('\n'), /PostgreSQL keeps no history/);
+  assert.deepEqual(planOne({ key: ['Id'] }).notes, []);
+});
+
 describe('the read query', () => {
   test('a whole table in key order', () => {
     const whole = { lower: null, upper: null };

@@ -144,6 +144,8 @@ describe('defaults', () => {
     [`('19000101')`, plain('datetime'), `TIMESTAMP '1900-01-01 00:00:00'`],
     ['((0))', plain('datetime'), `TIMESTAMP '1900-01-01 00:00:00'`],
     [`('00:00')`, plain('time'), `TIME '00:00'`],
+    [`('9999-12-31 23:59:59.9999999')`, plain('datetime2'), `TIMESTAMP '9999-12-31 23:59:59.999999'`],
+    [`('23:59:59.9999990')`, plain('time'), `TIME '23:59:59.999999'`],
     ['(newid())', plain('uniqueidentifier'), 'gen_random_uuid()'],
     ['(newsequentialid())', plain('uniqueidentifier'), 'gen_random_uuid()'],
     ['(NEXT VALUE FOR [app].[Seq])', plain('bigint'), `nextval('"app"."Seq"'::regclass)`],
@@ -217,6 +219,7 @@ test('caveats say where a rare value would be treated differently', () => {
   assert.deepEqual(caveats(`([s]='a')`), ['strings are compared without case, by lower()']);
   assert.deepEqual(caveats(`([code] like '[0-9]%')`), ['[0-9] stands for ASCII digits only']);
   assert.match(caveats('(len([n])>(1))')[0] ?? '', /U\+FFFF/);
+  assert.deepEqual(caveats(`([t]<='9999-12-31T23:59:59.9999999')`), ['the 7th fractional digit is floored']);
 });
 
 test('any string literal arrives as it is, and no text makes the translator throw', async () => {

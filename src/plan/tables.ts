@@ -99,6 +99,9 @@ function planTable(table: SourceTable, index: number, options: Planning, problem
       `key column ${unbound.name} (${unbound.declaredType}) can't bound a range: read as one stream, in one transaction`,
     );
   }
+  if (table.versioned === true) {
+    notes.push('is system-versioned in the source: PostgreSQL keeps no history, and fills no period columns');
+  }
   const target = {
     schema: options.naming.schemaOf(table.schema),
     name: targetName(table.name, options.naming),

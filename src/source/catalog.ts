@@ -157,6 +157,7 @@ export async function readCatalog(
       primaryKey: tableKeys.find((key) => key.kind === 'primary key') ?? null,
       uniqueKeys: tableKeys.filter((key) => key.kind !== 'primary key'),
       approximateRows: Number(row.approximate_rows ?? 0),
+      ...(Number(row.temporal_type ?? 0) === 2 && { versioned: true as const }),
     };
   });
 }

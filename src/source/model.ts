@@ -46,6 +46,8 @@ export interface SourceTable {
   uniqueKeys: SourceKey[];
   /** From the catalog's partition statistics: close, not exact. */
   approximateRows: number;
+  /** System-versioned: SQL Server fills its period columns and keeps what its rows were in another table. */
+  versioned?: true;
 }
 
 /**

@@ -157,7 +157,8 @@ const OTHERS_SQL = `
 SELECT s.name AS schema_name, o.name, o.type
 FROM sys.objects AS o
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id
-WHERE o.is_ms_shipped = 0 AND o.type IN ('V', 'P', 'PC', 'TR', 'TA', 'FN', 'IF', 'TF', 'FS', 'FT', 'SN')
+WHERE o.is_ms_shipped = 0 AND (o.type IN ('V', 'P', 'PC', 'TR', 'TA', 'FN', 'IF', 'TF', 'FS', 'FT', 'AF', 'SN', 'R')
+  OR o.type = 'D' AND o.parent_object_id = 0)
 ORDER BY s.name, o.name`;
 
 /** `sys.objects.type` of what is named and not migrated. */
@@ -172,7 +173,11 @@ const OTHER_KINDS: Record<string, string> = {
   TF: 'functions',
   FS: 'functions',
   FT: 'functions',
+  AF: 'functions',
   SN: 'synonyms',
+  R: 'rules',
+  // Made by CREATE DEFAULT and bound to columns; those of ALTER TABLE are constraints and have a table.
+  D: 'bound defaults',
 };
 
 /** Stands for the name of what the login may not see. */

@@ -218,12 +218,12 @@ function stringLiteralAs(scope: Scope, from: Value, value: string, to: SqlType):
       if (to.name !== 'datetime2' && /^\d{4}-\d{2}-\d{2}(?!T)/.test(text) && month !== day) {
         scope.caveat(`${quoteText(value)} is read as year, month, day`);
       }
-      if (/\.\d{7}$/.test(time) || (to.name !== 'datetime2' && /\.\d*[1-9]/.test(time))) return wrong();
-      return atom(`TIMESTAMP '${year}-${month}-${day} ${time}'`, to);
+      if (to.name !== 'datetime2' && /\.\d*[1-9]/.test(time)) return wrong();
+      return atom(`TIMESTAMP '${year}-${month}-${day} ${microseconds(scope, time)}'`, to);
     }
     case 'time':
-      if (!/^\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?$/.test(text) || !isTime(text)) return wrong();
-      return atom(`TIME '${text}'`, to);
+      if (!/^\d{1,2}:\d{2}(:\d{2}(\.\d{1,7})?)?$/.test(text) || !isTime(text)) return wrong();
+      return atom(`TIME '${microseconds(scope, text)}'`, to);
     case 'datetimeoffset': {
       const match = OFFSET.exec(text);
       if (match === null) return wrong();
@@ -247,6 +247,14 @@ function stringLiteralAs(scope: Scope, from: Value, value: string, to: SqlType):
     default:
       return refuse(from.type, to);
   }
+}
+
+/** A time of day as PostgreSQL can hold it: the 7th digit goes as it does in rows. */
+function microseconds(scope: Scope, time: string): string {
+  const [, kept, last] = /^(.*\.\d{6})(\d)$/.exec(time) ?? [];
+  if (kept === undefined) return time;
+  if (last !== '0') scope.caveat('the 7th fractional digit is floored');
+  return kept;
 }
 
 function numberLiteral(text: string, type: SqlType): Value {

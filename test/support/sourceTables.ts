@@ -32,6 +32,7 @@ export interface SourceTableParts {
   key?: string[];
   keyName?: string;
   approximateRows?: number;
+  versioned?: true;
 }
 
 /** A table `dbo.T` with one int column, unless `parts` say otherwise. */
@@ -50,5 +51,6 @@ export function sourceTable(parts: SourceTableParts = {}): SourceTable {
         : { name: parts.keyName ?? `PK_${name}`, kind: 'primary key', clustered: true, columns: parts.key },
     uniqueKeys: [],
     approximateRows: parts.approximateRows ?? 0,
+    ...(parts.versioned && { versioned: parts.versioned }),
   };
 }
