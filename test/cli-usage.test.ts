@@ -70,7 +70,7 @@ function onlyLine({ stdout, code }: CliResult): JsonLine {
 }
 
 test('--version and --help go to stdout and succeed', async () => {
-  const version = await runCli(['--version']);
+  const version = await runCli(['--version'], { process: true });
   assert.equal(version.code, 0);
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
   const help = await runCli(['--help']);
@@ -136,7 +136,7 @@ test('a missing, faulty or incomplete configuration is exit code 1 with one JSON
 
   const file = join(folder, 'faulty.yaml');
   await writeFile(file, 'source: { port: 0, password: hunter2secret }\n');
-  const faulty = await runCli(['run', '-c', file, '--output-json']);
+  const faulty = await runCli(['run', '-c', file, '--output-json'], { process: true });
   const line = onlyLine(faulty);
   assert.equal(line.error.code, 'CONFIG_INVALID');
   assert.match(line.error.message, /source\.port/);

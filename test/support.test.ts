@@ -12,7 +12,7 @@ import { writeConfig } from './support/config.js';
 const nobody = { user: 'nobody', password: 'Secret-1', database: 'none' };
 
 test('the runner returns code, output and peak memory', async () => {
-  const help = await runCli(['--help']);
+  const help = await runCli(['--help'], { process: true });
   assert.equal(help.code, 0, help.stderr);
   assert.match(help.stdout, /Usage: mssql-pg-migrate/);
   const peakIsSeen = process.platform !== 'linux' || help.peakRssKb > 10_000;

@@ -131,7 +131,7 @@ FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(20000 AS bigint)) AS s;`);
   const only = { include_tables: ['Everything', 'ByGuid'] };
   succeeded(await upsert(scene, only));
   await scene.client.query(`UPDATE "Everything" SET "Kind" = "Kind" + 1; UPDATE "ByGuid" SET "Kind" = 2`);
-  const done = await upsert(scene, only, {}, { timeoutMs: 300_000 });
+  const done = await upsert(scene, only, {}, { timeoutMs: 300_000, process: true });
   const synced = changesOf(done);
   assert.deepEqual(synced['public.Everything'], { ...none, updated: ALL });
   assert.deepEqual(synced['public.ByGuid'], { ...none, updated: 20_000 });

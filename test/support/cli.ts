@@ -1,19 +1,27 @@
 /**
- * Runs the built command line tool the way a scheduler does; on the main thread of the test process.
+ * Runs the command line: in this process, or the built tool as a process of its own the way a scheduler does. On the
+ * main thread of the test process.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
+import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { start } from '../../src/commands/main.js';
 
 export interface CliOptions {
   /** Added to this process's environment; undefined removes a variable. */
   env?: Record<string, string | undefined>;
+  /** The tool is killed and the promise rejected after this long. */
+  timeoutMs?: number;
+  /**
+   * Runs the tool as a process of its own: where its memory, its exit or its threads' end is the point. It costs the
+   * better part of a second to load everything again. So do the options below, each of which asks for a process.
+   */
+  process?: boolean;
   cwd?: string;
   /** What is written to stdin, which is then closed. */
   input?: string;
-  /** The tool is killed and the promise rejected after this long. */
-  timeoutMs?: number;
   /** Called with the process once it runs: to send it signals. */
   onStart?: (child: ChildProcess) => void;
 }
@@ -23,7 +31,7 @@ export interface CliResult {
   code: number;
   stdout: string;
   stderr: string;
-  /** Largest resident set of the process, all its threads together; 0 where /proc is not there. */
+  /** Largest resident set of the process, all its threads together; 0 where it had none or /proc is not there. */
   peakRssKb: number;
 }
 
@@ -36,7 +44,55 @@ process.once('exit', () => {
 });
 
 /** Runs the tool to its end, whatever its exit code; rejects only where it does not end in time. */
-export async function runCli(args: string[], options: CliOptions = {}): Promise<CliResult> {
+export function runCli(args: string[], options: CliOptions = {}): Promise<CliResult> {
+  const { process: apart = false, cwd, input, onStart } = options;
+  const asProcess = apart || cwd !== undefined || input !== undefined || onStart !== undefined;
+  return asProcess ? runProcess(args, options) : runHere(args, options);
+}
+
+/** Collects what is written to it. */
+class Sink extends Writable {
+  readonly isTTY = false;
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+async function runHere(args: string[], options: CliOptions): Promise<CliResult> {
+  const timeoutMs = options.timeoutMs ?? 60_000;
+  const [out, err] = [new Sink(), new Sink()];
+  const stop = new AbortController();
+  const { done } = start(args, {
+    stdin: process.stdin,
+    stdout: out as unknown as NodeJS.WriteStream,
+    stderr: err as unknown as NodeJS.WriteStream,
+    environment: { ...process.env, ...options.env },
+    signal: stop.signal,
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      stop.abort();
+      reject(notInTime(args, timeoutMs, out.text, err.text));
+    }, timeoutMs);
+  });
+  try {
+    const code = await Promise.race([done, late]);
+    return { code, stdout: out.text, stderr: err.text, peakRssKb: 0 };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function notInTime(args: string[], timeoutMs: number, stdout: string, stderr: string): Error {
+  const output = `stdout:\n${stdout}\nstderr:\n${stderr}`;
+  return new Error(`The tool did not end within ${timeoutMs} ms: ${args.join(' ')}\n${output}`);
+}
+
+async function runProcess(args: string[], options: CliOptions): Promise<CliResult> {
   const timeoutMs = options.timeoutMs ?? 60_000;
   const child = spawn(process.execPath, [cliFile, ...args], {
     cwd: options.cwd,
@@ -70,10 +126,7 @@ export async function runCli(args: string[], options: CliOptions = {}): Promise<
     });
     const stdout = Buffer.concat(out).toString();
     const stderr = Buffer.concat(err).toString();
-    if (timedOut) {
-      const output = `stdout:\n${stdout}\nstderr:\n${stderr}`;
-      throw new Error(`The tool did not end within ${timeoutMs} ms: ${args.join(' ')}\n${output}`);
-    }
+    if (timedOut) throw notInTime(args, timeoutMs, stdout, stderr);
     return { code, stdout, stderr, peakRssKb };
   } finally {
     clearInterval(sampling);
