@@ -9,14 +9,14 @@ import { loadConfig, type Overrides } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import type { RunOutcome } from '../engine/events.js';
 import type { Threads } from '../engine/threads.js';
-import { Progress } from '../observe/progress.js';
 import { runReport, runResult } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
 import { dryRunJson, dryRunReport } from './dry-run.js';
 import { wholeNumber } from './options.js';
 import { version } from './version.js';
+import { addWatchOptions, Watch, type WatchFlags } from './watching.js';
 
-interface RunFlags extends Overrides {
+interface RunFlags extends Overrides, WatchFlags {
   dryRun?: boolean;
   resume?: boolean;
   fresh?: boolean;
@@ -25,7 +25,7 @@ interface RunFlags extends Overrides {
 }
 
 export function addRun(program: Command): Command {
-  return program
+  const command = program
     .command('run')
     .description('migrate the tables the configuration selects')
     .option('--dry-run', 'show the plan: tables, types, partitions, what would be dropped; touch nothing')
@@ -39,16 +39,18 @@ export function addRun(program: Command): Command {
     .option('--fail-fast', 'stop all tables as soon as one fails')
     .option('--source-schema <name>', 'read this schema instead of source.schema')
     .option('--target-schema <name>', 'write to this schema instead of target.schema')
-    .option('--workers <n>', 'tables at the same time, instead of migration.workers', wholeNumber(1, 256))
-    .addHelpText(
-      'after',
-      `
+    .option('--workers <n>', 'tables at the same time, instead of migration.workers', wholeNumber(1, 256));
+  return addWatchOptions(command, ['dryRun']).addHelpText(
+    'after',
+    `
 Examples:
   mssql-pg-migrate -c config.yaml run --dry-run     see first what would happen
   mssql-pg-migrate -c config.yaml run               migrate
   mssql-pg-migrate --output-json run > result.json  one JSON line for a scheduler
-  mssql-pg-migrate run --source-schema sales --target-schema sales --workers 4`,
-    );
+  mssql-pg-migrate run --source-schema sales --target-schema sales --workers 4
+  mssql-pg-migrate run --report report.html         a page about the run, to look at and to keep
+  mssql-pg-migrate run --metrics-port 9464          and meanwhile: curl http://127.0.0.1:9464/metrics`,
+  );
 }
 
 export async function run(context: Context, flags: RunFlags): Promise<CommandResult> {
@@ -60,17 +62,16 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
   const unused = unusedSettings(config);
   for (const text of unused) context.log.warn(text);
   const dryRun = flags.dryRun === true;
+  const watch = await Watch.begin(context, config, flags, dryRun ? 'none' : context.progressStyle);
   const threads = dryRun ? undefined : await beginThreads(config);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runMigration } = await import('../engine/run.js');
-  const progress = new Progress(context.screen, context.log, dryRun ? 'none' : context.progressStyle);
-  progress.start();
   let outcome: RunOutcome;
   try {
     outcome = await runMigration(config, {
       signal: context.signal,
       shutdownMs: context.globals.shutdownTimeoutSeconds * 1000,
-      onEvent: progress.consume,
+      onEvent: watch.onEvent,
       dryRun,
       resume: flags.resume === true,
       unfinished: flags.fresh === true ? 'give-up' : flags.orResume === true ? 'resume' : 'refuse',
@@ -80,16 +81,24 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
       ...(threads !== undefined && { threads }),
     });
   } finally {
-    progress.stop();
+    await watch.end();
   }
   outcome.notes.push(...unused);
-  const result = runResult(context.command, context.span(), outcome);
+  let result = runResult(context.command, context.span(), outcome);
   if (outcome.dryRun !== undefined) {
     return {
       json: { ...result, dry_run: dryRunJson(outcome.dryRun) },
       text: dryRunReport(outcome.dryRun, outcome.notes),
       error: outcome.error,
     };
+  }
+  const unwritten = await watch.report(async (observed) => {
+    const { runPage } = await import('../observe/report/run.js');
+    return runPage(result, observed);
+  });
+  if (unwritten !== null) {
+    outcome.error ??= unwritten;
+    result = runResult(context.command, context.span(), outcome);
   }
   return { json: result, text: runReport(result, context.columns), error: outcome.error };
 }

@@ -10,7 +10,7 @@ import { orAborted } from '../engine/abort.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { inspectHost } from '../host/host.js';
 import { chooseSizes } from '../host/sizes.js';
-import { textTable } from '../observe/format.js';
+import { groupedCount, textTable } from '../observe/format.js';
 import { resultHead } from '../observe/result.js';
 import type { TableCount } from '../verify/counts.js';
 import type { CommandResult, Context } from './context.js';
@@ -134,8 +134,6 @@ function mismatch(differing: readonly Comparison[], total: number): ErrorData {
 }
 
 function report(tables: readonly Comparison[], differing: number): string {
-  const grouped = (value: number | string | null) =>
-    value === null ? '-' : String(value).replace(/\B(?=(\d{3})+$)/g, ',');
   const table = textTable(
     [
       { title: 'table' },
@@ -148,9 +146,9 @@ function report(tables: readonly Comparison[], differing: number): string {
     tables.map((t) => [
       t.table,
       t.target,
-      grouped(t.source_rows),
-      grouped(t.target_rows),
-      t.difference === 0 ? '' : grouped(t.difference),
+      groupedCount(t.source_rows),
+      groupedCount(t.target_rows),
+      t.difference === 0 ? '' : groupedCount(t.difference),
       t.status,
     ]),
   );

@@ -4,7 +4,7 @@
  * Pure; runs on the main thread.
  */
 import type { VerifyResult, VerifyTableResult } from '../observe/commandSchemas.js';
-import { textTable } from '../observe/format.js';
+import { groupedCount, textTable } from '../observe/format.js';
 import { errorLines, errorResult, seconds } from '../observe/result.js';
 import type { TableReport } from '../verify/verify.js';
 
@@ -54,7 +54,9 @@ export function verifyReport(result: VerifyResult): string {
       tables.map((t) => [
         t.table,
         t.target,
-        ...[t.source_rows, t.target_rows, t.inserts_needed, t.updates_needed, t.deletes_needed].map(grouped),
+        ...[t.source_rows, t.target_rows, t.inserts_needed, t.updates_needed, t.deletes_needed].map(
+          groupedCount,
+        ),
         t.status,
       ]),
     ),
@@ -79,10 +81,6 @@ function verdictLine(result: VerifyResult): string {
   const parts = [`${differing} of ${total} tables differ`];
   if (failed > 0) parts.push(`${failed} could not be compared`);
   return `${parts.join(', ')}.`;
-}
-
-function grouped(value: Count | null): string {
-  return value === null ? '-' : String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** Texts as JSON: blanks at the ends and control characters are seen. */

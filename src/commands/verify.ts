@@ -7,14 +7,14 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import type { VerifyResult } from '../observe/commandSchemas.js';
-import { Progress } from '../observe/progress.js';
 import { resultHead } from '../observe/result.js';
 import type { TableReport } from '../verify/verify.js';
 import type { CommandResult, Context } from './context.js';
 import { wholeNumber } from './options.js';
 import { verifyReport, verifyTable } from './verify-report.js';
+import { addWatchOptions, Watch, type WatchFlags } from './watching.js';
 
-interface VerifyFlags {
+interface VerifyFlags extends WatchFlags {
   tier1Size?: number;
   tier2Size?: number;
   details: number;
@@ -24,7 +24,7 @@ interface VerifyFlags {
 const MAX_DETAILS = 100_000;
 
 export function addVerify(program: Command): Command {
-  return program
+  const command = program
     .command('verify')
     .description('compare the rows of source and target by their hashes; exit code 4 if they differ')
     .option(
@@ -38,15 +38,16 @@ export function addVerify(program: Command): Command {
       wholeNumber(1, 10_000_000),
     )
     .option('--details <n>', 'name the keys of the first n rows of each kind', wholeNumber(0, MAX_DETAILS), 0)
-    .option('--trust-row-hash', "compare the target's stored row hashes instead of its values")
-    .addHelpText(
-      'after',
-      `
+    .option('--trust-row-hash', "compare the target's stored row hashes instead of its values");
+  return addWatchOptions(command).addHelpText(
+    'after',
+    `
 Examples:
   mssql-pg-migrate -c config.yaml verify
   mssql-pg-migrate -c config.yaml verify --details 20           which rows differ
-  mssql-pg-migrate -c config.yaml --output-json verify > verify.json`,
-    );
+  mssql-pg-migrate -c config.yaml --output-json verify > verify.json
+  mssql-pg-migrate -c config.yaml verify --details 20 --report verify.html`,
+  );
 }
 
 export async function verify(context: Context, flags: VerifyFlags): Promise<CommandResult> {
@@ -54,19 +55,18 @@ export async function verify(context: Context, flags: VerifyFlags): Promise<Comm
   context.log.hide([config.source.password, config.target.password]);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runVerify } = await import('../engine/verifyRun.js');
-  const progress = new Progress(context.screen, context.log, context.progressStyle);
-  progress.start();
+  const watch = await Watch.begin(context, config, flags);
   const outcome = await runVerify(config, {
     tier1Rows: flags.tier1Size,
     tier2Rows: flags.tier2Size,
     details: flags.details,
     trustRowHash: flags.trustRowHash === true,
     signal: context.signal,
-    onEvent: progress.consume,
-  }).finally(() => progress.stop());
+    onEvent: watch.onEvent,
+  }).finally(() => watch.end());
   const { tables, notes, runId } = outcome;
-  const error = verdict(tables);
-  const result: VerifyResult = {
+  let error = verdict(tables);
+  let result: VerifyResult = {
     ...resultHead(context.command, context.span(), error, runId),
     tables_total: tables.length,
     tables_matching: tables.filter(({ status }) => status === 'match').length,
@@ -76,6 +76,14 @@ export async function verify(context: Context, flags: VerifyFlags): Promise<Comm
     failed_tables: tables.filter(({ status }) => status === 'failed').map(({ table }) => table),
     notes,
   };
+  const unwritten = await watch.report(async (observed) => {
+    const { verifyPage } = await import('../observe/report/verify.js');
+    return verifyPage(result, observed);
+  });
+  if (unwritten !== null && error === undefined) {
+    error = unwritten;
+    result = { ...result, ...resultHead(context.command, context.span(), error, runId) };
+  }
   return { json: result, text: verifyReport(result), error };
 }
 

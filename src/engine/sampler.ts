@@ -101,7 +101,8 @@ export class LaneSampler {
             rowsUnderWay: settled ? 0 : (chunk?.rows ?? 0),
             bytesUnderWay: settled ? 0 : (chunk?.bytes ?? 0),
             slotsInUse: ring.slotsInUse,
-            slots: slotsPerRing,
+            // A ring without a writer yet is not in use.
+            slots: ring.writerThread === 0 ? 0 : slotsPerRing,
           };
         }),
       };

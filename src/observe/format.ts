@@ -9,6 +9,11 @@ export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
+/** A count that may be too large for a number, as text then; `-` where there is none. */
+export function groupedCount(value: number | string | null): string {
+  return value === null ? '-' : String(value).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
 /** `1.23 M`, `45.6 K`, `789`: three digits that matter. */
 export function short(value: number): string {
   for (const [unit, size] of [

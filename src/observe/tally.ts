@@ -27,6 +27,8 @@ export interface TableSnapshot {
   bytesPerSecond: number;
   /** Time left at the current pace, or null while there is none. */
   remainingMs: number | null;
+  /** When it was begun, since the run's start; null before. */
+  begunMs: number | null;
   /** Time since it was begun, or what it took; null before. */
   elapsedMs: number | null;
   /** What its rows wait for now, or null where nothing moves. */
@@ -47,6 +49,8 @@ export interface Gauges {
 export interface Snapshot {
   runId: string | null;
   phase: RunPhase;
+  /** The phases so far and when each began, since the run's start. */
+  phases: readonly { phase: RunPhase; atMs: number }[];
   tablesTotal: number;
   tablesCompleted: number;
   tablesFailed: number;
@@ -95,7 +99,7 @@ export class Tally {
   readonly #history = new History();
   readonly #tiers = new TierClock();
   #pace: Pace;
-  #phase: RunPhase = 'connect';
+  readonly #phases: { phase: RunPhase; atMs: number }[] = [];
   #runId: string | null = null;
   #rows = 0;
   #bytes = 0;
@@ -115,7 +119,8 @@ export class Tally {
           this.#track(table).approximateRows = approximateRows;
         break;
       case 'phase':
-        this.#phase = event.phase;
+        this.#phases.push({ phase: event.phase, atMs: this.#clock() - this.#startedMs });
+        this.#history.add(this.#sinceStart());
         // The pace counts from when rows begin to flow.
         if (event.phase === 'transfer' || event.phase === 'verify') this.#pace = new Pace(this.#now());
         break;
@@ -152,7 +157,7 @@ export class Tally {
 
   snapshot(): Snapshot {
     const now = this.#clock();
-    const tables = [...this.#tables.values()].map((table) => snapshotOf(table, now));
+    const tables = [...this.#tables.values()].map((table) => this.#snapshotOf(table, now));
     const pace = this.#pace.perSecond(now);
     const sum = (value: (table: TableSnapshot) => number) => tables.reduce((all, t) => all + value(t), 0);
     // A finished table counts as what it turned out to be, a running one as at least what it has.
@@ -160,9 +165,11 @@ export class Tally {
       t.status === 'completed' ? t.rows : Math.max(t.approximateRows, t.rows),
     );
     const { recent, total, limit } = this.#tiers;
+    const phase = this.#phases.at(-1)?.phase ?? 'connect';
     return {
       runId: this.#runId,
-      phase: this.#phase,
+      phase,
+      phases: [...this.#phases],
       tablesTotal: tables.length,
       tablesCompleted: tables.filter((t) => t.status === 'completed').length,
       tablesFailed: tables.filter((t) => t.status === 'failed').length,
@@ -177,13 +184,13 @@ export class Tally {
       bytesPerSecond: pace.bytes,
       remainingMs: remaining(approximateRows - this.#rows, pace.rows),
       elapsedMs: now - this.#startedMs,
-      limit: this.#phase === 'transfer' ? limit : null,
+      limit: phase === 'transfer' ? limit : null,
       tiers: structuredClone(total),
       gauges: {
         reader: busy(recent.reader),
         hasher: busy(recent.hasher),
         writer: busy(recent.writer),
-        ringFill: this.#phase === 'transfer' ? this.#ringFill : 0,
+        ringFill: phase === 'transfer' ? this.#ringFill : 0,
       },
       running: tables.filter((t) => t.status === 'running'),
       tables,
@@ -197,7 +204,7 @@ export class Tally {
 
   /** @returns one table's state so far. */
   table(name: string): TableSnapshot {
-    return snapshotOf(this.#track(name), this.#clock());
+    return this.#snapshotOf(this.#track(name), this.#clock());
   }
 
   #track(name: string): Tracked {
@@ -296,6 +303,27 @@ export class Tally {
     this.#underWay(table, 0, 0, 0, 0);
   }
 
+  #snapshotOf(tracked: Tracked, nowMs: number): TableSnapshot {
+    const { pace, clock, startedMs, endedMs, rowsUnderWay: _, bytesUnderWay: __, ...table } = tracked;
+    const running = table.status === 'running';
+    const { rows: rowsPerSecond, bytes: bytesPerSecond } = running
+      ? pace.perSecond(nowMs)
+      : { rows: 0, bytes: 0 };
+    const rows = rowsOf(tracked);
+    return {
+      ...table,
+      rows,
+      bytes: bytesOf(tracked),
+      rowsPerSecond,
+      bytesPerSecond,
+      remainingMs: remaining(table.approximateRows - rows, rowsPerSecond),
+      begunMs: startedMs === null ? null : startedMs - this.#startedMs,
+      elapsedMs: startedMs === null ? null : (endedMs ?? nowMs) - startedMs,
+      limit: running ? clock.limit : null,
+      tiers: structuredClone(clock.total),
+    };
+  }
+
   #now(): { atMs: number; rows: number; bytes: number } {
     return { atMs: this.#clock(), rows: this.#rows, bytes: this.#bytes };
   }
@@ -311,26 +339,6 @@ function rowsOf({ rowsCommitted, rowsUnderWay }: Tracked): number {
 
 function bytesOf({ bytesCommitted, bytesUnderWay }: Tracked): number {
   return bytesCommitted + bytesUnderWay;
-}
-
-function snapshotOf(tracked: Tracked, nowMs: number): TableSnapshot {
-  const { pace, clock, startedMs, endedMs, rowsUnderWay: _, bytesUnderWay: __, ...table } = tracked;
-  const running = table.status === 'running';
-  const { rows: rowsPerSecond, bytes: bytesPerSecond } = running
-    ? pace.perSecond(nowMs)
-    : { rows: 0, bytes: 0 };
-  const rows = rowsOf(tracked);
-  return {
-    ...table,
-    rows,
-    bytes: bytesOf(tracked),
-    rowsPerSecond,
-    bytesPerSecond,
-    remainingMs: remaining(table.approximateRows - rows, rowsPerSecond),
-    elapsedMs: startedMs === null ? null : (endedMs ?? nowMs) - startedMs,
-    limit: running ? clock.limit : null,
-    tiers: structuredClone(clock.total),
-  };
 }
 
 function remaining(rowsLeft: number, rowsPerSecond: number): number | null {
