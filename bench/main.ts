@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { compareFiles } from './compare.js';
+import { microTable, runMicro } from './micro/micro.js';
 import { type BenchFile, benchFile, resultTable, targetTable } from './report.js';
 import { runScenarios } from './run.js';
 import { MODES } from './runs.js';
@@ -22,6 +23,7 @@ const USAGE = `usage: npm run bench -- [options]
   --objects             also run row objects
   --rounds <n>          times each scenario is run, the contenders in turn (default 1)
   --output <file>       write the results as JSON
+  --micro               time the hot functions one by one, and nothing else
   --compare <a> <b>     show what changed between two such files, and measure nothing
 Without --quick, --shape and --mode everything is measured, which takes long.
 TEST_PG_URL names a PostgreSQL to load into, in place of one of its own.`;
@@ -44,6 +46,7 @@ const { values, positionals } = parseArgs({
     objects: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '1' },
     output: { type: 'string' },
+    micro: { type: 'boolean', default: false },
     compare: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -98,6 +101,10 @@ if (values.compare !== undefined) {
     (file) => JSON.parse(readFileSync(file, 'utf8')) as BenchFile,
   );
   say(compareFiles(before!, after!));
+  process.exit(0);
+}
+if (values.micro) {
+  say(microTable(runMicro({ milliseconds: 300 })));
   process.exit(0);
 }
 if (positionals.length > 0) refuse(`what is ${positionals[0]}?`);

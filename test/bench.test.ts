@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { compareFiles } from '../bench/compare.js';
+import { microTable, runMicro } from '../bench/micro/micro.js';
 import { type BenchFile, benchFile, resultTable, targetTable } from '../bench/report.js';
 import { runScenarios, type ScenarioResult } from '../bench/run.js';
 import { quickScenarios, scenario } from '../bench/scenarios.js';
@@ -105,6 +106,15 @@ test('two runs are compared: what is better, what is worse, which targets are me
   const back = compareFiles(fileOf(0.97e6, 0.1), fileOf(0.9e6, 0.2));
   assert.match(back, /-7 % WORSE .* \+100 % WORSE/);
   assert.match(back, /NO LONGER MET: votes: engine CPU \/ PostgreSQL CPU/);
+});
+
+test('every hot function answers as it should, and takes time', () => {
+  const results = runMicro({ milliseconds: 1 });
+  for (const part of ['transcoder', 'row hash', 'decimal', 'timestamp', 'UTF-16', 'MD5', 'ring']) {
+    const found = results.filter(({ name }) => name.startsWith(part));
+    assert.ok(found.length > 0 && found.every(({ nanoseconds }) => nanoseconds > 0), part);
+  }
+  assert.equal(microTable(results).split('\n').length, results.length + 2);
 });
 
 test('a quick run says something to every target', () => {
