@@ -120,13 +120,6 @@ test('mistyped commands and options are refused with a suggestion', async () => 
   }
 });
 
-test('what is known and not there yet is refused, not ignored', async () => {
-  for (const args of [['tui']]) {
-    const json = onlyLine(await runCli([...args, '--output-json']));
-    assert.deepEqual([json.error.code, json.error.exit_code], ['UNSUPPORTED', 1], args.join(' '));
-  }
-});
-
 test('a missing, faulty or incomplete configuration is exit code 1 with one JSON line and no secrets', async () => {
   const missing = onlyLine(await runCli(['-c', join(folder, 'none.yaml'), 'run', '--output-json']));
   assert.deepEqual(

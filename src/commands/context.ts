@@ -8,6 +8,7 @@ import type { ErrorData } from '../errors.js';
 import type { Log, LogFormat } from '../observe/log.js';
 import type { ProgressStyle, Screen } from '../observe/progress.js';
 import type { Span } from '../observe/result.js';
+import type { Tally } from '../observe/tally.js';
 
 /** The options every command has. */
 export interface GlobalOptions {
@@ -31,6 +32,8 @@ export interface Context {
   progressStyle: ProgressStyle;
   /** Width of stdout where it is a terminal. */
   columns: number | undefined;
+  /** Counts what the command does, where somebody else looks on. */
+  tally?: Tally;
   environment: Readonly<Record<string, string | undefined>>;
   /** @returns from the command's start to now */
   span: () => Span;

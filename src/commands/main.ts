@@ -119,7 +119,7 @@ class CommandLine implements Session {
 
   fail(error: unknown): number {
     const data = toErrorData(error);
-    this.#screen.stopLive();
+    this.#screen.leave();
     if (this.#finished) return exitCodeOf(error);
     this.#finished = true;
     if (this.#json) {

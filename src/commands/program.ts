@@ -10,13 +10,13 @@ import { addConfigSchema, configSchemaCommand } from './config-schema.js';
 import type { CommandResult, Context, GlobalOptions } from './context.js';
 import { addHealthCheck, healthCheck } from './health-check.js';
 import { addInit, init } from './init.js';
-import { addMissing } from './missing.js';
 import { wholeNumber } from './options.js';
 import { addOutputSchema, outputSchemaCommand } from './output-schema.js';
 import { addReceipt, receipt } from './receipt.js';
 import { addResume } from './resume.js';
 import { addRun, run } from './run.js';
 import { addStatus, status } from './status.js';
+import { addTui, tui } from './tui.js';
 import { addValidate, validate } from './validate.js';
 import { addVerify, verify } from './verify.js';
 import { version } from './version.js';
@@ -64,11 +64,11 @@ export function buildProgram(runner: Runner): Command {
   addVerify(program).action((flags, command) => runner(command, (context) => verify(context, flags)));
   addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
   addInit(program).action((flags, command) => runner(command, (context) => init(context, flags)));
+  addTui(program).action((_flags, command) => runner(command, tui));
   addConfigSchema(program).action((_flags, command) => runner(command, configSchemaCommand));
   addOutputSchema(program).action((name, _flags, command) =>
     runner(command, (context) => outputSchemaCommand(context, name)),
   );
-  addMissing(program);
   return program;
 }
 

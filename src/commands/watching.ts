@@ -79,7 +79,7 @@ export class Watch {
     style: ProgressStyle = context.progressStyle,
   ): Promise<Watch> {
     if (flags.report !== undefined) await assertWritable(flags.report);
-    const tally = new Tally();
+    const tally = context.tally ?? new Tally();
     let metrics: MetricsServer | null = null;
     if (flags.metricsPort !== undefined) {
       // Loaded only where it is asked for.

@@ -16,10 +16,18 @@ export type ProgressStyle = 'json' | 'live' | 'lines' | 'none';
 const JSON_INTERVAL_MS = 1_000;
 const LINES_INTERVAL_MS = 5_000;
 
+/** What has the whole terminal while it is there, and takes the log lines meant for it. */
+export interface FullScreen {
+  log(text: string): void;
+  /** Gives the terminal back as it was; idempotent. */
+  leave(): void;
+}
+
 /** stderr, shared by logs and progress. */
 export class Screen {
   readonly stream: NodeJS.WriteStream;
   #live: LiveProgress | null = null;
+  #full: FullScreen | null = null;
 
   constructor(stream: NodeJS.WriteStream) {
     this.stream = stream;
@@ -27,8 +35,22 @@ export class Screen {
 
   /** Writes whole lines, above the bars while there are any. */
   write(text: string): void {
-    if (this.#live === null) this.stream.write(text);
-    else this.#live.log(text);
+    if (this.#full !== null) this.#full.log(text);
+    else if (this.#live !== null) this.#live.log(text);
+    else this.stream.write(text);
+  }
+
+  /** Hands the terminal over, until `leave`. */
+  enter(full: FullScreen): void {
+    this.#full = full;
+  }
+
+  /** Gives the terminal back, whatever was on it. */
+  leave(): void {
+    const full = this.#full;
+    this.#full = null;
+    full?.leave();
+    this.stopLive();
   }
 
   startLive(snapshot: () => Snapshot): void {
