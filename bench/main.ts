@@ -1,10 +1,12 @@
 /**
  * The benchmark's command line. Main thread.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compareFiles } from './compare.js';
 import { microTable, runMicro } from './micro/micro.js';
+import { plotsOf } from './plots.js';
 import { type BenchFile, benchFile, resultTable, targetTable } from './report.js';
 import { runScenarios } from './run.js';
 import { MODES } from './runs.js';
@@ -23,6 +25,8 @@ const USAGE = `usage: npm run bench -- [options]
   --objects             also run row objects
   --rounds <n>          times each scenario is run, the contenders in turn (default 1)
   --output <file>       write the results as JSON
+  --plots <folder>      write plots as SVG; with --from, of an earlier run's results
+  --from <file>         measure nothing: show the results of this file again
   --micro               time the hot functions one by one, and nothing else
   --compare <a> <b>     show what changed between two such files, and measure nothing
 Without --quick, --shape and --mode everything is measured, which takes long.
@@ -46,6 +50,8 @@ const { values, positionals } = parseArgs({
     objects: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '1' },
     output: { type: 'string' },
+    plots: { type: 'string' },
+    from: { type: 'string' },
     micro: { type: 'boolean', default: false },
     compare: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -108,23 +114,35 @@ if (values.micro) {
   process.exit(0);
 }
 if (positionals.length > 0) refuse(`what is ${positionals[0]}?`);
-const scenarios = chosenScenarios();
-const rounds = wholeNumber('rounds', values.rounds);
-const stage = await startStage();
-try {
-  const results = await runScenarios(stage, { scenarios, rounds, say: note });
-  const file = await benchFile(stage, results);
+if (values.from !== undefined) show(JSON.parse(readFileSync(values.from, 'utf8')) as BenchFile);
+else show(await measureAll(chosenScenarios(), wholeNumber('rounds', values.rounds)));
+
+async function measureAll(scenarios: readonly Scenario[], rounds: number): Promise<BenchFile> {
+  const stage = await startStage();
+  try {
+    return await benchFile(stage, await runScenarios(stage, { scenarios, rounds, say: note }));
+  } finally {
+    await stage.stop();
+  }
+}
+
+/** Prints a run's tables and writes what was asked for. */
+function show(file: BenchFile): void {
   const { machine } = file;
   say(
     `\n${machine.date}  commit ${machine.commit ?? 'unknown'}  Node ${machine.node}  PostgreSQL ${machine.postgres}` +
       `\n${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB\n`,
   );
-  say(resultTable(results));
+  say(resultTable(file.results));
   say(`\n${targetTable(file.targets)}`);
   if (values.output !== undefined) {
     writeFileSync(values.output, `${JSON.stringify(file, null, 1)}\n`);
-    note(`written to ${values.output}`);
+    note(`written: ${values.output}`);
   }
-} finally {
-  await stage.stop();
+  if (values.plots === undefined) return;
+  mkdirSync(values.plots, { recursive: true });
+  for (const [name, plot] of plotsOf(file)) {
+    writeFileSync(join(values.plots, name), plot);
+    note(`written: ${join(values.plots, name)}`);
+  }
 }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { compareFiles } from '../bench/compare.js';
 import { microTable, runMicro } from '../bench/micro/micro.js';
+import { plotsOf } from '../bench/plots.js';
 import { type BenchFile, benchFile, resultTable, targetTable } from '../bench/report.js';
 import { runScenarios, type ScenarioResult } from '../bench/run.js';
 import { quickScenarios, scenario } from '../bench/scenarios.js';
@@ -106,6 +107,23 @@ test('two runs are compared: what is better, what is worse, which targets are me
   const back = compareFiles(fileOf(0.97e6, 0.1), fileOf(0.9e6, 0.2));
   assert.match(back, /-7 % WORSE .* \+100 % WORSE/);
   assert.match(back, /NO LONGER MET: votes: engine CPU \/ PostgreSQL CPU/);
+});
+
+test('plots are drawn of what a run has: shapes beside each other, and how rows and lanes count', () => {
+  const one = fileOf(1e6, 0.2);
+  assert.equal(plotsOf(one).size, 0);
+  const [votes] = one.results;
+  const like = (changes: Partial<ScenarioResult['scenario']>): ScenarioResult => ({
+    ...votes!,
+    scenario: { ...votes!.scenario, ...changes },
+  });
+  one.results.push(like({ shape: 'posts' }), like({ rows: 10_000_000 }), like({ lanes: 2 }));
+  const plots = plotsOf(one);
+  assert.deepEqual([...plots.keys()], ['throughput.svg', 'rows.svg', 'lanes.svg']);
+  for (const plot of plots.values()) assert.match(plot, /^<svg [^>]*>[\s\S]*<\/svg>\n$/);
+  // 1,000,000 rows/s of 22 bytes each.
+  assert.match(plots.get('throughput.svg')!, />22<\/text>[\s\S]*>posts<\/text>/);
+  assert.match(plots.get('rows.svg')!, /<polyline points="[\d.]+,[\d.]+ [\d.]+,[\d.]+"/);
 });
 
 test('every hot function answers as it should, and takes time', () => {
