@@ -58,9 +58,11 @@ INSERT INTO dbo.Bad${i} VALUES (1, 5), (2, NULL), (3, ${value});`,
   )
   .join('\n');
 
+const place = `CREATE TABLE dbo.Place (Id int NOT NULL CONSTRAINT PK_Place PRIMARY KEY, At geography NULL);`;
+
 let both: Migrated;
 before(async () => {
-  both = await migrated([computed, folding, bad], {
+  both = await migrated([computed, folding, bad, place], {
     include_tables: ['Computed*'],
     // Few rows, many runs: threads are what takes time.
     ...{ workers: 1, parallel_readers: 1, write_ahead_writers: 1 },

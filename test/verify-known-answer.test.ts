@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { planTables } from '../src/plan/tables.js';
 import type { SourceColumn } from '../src/source/model.js';
 import { connectTarget, type TargetConnection } from '../src/target/connection.js';
+import { CONVERSION_SAMPLES } from '../src/types/conversionSamples.js';
 import { TYPE_SAMPLES } from '../src/types/hashSamples.js';
 import { expectedHashes, testKnownAnswers, unhashable } from '../src/verify/knownAnswer.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
@@ -56,6 +57,23 @@ test('PostgreSQL knows the hash of every type', async () => {
   assert.deepEqual([...answers.source], []);
   assert.equal(unhashable(everyType[0]!, 'target', answers), null);
   assert.equal(unhashable(everyType[0]!, 'source', answers), null);
+});
+
+test('PostgreSQL knows the hash of every conversion', async () => {
+  await target.query('CREATE EXTENSION IF NOT EXISTS citext');
+  // PostGIS is not among the binaries that tests run on.
+  const asked = CONVERSION_SAMPLES.filter(({ column }) => !column.type.startsWith('geo'));
+  const [plan] = planOf([
+    sourceColumn('Id', 'int'),
+    ...asked.map(({ column }, i) => ({ ...column, name: `c${i}`, ordinal: i + 2 })),
+  ]);
+  // Of the source only the target's part is asked: its own answers are those of a stand-in in type-conversions.
+  const answers = await testKnownAnswers({ query: async () => [] }, target, [plan!]);
+  assert.deepEqual([...answers.target], []);
+  assert.equal(
+    new Set([...answers.source.keys()].filter((type) => type.includes(' as '))).size,
+    asked.length,
+  );
 });
 
 test('a type that a server hashes wrongly is named, and only tables that have it are affected', async () => {
