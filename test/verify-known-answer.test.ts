@@ -1,11 +1,13 @@
 /** The known-answer test: PostgreSQL computes every type's hash as the hash tier does, and what it gets wrong is told. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { AppError } from '../src/errors.js';
 import { planTables } from '../src/plan/tables.js';
 import type { SourceColumn } from '../src/source/model.js';
 import { connectTarget, type TargetConnection } from '../src/target/connection.js';
 import { CONVERSION_SAMPLES } from '../src/types/conversionSamples.js';
-import { TYPE_SAMPLES } from '../src/types/hashSamples.js';
+import { hashedAs, TYPE_SAMPLES } from '../src/types/hashSamples.js';
+import { mapColumn } from '../src/types/index.js';
 import { expectedHashes, testKnownAnswers, unhashable } from '../src/verify/knownAnswer.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
@@ -74,6 +76,32 @@ test('PostgreSQL knows the hash of every conversion', async () => {
     new Set([...answers.source.keys()].filter((type) => type.includes(' as '))).size,
     asked.length,
   );
+});
+
+test('every conversion there is has samples', () => {
+  const targets =
+    `smallint integer bigint numeric(38,10) real text varchar varchar(100) char(36) citext xml bytea
+    timestamp timestamp(6) timestamptz timestamptz(6) time(6) date uuid boolean geometry geography`.split(
+      /\s+/,
+    );
+  const sampled = new Set(CONVERSION_SAMPLES.map(({ type }) => type));
+  const seen = new Set<string>();
+  for (const { column } of [...TYPE_SAMPLES, ...CONVERSION_SAMPLES]) {
+    const { as: _, ...own } = column;
+    for (const as of [...targets, 'double precision']) {
+      const type = hashedAs({ ...own, as });
+      try {
+        if (mapColumn({ ...own, as }).pgType !== mapColumn(own).pgType) seen.add(type);
+      } catch (error) {
+        assert.ok(error instanceof AppError && error.code === 'CONFIG_INVALID', String(error));
+      }
+    }
+  }
+  assert.deepEqual(
+    [...seen].filter((type) => !sampled.has(type)),
+    [],
+  );
+  assert.ok(seen.size > 50);
 });
 
 test('a type that a server hashes wrongly is named, and only tables that have it are affected', async () => {

@@ -28,6 +28,8 @@ export function dryRunJson({ tables, sizes }: DryRun): object {
         source_type: column.sourceType,
         target_type: column.pgType,
         nullable: column.nullable,
+        ...(column.generated !== undefined && { generated: column.generated }),
+        ...(column.collation !== undefined && { collation: column.collation }),
       })),
       partitions: partitions.map(({ partition, lower, upper }) => ({ partition, lower, upper })),
       actions,
@@ -104,6 +106,8 @@ function marks(plan: TablePlan, column: TablePlan['columns'][number]): string {
   const words: string[] = [];
   if (plan.primaryKey.includes(column.targetName)) words.push('primary key');
   else if (!column.nullable) words.push('not null');
+  if (column.generated !== undefined) words.push('generated');
+  if (column.collation !== undefined) words.push(`collation ${column.collation}`);
   return words.join(', ');
 }
 

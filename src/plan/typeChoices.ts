@@ -8,6 +8,7 @@ import type { SourceColumn, SourceTable } from '../source/model.js';
 import { createCollation } from '../target/ddl.js';
 import { qualified } from '../target/identifiers.js';
 import { stringComparison } from '../translate/sqlType.js';
+import { isTarget } from '../types/conversions.js';
 import { isSourceType } from '../types/index.js';
 import { parsePgType, spellPgType } from '../types/pgType.js';
 import { baseType } from './typeLabel.js';
@@ -91,9 +92,14 @@ export class TypeChoices {
     };
   }
 
-  /** @throws AppError CONFIG_INVALID naming the keys of `type_overrides` that name nothing */
+  /** @throws AppError CONFIG_INVALID naming the keys of `type_overrides` that name nothing, or the same thing twice */
   requireMatches(tables: readonly SourceTable[]): void {
-    const wrong = this.#overrides.flatMap(({ key, parts }) => {
+    const named = new Set<string>();
+    const wrong = this.#overrides.flatMap(({ key, parts, as }) => {
+      const name = JSON.stringify(parts);
+      if (named.has(name)) return [`migration.type_overrides.${key}: is there twice, but for its spelling`];
+      named.add(name);
+      if (!isTarget(as)) return [`migration.type_overrides.${key}: ${as} is no type that columns can become`];
       if (tables.some((table) => table.columns.some((column) => rank(parts, table, column) > 0))) return [];
       if (parts.length > 1)
         return [`migration.type_overrides.${key}: names no column of the tables of this run`];

@@ -284,6 +284,18 @@ const CONVERSIONS: readonly Conversion[] = [
   spatialConversion,
 ];
 
+/** Types that something becomes, as `format_type` names them without numbers. */
+const TARGETS: ReadonlySet<string> = new Set([
+  ...['boolean', 'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision'],
+  ...['text', 'character varying', 'character', 'citext', 'bytea', 'uuid', 'xml', 'geometry', 'geography'],
+  ...['date', 'time without time zone', 'timestamp without time zone', 'timestamp with time zone'],
+]);
+
+/** @returns whether any type can become this one. */
+export function isTarget(as: string): boolean {
+  return TARGETS.has(parsePgType(as).name);
+}
+
 /**
  * @param as the PostgreSQL type to become
  * @throws AppError CONFIG_INVALID listing what the type may become
