@@ -137,7 +137,7 @@ describe('drop_recreate', () => {
       await defaultsOf('app'),
       [
         ['Active', 'true'],
-        ['Added', `(statement_timestamp() AT TIME ZONE 'UTC'::text)`],
+        ['Added', `((statement_timestamp() AT TIME ZONE 'UTC'::text))::timestamp(3) without time zone`],
         ['Price', '0'],
         ['RowGuid', 'gen_random_uuid()'],
         // A default of char(n) is a char(n).

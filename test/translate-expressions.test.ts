@@ -21,9 +21,10 @@ const plain = (type: string): CatalogType => ({
   type,
   maxLengthBytes: 0,
   precision: 0,
-  scale: 0,
+  scale: ['time', 'datetime2', 'datetimeoffset'].includes(type) ? 7 : 0,
   collation: null,
 });
+const scaled = (type: string, scale: number): CatalogType => ({ ...plain(type), scale });
 const text = (type: string, maxLengthBytes: number, collation = CI): CatalogType => ({
   ...plain(type),
   maxLengthBytes,
@@ -140,6 +141,28 @@ describe('defaults', () => {
     ['(sysdatetime())', plain('datetime2'), 'CAST(statement_timestamp() AS timestamp)'],
     ['(sysutcdatetime())', plain('datetime2'), `statement_timestamp() AT TIME ZONE 'UTC'`],
     ['(getutcdate())', plain('datetime'), `CAST(statement_timestamp() AT TIME ZONE 'UTC' AS timestamp(3))`],
+    [
+      '(sysutcdatetime())',
+      scaled('datetime2', 3),
+      `CAST(statement_timestamp() AT TIME ZONE 'UTC' AS timestamp(3))`,
+    ],
+    [
+      '(getdate())',
+      scaled('datetime2', 0),
+      'CAST(CAST(statement_timestamp() AS timestamp(3)) AS timestamp(0))',
+    ],
+    ['(sysdatetime())', plain('datetime'), 'CAST(CAST(statement_timestamp() AS timestamp) AS timestamp(3))'],
+    [
+      '(getdate())',
+      plain('smalldatetime'),
+      `date_trunc('minute', CAST(statement_timestamp() AS timestamp(3)) + INTERVAL '30 seconds')`,
+    ],
+    [
+      '(sysdatetime())',
+      scaled('time', 0),
+      'CAST(CAST(CAST(statement_timestamp() AS timestamp) AS timestamp(0)) AS time)',
+    ],
+    ['(sysdatetimeoffset())', scaled('datetimeoffset', 2), 'CAST(statement_timestamp() AS timestamptz(2))'],
     ['(sysdatetimeoffset())', plain('datetimeoffset'), 'statement_timestamp()'],
     [`('19000101')`, plain('datetime'), `TIMESTAMP '1900-01-01 00:00:00'`],
     ['((0))', plain('datetime'), `TIMESTAMP '1900-01-01 00:00:00'`],
@@ -189,6 +212,9 @@ describe('what is left out, and why', () => {
     [`([c]+'x'='abx')`, /trailing blanks/],
     [`(replace([s],'b','')='ac')`, /collation/],
     ['([t]+(1)>[t])', /datetime/],
+    ['(CONVERT([datetime],[t])>[t])', /no exact translation/],
+    ['(CONVERT([datetime2](1),[t])>[t])', /rounded to 1 fractional digits/],
+    ['(CONVERT([smalldatetime],[t])>[t])', /rounded to 0/],
     ['([i]+NULL>(1))', /null/],
     [`(CONVERT([varchar](10),[i])='1')`, /too long/],
     [`(datalength([s])>(1))`, /stores it/],

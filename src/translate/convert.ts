@@ -4,6 +4,7 @@
  * Pure, any thread.
  */
 import type { Expression } from './ast.js';
+import { castMoment } from './moments.js';
 import { isNumber, namedType, pgTypeOf, type SqlType } from './sqlType.js';
 import { Untranslatable } from './untranslatable.js';
 import { atom, compound, operand, quoteText, type Scope, type Value, wholeNumber } from './value.js';
@@ -64,25 +65,13 @@ export function cast(scope: Scope, from: Value, to: SqlType): Value {
   const plain = (): Value => atom(`CAST(${from.sql} AS ${pgTypeOf(to)})`, to);
   if (a.family === 'null') return { ...plain(), literal: { kind: 'null' } };
   if (isNumber(a) && isNumber(to)) return castNumber(from, to);
+  const moment = castMoment(from, to);
+  if (moment !== null) return moment;
   switch (to.family) {
     case 'string':
       return castToString(scope, from, to);
     case 'date':
       if (a.family === 'date' || a.family === 'datetime') return plain();
-      break;
-    case 'datetime':
-      if (a.family === 'date') return plain();
-      if (a.family === 'datetime') {
-        if (a.name === to.name || to.name === 'datetime2') return { ...from, type: to };
-        return to.name === 'datetime' ? atom(`CAST(${from.sql} AS timestamp(3))`, to) : refuse(a, to);
-      }
-      break;
-    case 'time':
-      if (a.family === 'time' || a.family === 'datetime') return plain();
-      break;
-    case 'datetimeoffset':
-      if (a.family === 'datetimeoffset') return from;
-      if (a.family === 'datetime') return compound(`${operand(from)} AT TIME ZONE 'UTC'`, to);
       break;
     case 'uuid':
       if (a.family === 'uuid') return from;
@@ -280,6 +269,7 @@ export function assign(scope: Scope, from: Value, to: SqlType): Value {
   const a = from.type;
   const literal = convertLiteral(scope, from, to);
   if (literal !== null) return literal;
+  if ('digits' in a && 'digits' in to) return cast(scope, from, to);
   if (a.family === to.family && a.family !== 'string' && a.family !== 'other') {
     if (a.family !== 'integer' && a.family !== 'decimal') return from;
   }

@@ -10,8 +10,8 @@ import { Untranslatable } from './untranslatable.js';
 import { atom, compound, operand, type Scope, type Value, wholeNumber } from './value.js';
 
 const INT: SqlType = { family: 'integer', bytes: 4 };
-const DATETIME: SqlType = { family: 'datetime', name: 'datetime' };
-const DATETIME2: SqlType = { family: 'datetime', name: 'datetime2' };
+const DATETIME: SqlType = { family: 'datetime', name: 'datetime', digits: 3 };
+const DATETIME2: SqlType = { family: 'datetime', name: 'datetime2', digits: 7 };
 const DATE: SqlType = { family: 'date' };
 
 type Part =
@@ -51,10 +51,11 @@ type Maker = (scope: Scope, list: readonly Expression[]) => Value;
 export const DATE_FUNCTIONS: Record<string, Maker> = {
   GETDATE: now,
   CURRENT_TIMESTAMP: now,
-  GETUTCDATE: () => compound(`CAST(statement_timestamp() AT TIME ZONE 'UTC' AS timestamp(3))`, DATETIME),
-  SYSDATETIME: () => atom('CAST(statement_timestamp() AS timestamp)', DATETIME2),
-  SYSUTCDATETIME: () => compound(`statement_timestamp() AT TIME ZONE 'UTC'`, DATETIME2),
-  SYSDATETIMEOFFSET: () => atom('statement_timestamp()', { family: 'datetimeoffset' }),
+  GETUTCDATE: () =>
+    recent(compound(`CAST(statement_timestamp() AT TIME ZONE 'UTC' AS timestamp(3))`, DATETIME)),
+  SYSDATETIME: () => recent(atom('CAST(statement_timestamp() AS timestamp)', DATETIME2)),
+  SYSUTCDATETIME: () => recent(compound(`statement_timestamp() AT TIME ZONE 'UTC'`, DATETIME2)),
+  SYSDATETIMEOFFSET: () => recent(atom('statement_timestamp()', { family: 'datetimeoffset', digits: 7 })),
   YEAR: (scope, [date]) => extract(scope, 'year', date),
   MONTH: (scope, [date]) => extract(scope, 'month', date),
   DAY: (scope, [date]) => extract(scope, 'day', date),
@@ -70,8 +71,10 @@ export const DATE_FUNCTIONS: Record<string, Maker> = {
 
 /** datetime has 1/300 s; three digits are the nearest PostgreSQL has. */
 function now(): Value {
-  return atom('CAST(statement_timestamp() AS timestamp(3))', DATETIME);
+  return recent(atom('CAST(statement_timestamp() AS timestamp(3))', DATETIME));
 }
+
+const recent = (value: Value): Value => ({ ...value, recent: true });
 
 function partOf(expression: Expression | undefined): Part {
   const part = expression?.kind === 'column' ? PARTS[expression.name.toLowerCase()] : undefined;
@@ -175,7 +178,12 @@ function dateAdd(
       throw new Untranslatable(`DATEADD of ${part} to a date`);
     return atom(`CAST(${operand(date)} + ${interval} AS date)`, DATE);
   }
-  return compound(`${operand(date)} + ${interval}`, date.type);
+  if (unit[0] === 'secs' && date.type.family === 'datetime' && date.type.name === 'smalldatetime') {
+    throw new Untranslatable('a smalldatetime rounds the seconds that are added to it');
+  }
+  const sum = compound(`${operand(date)} + ${interval}`, date.type);
+  // A fixed count from now is as far from the year 2000.
+  return date.recent === true && literal !== null ? recent(sum) : sum;
 }
 
 /** DATEDIFF counts boundaries that are crossed, not time that went by. */

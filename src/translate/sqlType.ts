@@ -16,10 +16,11 @@ export type SqlType =
   /** `length` in characters, -1 without limit; `padded`: char, nchar; `collation` null: not from a column. */
   | { family: 'string'; national: boolean; length: number; padded: boolean; collation: string | null }
   | { family: 'date' }
-  | { family: 'time' }
+  /** `digits`: of the fraction of a second. */
+  | { family: 'time'; digits: number }
   /** `name`: datetime, smalldatetime, datetime2. */
-  | { family: 'datetime'; name: string }
-  | { family: 'datetimeoffset' }
+  | { family: 'datetime'; name: string; digits: number }
+  | { family: 'datetimeoffset'; digits: number }
   | { family: 'uuid' }
   | { family: 'binary'; length: number; fixed: boolean }
   /** The type of NULL. */
@@ -63,6 +64,10 @@ export function columnType(column: CatalogType): SqlType {
     case 'binary':
     case 'varbinary':
       return { family: 'binary', length: maxLengthBytes, fixed: type === 'binary' };
+    case 'time':
+    case 'datetime2':
+    case 'datetimeoffset':
+      return momentType(type, column.scale);
     default:
       return plainType(type) ?? { family: 'other', name: type };
   }
@@ -95,12 +100,20 @@ export function namedType({ name, arguments: list }: TypeName): SqlType {
     case 'binary':
     case 'varbinary':
       return { family: 'binary', length: first ?? 30, fixed: name === 'binary' };
+    case 'time':
+    case 'datetime2':
+    case 'datetimeoffset':
+      return momentType(name, first ?? 7);
     default: {
       const type = plainType(name);
       if (type === null) throw new Untranslatable(`the type ${name} has no translation`);
       return type;
     }
   }
+}
+
+function momentType(name: 'time' | 'datetime2' | 'datetimeoffset', digits: number): SqlType {
+  return name === 'datetime2' ? { family: 'datetime', name, digits } : { family: name, digits };
 }
 
 function plainType(name: string): SqlType | null {
@@ -119,14 +132,10 @@ function plainType(name: string): SqlType | null {
       return { family: 'float', bytes: 4 };
     case 'date':
       return { family: 'date' };
-    case 'time':
-      return { family: 'time' };
     case 'datetime':
+      return { family: 'datetime', name, digits: 3 };
     case 'smalldatetime':
-    case 'datetime2':
-      return { family: 'datetime', name };
-    case 'datetimeoffset':
-      return { family: 'datetimeoffset' };
+      return { family: 'datetime', name, digits: 0 };
     case 'uniqueidentifier':
       return { family: 'uuid' };
     default:

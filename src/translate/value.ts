@@ -26,6 +26,8 @@ export interface Value {
   type: SqlType;
   /** Needs no parentheses as an operand. */
   atom: boolean;
+  /** The moment it is computed in, or one counted from that. */
+  recent?: true;
   /** The literal it is, sign included, where it is one. */
   literal?: { kind: 'null' } | { kind: 'number'; text: string } | { kind: 'string'; value: string };
 }
