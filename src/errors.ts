@@ -5,6 +5,7 @@
  * boundary as data (`toErrorData`) and is raised again on the other side (`fromErrorData`).
  * Match on `code`, never on the class or the message.
  */
+import { redacted } from './secrets.js';
 
 /** Process exit codes, as promised to schedulers. */
 export const EXIT = {
@@ -92,10 +93,10 @@ export class AppError extends Error {
     message: string,
     detail: ErrorPlace & { remedy?: string; serverCode?: string; cause?: unknown } = {},
   ) {
-    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    super(redacted(message), detail.cause === undefined ? undefined : { cause: detail.cause });
     this.name = 'AppError';
     this.code = code;
-    this.remedy = detail.remedy;
+    this.remedy = detail.remedy === undefined ? undefined : redacted(detail.remedy);
     this.serverCode = detail.serverCode;
     const { table, column, key, partition } = detail;
     this.place = {
@@ -126,17 +127,17 @@ export function toErrorData(error: unknown): ErrorData {
       ...error.place,
       ...(error.remedy !== undefined && { remedy: error.remedy }),
       ...(error.serverCode !== undefined && { serverCode: error.serverCode }),
-      ...(error.stack !== undefined && { stack: error.stack }),
+      ...(error.stack !== undefined && { stack: redacted(error.stack) }),
     };
   }
   if (error instanceof Error) {
     return {
       code: 'INTERNAL',
-      message: error.message || error.name,
-      ...(error.stack !== undefined && { stack: error.stack }),
+      message: redacted(error.message || error.name),
+      ...(error.stack !== undefined && { stack: redacted(error.stack) }),
     };
   }
-  return { code: 'INTERNAL', message: String(error) };
+  return { code: 'INTERNAL', message: redacted(String(error)) };
 }
 
 /** Raises error data again as an `AppError`, keeping the stack of the thread it came from. */

@@ -13,6 +13,7 @@ import { Progress, Screen } from '../src/observe/progress.js';
 import { runReport, runResult } from '../src/observe/result.js';
 import type { ProgressLine } from '../src/observe/schemas.js';
 import { Tally } from '../src/observe/tally.js';
+import { hideSecrets } from '../src/secrets.js';
 
 /** Stands in for process.stderr; keeps what is written. */
 function terminal(isTTY: boolean): { stream: NodeJS.WriteStream; text: () => string } {
@@ -58,7 +59,7 @@ test('tables line up, and no control character gets through', () => {
 test('log lines: text and JSON, by level, passwords replaced', () => {
   const lines: string[] = [];
   const text = createLog({ format: 'text', level: 'info', write: (line) => lines.push(line) });
-  text.hide(['hunter2secret', '']);
+  hideSecrets(['hunter2secret', '', 'pw', undefined]);
   text.debug('not this');
   text.info('reading', { table: 'dbo.Votes', rows: 5, note: 'a b' });
   text.error('login with hunter2secret failed\nsecond line', { detail: 'pw=hunter2secret' });
@@ -68,7 +69,6 @@ test('log lines: text and JSON, by level, passwords replaced', () => {
 
   const json: string[] = [];
   const log = createLog({ format: 'json', level: 'debug', write: (line) => json.push(line) });
-  log.hide(['hunter2secret']);
   log.warn('a\nb', { password: 'x', rows: 1, text: 'hunter2secret' });
   const parsed = JSON.parse(json[0] ?? '');
   assert.deepEqual(

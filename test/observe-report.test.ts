@@ -12,8 +12,8 @@ import type { VerifyResult } from '../src/observe/commandSchemas.js';
 import { niceTicks } from '../src/observe/report/charts.js';
 import { html } from '../src/observe/report/html.js';
 import type { RunResult } from '../src/observe/schemas.js';
+import { runCli } from './support/cli.js';
 import { oneLineOfJson, type Scene, startScene } from './support/endToEnd.js';
-import { runInProcess } from './support/inProcess.js';
 
 let scene: Scene;
 let browser: Browser | null = null;
@@ -92,14 +92,14 @@ test('values in a page are escaped', () => {
 test('metrics in the middle of a run, and its report', async (t) => {
   // The first run makes the ledger. Its lock then holds the second one right before a commit.
   const config = ['-c', scene.config()];
-  await runInProcess([...config, 'run']);
+  await runCli([...config, 'run']);
   await scene.client.query('BEGIN');
   await scene.client.query(
     'LOCK TABLE mssql_pg_migrate.chunks, mssql_pg_migrate.unlogged_chunks IN EXCLUSIVE MODE',
   );
   const file = join(scene.directory, 'run.html');
   let log = '';
-  const running = runInProcess(
+  const running = runCli(
     ['--output-json', ...config, 'run', '--fresh', '--metrics-port', '0', '--report', file],
     {
       onStderr: (text) => {
@@ -184,7 +184,7 @@ test('the report of a verification names what differs', async (t) => {
   await scene.client.query(`DELETE FROM "Big" WHERE "Id" IN (1, 2)`);
   const file = join(scene.directory, 'verify.html');
   const config = ['-c', scene.config({ migration: { include_tables: ['Big'] } })];
-  const { code, stdout, stderr } = await runInProcess([
+  const { code, stdout, stderr } = await runCli([
     ...['--output-json', ...config, 'verify'],
     ...['--details', '5', '--report', file],
   ]);
@@ -204,12 +204,12 @@ test('the report of a verification names what differs', async (t) => {
 test('a report or a port that can not be had is said before anything is done', async () => {
   const config = ['-c', scene.config()];
   const nowhere = join(scene.directory, 'nowhere', 'run.html');
-  const report = await runInProcess(['--output-json', ...config, 'run', '--report', nowhere]);
+  const report = await runCli(['--output-json', ...config, 'run', '--report', nowhere]);
   assert.equal(report.code, 7, report.stderr);
   assert.match(report.stdout, /"code":"IO"/);
   const port = String(scene.target.connection.port);
-  const metrics = await runInProcess(['--output-json', ...config, 'run', '--metrics-port', port]);
+  const metrics = await runCli(['--output-json', ...config, 'run', '--metrics-port', port]);
   assert.equal(metrics.code, 7, metrics.stderr);
-  const dry = await runInProcess([...config, 'run', '--dry-run', '--report', 'x.html']);
+  const dry = await runCli([...config, 'run', '--dry-run', '--report', 'x.html']);
   assert.equal(dry.code, 1);
 });

@@ -10,8 +10,8 @@ import { buildProgram } from '../src/commands/program.js';
 import { AppError } from '../src/errors.js';
 import { OUTPUT_NAMES, type OutputName, outputJsonSchema } from '../src/observe/commandSchemas.js';
 import type { ProgressLine, RunResult } from '../src/observe/schemas.js';
+import { type CliOptions, runCli } from './support/cli.js';
 import { oneLineOfJson, type Scene, startScene } from './support/endToEnd.js';
-import { type InProcessOptions, runInProcess } from './support/inProcess.js';
 import { repositoryRoot } from './support/repository.js';
 
 const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
@@ -56,9 +56,9 @@ after(async () => {
 async function json(
   name: OutputName,
   args: string[],
-  options: InProcessOptions = {},
+  options: CliOptions = {},
 ): Promise<{ code: number; value: Record<string, unknown>; stderr: string }> {
-  const { code, stdout, stderr } = await runInProcess(['--output-json', ...args], options);
+  const { code, stdout, stderr } = await runCli(['--output-json', ...args], options);
   const value = oneLineOfJson(stdout) as Record<string, unknown>;
   conforms(name, value);
   assert.equal(value.error === null, code === 0, stdout);

@@ -4,11 +4,13 @@
  * Runs on the main thread, on a connection of its own that is made again where it is lost; every write may be
  * repeated, since the answer to a COMMIT can get lost. Chunks are entered by the writers (`chunkEntry`).
  */
+
 import { AppError, type ErrorData } from '../errors.js';
 import type { KeySpan, LedgerEntry, MergeCounts } from '../plan/chunk.js';
 import type { KeyRange, Partition, TablePlan } from '../plan/model.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace } from '../plan/work.js';
+import { redactedValue } from '../secrets.js';
 import { tableLabel } from '../source/model.js';
 import { APPLICATION_NAME, inTransaction, type TargetConnection } from '../target/connection.js';
 import { chunkTable, LEDGER } from './schema.js';
@@ -381,5 +383,5 @@ export function json(key: readonly string[] | null): string | null {
 }
 
 function brief({ stack: _stack, ...error }: ErrorData): string {
-  return JSON.stringify(error);
+  return JSON.stringify(redactedValue(error));
 }

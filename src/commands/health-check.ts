@@ -30,7 +30,6 @@ Examples:
 
 export async function healthCheck(context: Context): Promise<CommandResult> {
   const config = await loadConfig(context.globals.config, { environment: context.environment });
-  context.log.hide([config.source.password, config.target.password]);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { checkSource, checkTarget } = await import('../engine/health.js');
   const errors: ErrorData[] = [];

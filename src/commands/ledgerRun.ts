@@ -24,7 +24,6 @@ export async function findLedgerRun(
 ): Promise<{ run: LedgerRun; tables: LedgerTable[] }> {
   const { runId, ...overrides } = flags;
   const config = await loadConfig(context.globals.config, { environment: context.environment, overrides });
-  context.log.hide([config.source.password, config.target.password]);
   const { connectTarget } = await import('../target/connection.js');
   const { findRun, newestRun, readTables } = await import('../checkpoint/runs.js');
   const { ledgerExists } = await import('../checkpoint/schema.js');

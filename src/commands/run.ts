@@ -58,7 +58,6 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     environment: context.environment,
     overrides: flags,
   });
-  context.log.hide([config.source.password, config.target.password]);
   const unused = unusedSettings(config);
   for (const text of unused) context.log.warn(text);
   const dryRun = flags.dryRun === true;

@@ -44,7 +44,6 @@ export async function tui(context: Context): Promise<CommandResult> {
   const { globals, stdin, screen, signal } = context;
   requireTerminal(context);
   const config = await loadConfig(globals.config, { environment: context.environment });
-  context.log.hide([config.source.password, config.target.password]);
   let last: CommandResult | null = null;
   const work: Work = async (task, tally, stop) => {
     last = null;

@@ -30,7 +30,6 @@ Examples:
 
 export async function validate(context: Context): Promise<CommandResult> {
   const config = await loadConfig(context.globals.config, { environment: context.environment });
-  context.log.hide([config.source.password, config.target.password]);
   const counts = await orAborted(countTables(config, context), context.signal);
   const tables = counts.map(compare);
   const differing = tables.filter((table) => table.status !== 'match');

@@ -52,7 +52,6 @@ Examples:
 
 export async function verify(context: Context, flags: VerifyFlags): Promise<CommandResult> {
   const config = await loadConfig(context.globals.config, { environment: context.environment });
-  context.log.hide([config.source.password, config.target.password]);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runVerify } = await import('../engine/verifyRun.js');
   const watch = await Watch.begin(context, config, flags);

@@ -7,6 +7,8 @@
 import { readFile } from 'node:fs/promises';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { AppError } from '../errors.js';
+import { hideSecrets } from '../secrets.js';
+import { SECRET_PATHS } from './keys.js';
 import type { Origin } from './problems.js';
 import { type Config, parseConfig } from './schema.js';
 import { type Environment, expandVariables } from './variables.js';
@@ -62,6 +64,8 @@ export function readConfig(
     file,
     locateInFile,
   );
+  // Before anything can fail with one of them in its message.
+  hideSecrets(SECRET_PATHS.map((path) => valueAt(value, path.split('.'))));
   const given = applyOverrides(value, options.overrides ?? {});
   return parseConfig(value, {
     file,
@@ -126,6 +130,10 @@ function applyOverrides(tree: unknown, overrides: Overrides): Map<string, string
     given.set(path.join('.'), option);
   }
   return given;
+}
+
+function valueAt(tree: unknown, path: readonly string[]): unknown {
+  return path.reduce((node, key) => (isMapping(node) ? node[key] : undefined), tree);
 }
 
 function isMapping(value: unknown): value is Record<string, unknown> {

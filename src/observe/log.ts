@@ -6,6 +6,7 @@
  */
 import pino from 'pino';
 import type { LogFields, LogLevel } from '../engine/events.js';
+import { redacted, redactedValue } from '../secrets.js';
 import { oneLine } from './format.js';
 
 export type LogFormat = 'text' | 'json';
@@ -15,8 +16,8 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** From here on these texts appear as `***` wherever they turn up, in a driver's message for instance. */
-  hide(secrets: readonly string[]): void;
+  /** From here on every line has these fields. */
+  bind(fields: LogFields): void;
 }
 
 export interface LogOptions {
@@ -26,11 +27,8 @@ export interface LogOptions {
   write: (line: string) => void;
 }
 
-/** A password this short turns up in ordinary words; hiding it would tell more than it hides. */
-const SHORTEST_HIDDEN = 5;
-
 export function createLog({ format, level, write }: LogOptions): Log {
-  let hidden: string[] = [];
+  let bound: LogFields = {};
   const logger = pino(
     {
       level,
@@ -42,30 +40,26 @@ export function createLog({ format, level, write }: LogOptions): Log {
     },
     { write: (line: string) => write(format === 'json' ? line : textLine(line)) },
   );
-  const scrub = (text: string) => hidden.reduce((clean, secret) => clean.replaceAll(secret, '***'), text);
   const at =
     (method: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
-      const clean = Object.entries(fields).map(([key, value]) => [
-        key,
-        typeof value === 'string' ? scrub(value) : value,
-      ]);
-      logger[method](Object.fromEntries(clean), scrub(message));
+      logger[method](redactedValue({ ...bound, ...fields }), redacted(message));
     };
   return {
     debug: at('debug'),
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    hide: (secrets) => {
-      hidden = [...hidden, ...secrets.filter((secret) => secret.length >= SHORTEST_HIDDEN)];
+    bind: (fields) => {
+      bound = { ...bound, ...fields };
     },
   };
 }
 
-/** `13:05:07 warn  message key=value`, from pino's JSON. */
+/** `13:05:07 warn  message key=value`, from pino's JSON; the run's id, and a table the message names, are left out. */
 function textLine(json: string): string {
-  const { time, level, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const { time, level, message, run_id: _, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  if (typeof fields.table === 'string' && String(message).includes(fields.table)) delete fields.table;
   const clock = new Date(String(time)).toTimeString().slice(0, 8);
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${fieldText(value)}`);
   // Lines of a message that has several are kept, and indented under the first.

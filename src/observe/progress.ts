@@ -3,7 +3,8 @@
  *
  * Runs on the main thread. All of it goes to stderr; stdout is the result's.
  */
-import type { RunEvent } from '../engine/events.js';
+import type { LogFields, RunEvent } from '../engine/events.js';
+import type { ErrorData } from '../errors.js';
 import { byteCount, duration, short } from './format.js';
 import { LiveProgress } from './live.js';
 import type { Log } from './log.js';
@@ -105,33 +106,38 @@ export class Progress {
     const log = this.#log;
     switch (event.kind) {
       case 'run-started':
+        log.bind({ run_id: event.runId });
         log.info(`run ${event.runId}: ${event.tables.length} tables`);
         break;
       case 'phase':
         log.debug(`phase ${event.phase}`);
         break;
       case 'table-started':
-        log.debug(`${event.table}: started`, { partitions: event.partitions });
+        log.debug(`${event.table}: started`, { table: event.table, partitions: event.partitions });
         break;
       case 'table-finished':
         log.info(
           `${event.table}: ${short(event.rows)} rows, ${byteCount(event.bytes)} in ${duration(event.durationMs)}`,
+          { table: event.table },
         );
         break;
       case 'table-failed':
-        log.error(`${event.table}: ${event.error.message}`, { code: event.error.code });
+        log.error(`${event.table}: ${event.error.message}`, errorFields(event));
+        break;
+      case 'retry':
+        log.warn(`${event.table}: trying again after: ${event.error.message}`, errorFields(event));
         break;
       case 'step':
-        log.info(`${event.table}: ${event.step} ${event.name} in ${duration(event.durationMs)}`);
+        log.info(`${event.table}: ${event.step} ${event.name} in ${duration(event.durationMs)}`, {
+          table: event.table,
+        });
         break;
       case 'note':
-        log.info(event.table === undefined ? event.text : `${event.table}: ${event.text}`);
+        if (event.table === undefined) log.info(event.text);
+        else log.info(`${event.table}: ${event.text}`, { table: event.table });
         break;
       case 'log':
         log[event.level](event.message, event.fields);
-        break;
-      case 'retry':
-        log.warn(`${event.table}: trying again after: ${event.error.message}`, { code: event.error.code });
         break;
       case 'rows':
       case 'sample':
@@ -207,4 +213,9 @@ export class Progress {
     };
     this.#screen.write(`${JSON.stringify(line)}\n`);
   }
+}
+
+function errorFields({ table, error }: { table: string; error: ErrorData }): LogFields {
+  const { code, partition } = error;
+  return { table, ...(partition !== undefined && { partition }), code };
 }

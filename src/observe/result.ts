@@ -4,8 +4,10 @@
  * Pure; runs on the main thread. Every command's line begins with the same fields (`ResultHead`), on success
  * and on failure, so that a scheduler can read it without knowing the command; `schemas.ts` describes them.
  */
+
 import type { RunOutcome, TableOutcome } from '../engine/events.js';
 import { type ErrorData, exitCodeOf, fromErrorData, isRetryable } from '../errors.js';
+import { redacted } from '../secrets.js';
 import { byteCount, count, duration, short, textTable } from './format.js';
 import type { ResultError, ResultHead, RunResult, TableResult } from './schemas.js';
 
@@ -21,8 +23,9 @@ export function errorResult(error: ErrorData): ResultError {
   const raised = fromErrorData(error);
   return {
     code: error.code,
-    message: error.message,
-    remedy: error.remedy ?? null,
+    // Drivers and servers may repeat what they were given.
+    message: redacted(error.message),
+    remedy: error.remedy === undefined ? null : redacted(error.remedy),
     exit_code: exitCodeOf(raised),
     recoverable: isRetryable(raised),
     ...(error.table !== undefined && { table: error.table }),

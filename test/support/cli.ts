@@ -22,6 +22,10 @@ export interface CliOptions {
   cwd?: string;
   /** What is written to stdin, which is then closed. */
   input?: string;
+  /** Its abort stops the tool as a signal does; not for a process. */
+  signal?: AbortSignal;
+  /** Told of everything written to stderr as it comes; not for a process. */
+  onStderr?: (text: string) => void;
   /** Called with the process once it runs: to send it signals. */
   onStart?: (child: ChildProcess) => void;
 }
@@ -55,22 +59,27 @@ class Sink extends Writable {
   readonly isTTY = false;
   text = '';
 
+  constructor(private readonly onText: (text: string) => void = () => {}) {
+    super();
+  }
+
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
     this.text += chunk.toString();
+    this.onText(chunk.toString());
     done();
   }
 }
 
 async function runHere(args: string[], options: CliOptions): Promise<CliResult> {
   const timeoutMs = options.timeoutMs ?? 60_000;
-  const [out, err] = [new Sink(), new Sink()];
+  const [out, err] = [new Sink(), new Sink(options.onStderr)];
   const stop = new AbortController();
   const { done } = start(args, {
     stdin: process.stdin,
     stdout: out as unknown as NodeJS.WriteStream,
     stderr: err as unknown as NodeJS.WriteStream,
     environment: { ...process.env, ...options.env },
-    signal: stop.signal,
+    signal: AbortSignal.any([stop.signal, ...(options.signal === undefined ? [] : [options.signal])]),
   });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
