@@ -6,6 +6,7 @@
 import { Command, Option } from 'commander';
 import type { LogLevel } from '../engine/events.js';
 import type { LogFormat } from '../observe/log.js';
+import { addCompletion, completion, type Shell } from './completion.js';
 import { addConfigSchema, configSchemaCommand } from './config-schema.js';
 import type { CommandResult, Context, GlobalOptions } from './context.js';
 import { addHealthCheck, healthCheck } from './health-check.js';
@@ -66,6 +67,9 @@ export function buildProgram(runner: Runner): Command {
   addInit(program).action((flags, command) => runner(command, (context) => init(context, flags)));
   addTui(program).action((_flags, command) => runner(command, tui));
   addConfigSchema(program).action((_flags, command) => runner(command, configSchemaCommand));
+  addCompletion(program).action((shell: Shell, _flags, command) =>
+    runner(command, (context) => completion(context, shell, program)),
+  );
   addOutputSchema(program).action((name, _flags, command) =>
     runner(command, (context) => outputSchemaCommand(context, name)),
   );

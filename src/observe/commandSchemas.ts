@@ -209,6 +209,20 @@ const schemaSchema = v.strictObject({
   schema: says(v.record(v.string(), v.unknown()), 'The JSON Schema.'),
 });
 
+const initSchema = v.strictObject({
+  ...headEntries,
+  file: says(v.string(), 'What was written.'),
+  template: says(v.boolean(), 'true where nobody could be asked: it is to be filled in.'),
+  target_mode: v.nullable(v.string()),
+  tables: says(v.nullable(wholeSchema), 'Tables it selects now; null where the source was not asked.'),
+});
+
+const completionSchema = v.strictObject({
+  ...headEntries,
+  shell: v.picklist(['bash', 'zsh', 'fish']),
+  script: v.string(),
+});
+
 const run = v.union([runSchema, dryRunSchema, failureSchema]);
 
 /** By command; `progress` is a line of `--progress`. */
@@ -220,6 +234,9 @@ export const OUTPUT_SCHEMAS = {
   validate: v.union([validateSchema, failureSchema]),
   verify: v.union([verifySchema, failureSchema]),
   'health-check': v.union([healthCheckSchema, failureSchema]),
+  init: v.union([initSchema, failureSchema]),
+  tui: v.union([v.strictObject(headEntries), runSchema, dryRunSchema, verifySchema, failureSchema]),
+  completion: v.union([completionSchema, failureSchema]),
   'config-schema': v.union([schemaSchema, failureSchema]),
   'output-schema': v.union([schemaSchema, failureSchema]),
   progress: progressLineSchema,
