@@ -213,6 +213,7 @@ describe('what is left out, and why', () => {
     [`(replace([s],'b','')='ac')`, /collation/],
     ['([t]+(1)>[t])', /datetime/],
     ['(CONVERT([datetime],[t])>[t])', /no exact translation/],
+    ['(isnull([t],[dt])>[t])', /1\/300 s/],
     ['(CONVERT([datetime2](1),[t])>[t])', /rounded to 1 fractional digits/],
     ['(CONVERT([smalldatetime],[t])>[t])', /rounded to 0/],
     ['([i]+NULL>(1))', /null/],

@@ -44,6 +44,11 @@ function momentAs(from: Value, a: Moment, to: Moment): Value {
     if (a.name !== 'datetime' && from.recent !== true) return refuse(0);
     return atom(`date_trunc('minute', ${operand(from)} + INTERVAL '30 seconds')`, to);
   }
+  if (a.name === 'datetime' && to.digits > 3 && from.recent !== true) {
+    throw new Untranslatable(
+      `datetime counts in 1/300 s, of which datetime2(${to.digits}) shows more digits`,
+    );
+  }
   if (a.digits <= to.digits && (to.name === 'datetime2' || a.name === 'smalldatetime')) {
     return { ...from, type: to };
   }

@@ -264,6 +264,9 @@ function commonType(types: readonly SqlType[]): SqlType {
   return types.reduce(higherType, first);
 }
 
+/** By their precedence. */
+const MOMENTS = ['smalldatetime', 'datetime', 'datetime2'];
+
 function higherType(a: SqlType, b: SqlType): SqlType {
   if (a.family === 'string' && b.family === 'string') {
     const length = a.length === -1 || b.length === -1 ? -1 : Math.max(a.length, b.length);
@@ -283,6 +286,11 @@ function higherType(a: SqlType, b: SqlType): SqlType {
     if (precision > 38) throw new Untranslatable('the result has more than 38 digits');
     return { family: 'decimal', precision, scale, money: false };
   }
+  if (a.family === 'datetime' && b.family === 'datetime') {
+    const name = MOMENTS[Math.max(MOMENTS.indexOf(a.name), MOMENTS.indexOf(b.name))] as string;
+    return { family: 'datetime', name, digits: Math.max(a.digits, b.digits) };
+  }
+  if (a.family === b.family && 'digits' in a && 'digits' in b) return a.digits >= b.digits ? a : b;
   if (a.family !== b.family || a.family === 'other') {
     throw new Untranslatable(`values of ${a.family} and ${b.family} in one place have no exact translation`);
   }

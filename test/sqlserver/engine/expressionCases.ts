@@ -113,6 +113,10 @@ export const expressionCases: readonly (readonly [expression: string, text: stri
     "CASE WHEN 'a_c' LIKE 'A[_]c' AND 'abc' NOT LIKE 'a[^b]c' AND '50%' LIKE '50!%' ESCAPE '!' THEN 'yes' END",
     'yes',
   ],
+  // Trailing blanks of the value are ignored, unless one of the two is Unicode; those of the pattern count.
+  ["CASE WHEN 'ab  ' LIKE 'ab' THEN 'yes' ELSE 'no' END", 'yes'],
+  ["CASE WHEN 'ab' LIKE 'ab ' THEN 'yes' ELSE 'no' END", 'no'],
+  ["CASE WHEN N'ab  ' LIKE 'ab' THEN 'yes' ELSE 'no' END", 'no'],
   ["CONVERT(varchar(40), HASHBYTES('MD5', 'abc'), 2)", '900150983CD24FB0D6963F7D28E17F72'],
   ["CONVERT(varchar(42), HASHBYTES('SHA1', 'abc'), 1)", '0xA9993E364706816ABA3E25717850C26C9CD0D89D'],
   [

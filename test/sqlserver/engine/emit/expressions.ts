@@ -329,7 +329,10 @@ function like(expr: Extract<Expr, { k: 'like' }>, env: Env, scope: Scope): strin
   const escapeSql = expr.escape ? value(expr.escape, env, scope).sql : 'NULL';
   const { collation: name } = sharedCollation(operand, pattern, 'like');
   const sensitive = name ? collation(name).caseSensitive : false;
-  const regex = `tsql.like_regex(${pattern.sql}, ${escapeSql})`;
+  const exact = `tsql.like_regex(${pattern.sql}, ${escapeSql})`;
+  // Microsoft: trailing blanks of the value count in Unicode only.
+  const unicode = isUnicode(operand.type) || isUnicode(pattern.type);
+  const regex = unicode ? exact : `(left(${exact}, -1) || ' *$')`;
   const operator = `${expr.not ? '!' : ''}~${sensitive ? '' : '*'}`;
   return `((${operand.sql} COLLATE "pg_c_utf8") ${operator} ${regex})`;
 }
