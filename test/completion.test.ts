@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildProgram } from '../src/commands/program.js';
-import { runInProcess } from './support/inProcess.js';
+import { runCli } from './support/cli.js';
 
 const missing = (shell: string): string | false =>
   spawnSync(shell, ['--version']).status === 0 ? false : `${shell} is not installed`;
@@ -21,7 +21,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 async function script(shell: string): Promise<string> {
-  const { code, stdout } = await runInProcess(['completion', shell]);
+  const { code, stdout } = await runCli(['completion', shell]);
   assert.equal(code, 0);
   return stdout;
 }
@@ -91,7 +91,7 @@ test('fish completes commands, options and their values', { skip: missing('fish'
 });
 
 test('a shell that is not known is refused with those that are', async () => {
-  const { code, stderr } = await runInProcess(['completion', 'tcsh']);
+  const { code, stderr } = await runCli(['completion', 'tcsh']);
   assert.equal(code, 1);
   assert.match(stderr, /bash, zsh, fish/);
 });
