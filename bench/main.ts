@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compareFiles } from './compare.js';
 import { microTable, runMicro } from './micro/micro.js';
+import { withPeers } from './peers.js';
 import { plotsOf } from './plots.js';
-import { type BenchFile, benchFile, resultTable, targetTable } from './report.js';
+import { type BenchFile, benchFile, peerLines, resultTable, targetTable } from './report.js';
 import { runScenarios } from './run.js';
 import { MODES } from './runs.js';
 import { fullScenarios, quickScenarios, type Scenario, scenario, type Tls } from './scenarios.js';
@@ -23,6 +24,7 @@ const USAGE = `usage: npm run bench -- [options]
   --lanes <n>           reading streams, each with its own writers (default 1)
   --tls <sides>         none, source, target or both (default none)
   --objects             also run row objects
+  --peers               also run FreeTDS's freebcp with psql, and pgloader, as far as they are installed
   --rounds <n>          times each scenario is run, the contenders in turn (default 1)
   --output <file>       write the results as JSON
   --plots <folder>      write plots as SVG; with --from, of an earlier run's results
@@ -48,6 +50,7 @@ const { values, positionals } = parseArgs({
     lanes: { type: 'string', default: '1' },
     tls: { type: 'string', default: 'none' },
     objects: { type: 'boolean', default: false },
+    peers: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '1' },
     output: { type: 'string' },
     plots: { type: 'string' },
@@ -115,7 +118,10 @@ if (values.micro) {
 }
 if (positionals.length > 0) refuse(`what is ${positionals[0]}?`);
 if (values.from !== undefined) show(JSON.parse(readFileSync(values.from, 'utf8')) as BenchFile);
-else show(await measureAll(chosenScenarios(), wholeNumber('rounds', values.rounds)));
+else {
+  const scenarios = values.peers ? withPeers(chosenScenarios(), note) : chosenScenarios();
+  show(await measureAll(scenarios, wholeNumber('rounds', values.rounds)));
+}
 
 async function measureAll(scenarios: readonly Scenario[], rounds: number): Promise<BenchFile> {
   const stage = await startStage();
@@ -134,7 +140,8 @@ function show(file: BenchFile): void {
       `\n${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB\n`,
   );
   say(resultTable(file.results));
-  say(`\n${targetTable(file.targets)}`);
+  for (const line of ['', ...peerLines(file.results)]) say(line);
+  say(targetTable(file.targets));
   if (values.output !== undefined) {
     writeFileSync(values.output, `${JSON.stringify(file, null, 1)}\n`);
     note(`written: ${values.output}`);

@@ -109,6 +109,20 @@ export function resultTable(results: readonly ScenarioResult[]): string {
   );
 }
 
+/** What the peers took, where they ran. */
+export function peerLines(results: readonly ScenarioResult[]): string[] {
+  return results.flatMap((result) => {
+    const { freebcp, product } = middleRound(result);
+    if (freebcp === undefined) return [];
+    const rate = (rows: number) => `${number(rows / 1e6, 3)} M rows/s`;
+    const times = `${number(result.ratios.freebcpTime, 1)} times as long`;
+    const cpu = `${number(freebcp.cpuPerMillionRows / product.cpuPerMillionRows, 1)} times the CPU`;
+    return [
+      `${result.name}: freebcp and psql ${rate(freebcp.whole.rowsPerSecond)}, this ${rate(product.whole.rowsPerSecond)}: ${times}, ${cpu}`,
+    ];
+  });
+}
+
 /** The targets this run says something to. */
 export function targetTable(targets: readonly Verdict[]): string {
   const known = targets.filter(({ met }) => met !== null);

@@ -2,7 +2,7 @@
  * Runs scenarios, the product and its contenders in turn, and gathers what they took. Main thread.
  */
 import { type Measurement, measure } from './measure/measurement.js';
-import { runCopyOnly, runEngine, runRowObjects } from './runs.js';
+import { runBulkCopy, runCopyOnly, runEngine, runRowObjects } from './runs.js';
 import { nameOf, type Scenario } from './scenarios.js';
 import { type Scene, startScene } from './scene.js';
 import { shapes } from './shapes.js';
@@ -15,6 +15,8 @@ export interface Round {
   alone?: Measurement;
   /** *Row objects*, over fewer rows, and its start left out as the product's is. */
   objects?: Measurement;
+  /** *FreeTDS and psql*. */
+  freebcp?: Measurement;
 }
 
 /** Of each round, and then the median. */
@@ -25,6 +27,8 @@ export interface Ratios {
   cpuOfBackend: number | null;
   /** CPU of *row objects* / CPU of the product. */
   objectsCpu: number | null;
+  /** Time of *FreeTDS and psql* / time of the product, both from the start. */
+  freebcpTime: number | null;
 }
 
 export interface ScenarioResult {
@@ -98,6 +102,9 @@ async function runScenario(
       const fewer = Math.max(1, Math.round(rows * OBJECTS_SHARE));
       round.objects = measure(await runRowObjects(stage, scene, fewer), 'full', fewer);
     }
+    if (scenario.against.includes('freebcp')) {
+      round.freebcp = measure(await runBulkCopy(stage, scene, rows), 'full', rows);
+    }
     rounds.push(round);
   }
   return {
@@ -126,6 +133,9 @@ function ratiosOf(rounds: readonly Round[]): Ratios {
     ),
     objectsCpu: each(({ product, objects }) =>
       objects === undefined ? null : objects.cpuPerMillionRows / product.cpuPerMillionRows,
+    ),
+    freebcpTime: each(({ product, freebcp }) =>
+      freebcp === undefined ? null : freebcp.whole.seconds / product.whole.seconds,
     ),
   };
 }

@@ -6,6 +6,7 @@ import { readQuery } from '../src/plan/queries.js';
 import { copyStatement } from '../src/target/ddl.js';
 import { qualified, quoteIdent } from '../src/target/identifiers.js';
 import { rowHashSql } from '../src/verify/hashSql.js';
+import type { BulkCopyRequest } from './contenders/bulkCopy.js';
 import type { CopyRequest } from './contenders/copyOnly.js';
 import type { RowObjectsRequest } from './contenders/rowObjects.js';
 import type { EngineRequest } from './engine/main.js';
@@ -37,6 +38,7 @@ export interface EngineOptions {
 
 const ENGINE = new URL('./engine/main.js', import.meta.url);
 const COPY_ONLY = new URL('./contenders/copyOnly.js', import.meta.url);
+const BULK_COPY = new URL('./contenders/bulkCopy.js', import.meta.url);
 const ROW_OBJECTS = new URL('./contenders/rowObjects.js', import.meta.url);
 
 /** Runs the product. Verify and upsert find the target as the source is, changed as far as the mode says. */
@@ -196,6 +198,25 @@ export async function runRowObjects(stage: Stage, scene: Scene, rows: number): P
     `SELECT count(*)::text AS n FROM ${table}`,
   );
   if (counted[0]?.n !== String(rows)) throw new Error(`row objects loaded ${counted[0]?.n} rows of ${rows}`);
+  await scene.client.query(`DROP TABLE ${table}`);
+  return report;
+}
+
+/** Runs *FreeTDS and psql*. */
+export async function runBulkCopy(stage: Stage, scene: Scene, rows: number): Promise<Report> {
+  const table = await emptyTable(scene, 'bulk_copy');
+  await stage.pretend(scene.source.database, { name: scene.shape.table, rows, hashes: true });
+  const request: BulkCopyRequest = {
+    source: { ...scene.source, port: stage.plainPort },
+    target: scene.target,
+    postmaster: stage.postmaster,
+    directory: stage.directory,
+    from: scene.shape.table,
+    into: table,
+    rows,
+  };
+  const report = await ask(BULK_COPY, request);
+  await checkLoaded(scene, table, rows, 'FreeTDS and psql');
   await scene.client.query(`DROP TABLE ${table}`);
   return report;
 }

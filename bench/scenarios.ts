@@ -5,7 +5,7 @@ import type { Mode } from './runs.js';
 import { SHAPE_NAMES, type ShapeName, shapes } from './shapes.js';
 
 /** Contenders that run beside the product, in turn with it. */
-export type Contender = 'alone' | 'objects';
+export type Contender = 'alone' | 'objects' | 'freebcp';
 export type Tls = 'none' | 'source' | 'target' | 'both';
 
 export interface Scenario {

@@ -25,6 +25,8 @@ export interface Stage {
   postmaster: number | null;
   /** The replay source's login; `database` is `master`. */
   source: SqlServerConnection;
+  /** Port of the source that offers no encryption. */
+  plainPort: number;
   /** A temporary directory, gone with the stage. */
   directory: string;
   pretend(database: string, table: ReplayTable): Promise<void>;
@@ -78,6 +80,7 @@ export async function startStage(options: { postgres?: TestPostgres } = {}): Pro
         database: 'master',
         encrypt: false,
       },
+      plainPort: ready.plainPort,
       directory,
       async pretend(database, table) {
         await request({ kind: 'pretend', database, table });

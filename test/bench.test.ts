@@ -81,7 +81,7 @@ function fileOf(rate: number, cpu: number): BenchFile {
       tdsBytesPerRow: 22,
       sourceCpuPerMillionRows: 0.1,
       rounds: [{ product, alone }],
-      ratios: { ofAlone: rate / 1e6, cpuOfBackend: cpu / 0.4, objectsCpu: null },
+      ratios: { ofAlone: rate / 1e6, cpuOfBackend: cpu / 0.4, objectsCpu: null, freebcpTime: null },
     },
   ];
   return {

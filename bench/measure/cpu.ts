@@ -75,6 +75,15 @@ export function serverSeconds(postmaster: number | null): ServerSeconds | null {
   }
 }
 
+/** @returns CPU seconds of this process's children that have ended; 0 where there is no /proc. */
+export function childrenSeconds(): number {
+  try {
+    return times(process.pid).children;
+  } catch {
+    return 0;
+  }
+}
+
 /** CPU seconds of a process, and of its children that have ended. */
 function times(pid: number): { self: number; children: number } {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

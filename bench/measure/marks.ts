@@ -2,7 +2,14 @@
  * Marks a process sets while it works, and what lies between two of them. Any process.
  */
 import { performance } from 'node:perf_hooks';
-import { type ServerSeconds, serverSeconds, type TierSeconds, type TierThreads, threadTimes } from './cpu.js';
+import {
+  childrenSeconds,
+  type ServerSeconds,
+  serverSeconds,
+  type TierSeconds,
+  type TierThreads,
+  threadTimes,
+} from './cpu.js';
 
 /** How far the work was at a moment, and what it had cost by then. */
 export interface Mark {
@@ -10,7 +17,7 @@ export interface Mark {
   atMs: number;
   /** Rows committed. */
   rows: number;
-  /** CPU of this process, all threads, also those that have ended. */
+  /** CPU of this process, of threads and children that have ended, too. */
   cpuSeconds: number;
   tiers: TierSeconds | null;
   threads: TierThreads | null;
@@ -51,7 +58,7 @@ export class Marks {
       name,
       atMs: this.#lastMs,
       rows,
-      cpuSeconds: (user + system) / 1e6,
+      cpuSeconds: (user + system) / 1e6 + childrenSeconds(),
       tiers: times?.seconds ?? null,
       threads: times?.threads ?? null,
       server: serverSeconds(this.postmaster),

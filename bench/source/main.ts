@@ -21,6 +21,8 @@ export interface SourceAccount {
 
 export interface SourceReady {
   port: number;
+  /** The same server without encryption, for the peers. */
+  plainPort: number;
   password: string;
 }
 
@@ -31,6 +33,8 @@ if (pgUrl === undefined || process.send === undefined) {
 const password = randomBytes(12).toString('hex');
 const engine = new ReplayEngine(await createEngine({ pgUrl, password, user: 'sa' }));
 const server = await startSqlServer({ engine });
+/** FreeTDS encrypts the login where a server can, and its TLS does not get on with the stand-in's. */
+const plain = await startSqlServer({ engine, encryption: 'off' });
 
 process.on('message', (request: SourceRequest) => {
   switch (request.kind) {
@@ -54,9 +58,9 @@ let stopping = false;
 async function stop(): Promise<void> {
   if (stopping) return;
   stopping = true;
-  await server.close();
+  await Promise.all([server.close(), plain.close()]);
   await engine.close();
   process.exit(0);
 }
 
-process.send({ port: server.port, password } satisfies SourceReady);
+process.send({ port: server.port, plainPort: plain.port, password } satisfies SourceReady);

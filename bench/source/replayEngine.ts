@@ -104,6 +104,8 @@ class ReplaySession implements EngineSession {
       const counted = sql.replace('SUM(p.rows)', `SUM(CONVERT(bigint, ${replayed.table.rows}))`);
       return this.#session.execute(counted, parameters, signal);
     }
+    const bulkCopy = /^\s*(SET FMTONLY ON\s+)?select \* from dbo\.(\w+)(\s+SET FMTONLY OFF)?\s*$/i.exec(sql);
+    if (bulkCopy?.[2] === replayed.table.name) return this.#peer(replayed, bulkCopy[1] !== undefined);
     if (!sql.includes(replayed.from)) return this.#session.execute(sql, parameters, signal);
     const values = new Map(parameters.map(({ name, text }) => [name.replace(/^@/, ''), text]));
     if (sql.includes('ROW_NUMBER() OVER')) return boundaries(replayed, values);
@@ -125,6 +127,14 @@ class ReplaySession implements EngineSession {
     yield { kind: 'columns', columns: recording.columns };
     for (const send of recording.send(from, to)) yield { kind: 'encoded', send };
     yield { kind: 'done', rowCount: to - from };
+  }
+
+  /** What freebcp asks: the table's columns, then all of it. */
+  async *#peer(replayed: Replayed, columnsOnly: boolean): AsyncGenerator<EngineEvent> {
+    const all = `SELECT * FROM ${replayed.from} ORDER BY t.[Id]`;
+    if (!columnsOnly) return yield* this.#rows(replayed, all, new Map());
+    yield { kind: 'columns', columns: (await this.#recording(replayed, all)).columns };
+    yield { kind: 'done', rowCount: 0 };
   }
 
   /** The rows of a list of keys. */
