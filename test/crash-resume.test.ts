@@ -57,7 +57,7 @@ async function killed(
   return done.code === 137 ? null : done;
 }
 
-const KILLS = 7;
+const KILLS = 6;
 const scenarios = [
   { name: 'drop_recreate', migration: {} },
   { name: 'truncate', migration: { target_mode: 'truncate', use_hash_detection: true } },

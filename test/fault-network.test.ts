@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type CrashScene, crashMigration, startCrashScene } from './support/crashScene.js';
-import { type Piece, startFaultProxy, type Verdict } from './support/faultProxy.js';
+import { each, isCommit, isCopy, type Piece, startFaultProxy, type Verdict } from './support/faultProxy.js';
 
 let scene: CrashScene;
 before(async () => {
@@ -39,29 +39,6 @@ async function survives(
     proxy.close();
   }
 }
-
-/** @returns a judge that harms as `verdict` says, each time `wanted` has come true `every` times, `most` times in all. */
-function each(
-  every: number,
-  most: number,
-  verdict: Verdict,
-  wanted: (piece: Piece) => boolean,
-): (piece: Piece) => Verdict {
-  let seen = 0;
-  let harmed = 0;
-  return (piece) => {
-    if (harmed === most || !wanted(piece) || ++seen % every !== 0) return 'pass';
-    harmed++;
-    return verdict;
-  };
-}
-
-/** [PostgreSQL] Query, as the writers send it. */
-const COMMIT = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1');
-const isCommit = ({ direction, bytes }: Piece) => direction === 'to server' && bytes.includes(COMMIT);
-/** [PostgreSQL] CopyData: rows on their way. */
-const isCopy = ({ direction, bytes }: Piece) =>
-  direction === 'to server' && bytes[0] === 0x64 && bytes.length > 500;
 
 test('the answer to COMMIT gets lost, again and again', () =>
   survives('target', each(9, 8, 'lose answer', isCommit), { harms: 8 }));

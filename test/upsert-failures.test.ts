@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Scene, startScene, succeeded, tableError } from './support/endToEnd.js';
+import { each, isCommit, startFaultProxy } from './support/faultProxy.js';
 import { assertLikeSource, changesOf, upsert } from './support/upserting.js';
 
 const MANY = 60_000;
@@ -74,6 +75,44 @@ test('a row hash that the target refuses fails its table only', async () => {
   await scene.client.query('DROP TRIGGER closed ON one');
   assert.equal(changesOf(await upsert(scene, small))['public.one']?.updated, 1);
   await assertLikeSource(scene, 'public', small);
+});
+
+test('connections are lost at every COMMIT but some: each change is made once, and the receipt tells of it', async () => {
+  const { connection } = scene.target;
+  succeeded(await upsert(scene, small));
+  await scene.client.query(`UPDATE one SET v = -v WHERE id % 2 = 0; DELETE FROM two WHERE id % 5 = 0;
+    INSERT INTO three (id, v) SELECT 1000 + i, 0 FROM generate_series(1, 20) AS i`);
+  const lost = each(3, 5, 'lose answer', isCommit);
+  const reset = each(5, 3, 'reset', isCommit);
+  const proxy = await startFaultProxy(connection.host, connection.port, (piece) => {
+    const verdict = lost(piece);
+    return verdict === 'pass' ? reset(piece) : verdict;
+  });
+  try {
+    const migration = { ...small, upsert_batch_size: 10, delete_extra_rows: true, retry_delay_ms: 100 };
+    const target = { host: '127.0.0.1', port: proxy.port };
+    const done = await upsert(scene, { ...migration, max_retries: 6 }, { target });
+    const changes = changesOf(done);
+    const none = { inserted: 0, updated: 0, deleted: 0, extra: 0 };
+    assert.deepEqual(changes, {
+      'public.one': { ...none, updated: 50 },
+      'public.two': { ...none, inserted: 20 },
+      'public.three': { ...none, deleted: 20 },
+    });
+    assert.ok(proxy.harmed >= 6, `${proxy.harmed} connections were harmed`);
+    const entered =
+      await scene.rows(`SELECT t.target_name, sum(inserted), sum(updated), sum(deleted)
+      FROM mssql_pg_migrate.chunks JOIN mssql_pg_migrate.tables t USING (run_id, table_name)
+      WHERE run_id = '${done.result.run_id}' AND moved_to IS NULL GROUP BY 1 ORDER BY 1`);
+    assert.deepEqual(entered, [
+      ['one', '0', '50', null],
+      ['three', null, null, '20'],
+      ['two', '20', '0', null],
+    ]);
+    await assertLikeSource(scene, 'public', small);
+  } finally {
+    proxy.close();
+  }
 });
 
 test('SIGTERM in the middle, then again', async () => {

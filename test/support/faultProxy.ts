@@ -100,3 +100,26 @@ export async function startFaultProxy(
   proxy.port = (listener.address() as AddressInfo).port;
   return proxy;
 }
+
+/** @returns a judge that harms as `verdict` says, each time `wanted` has come true `every` times, `most` times in all. */
+export function each(
+  every: number,
+  most: number,
+  verdict: Verdict,
+  wanted: (piece: Piece) => boolean,
+): (piece: Piece) => Verdict {
+  let seen = 0;
+  let harmed = 0;
+  return (piece) => {
+    if (harmed === most || !wanted(piece) || ++seen % every !== 0) return 'pass';
+    harmed++;
+    return verdict;
+  };
+}
+
+/** [PostgreSQL] Query, as the writers send it. */
+const COMMIT = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1');
+export const isCommit = ({ direction, bytes }: Piece) => direction === 'to server' && bytes.includes(COMMIT);
+/** [PostgreSQL] CopyData: rows on their way. */
+export const isCopy = ({ direction, bytes }: Piece) =>
+  direction === 'to server' && bytes[0] === 0x64 && bytes.length > 500;
