@@ -100,8 +100,7 @@ test('connections are lost at every COMMIT but some: each change is made once, a
       'public.three': { ...none, deleted: 20 },
     });
     assert.ok(proxy.harmed >= 6, `${proxy.harmed} connections were harmed`);
-    const entered =
-      await scene.rows(`SELECT t.target_name, sum(inserted), sum(updated), sum(deleted)
+    const entered = await scene.rows(`SELECT t.target_name, sum(inserted), sum(updated), sum(deleted)
       FROM mssql_pg_migrate.chunks JOIN mssql_pg_migrate.tables t USING (run_id, table_name)
       WHERE run_id = '${done.result.run_id}' AND moved_to IS NULL GROUP BY 1 ORDER BY 1`);
     assert.deepEqual(entered, [

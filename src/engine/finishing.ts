@@ -137,11 +137,12 @@ export function completedOutcome({ table, target, chunks, notes }: LedgerTable):
 }
 
 function tablesFailed(failed: readonly TableOutcome[], total: number): ErrorData {
-  const [first] = failed;
+  const { table, error: reason } = failed[0]!;
+  const said = reason?.message ?? '';
   const error = new AppError(
     'TABLES_FAILED',
-    `${failed.length} of ${total} tables failed; the first: ${first!.error?.message ?? first!.table}`,
-    { remedy: first!.error?.remedy ?? 'See the error of each table, mend it and run again.' },
+    `${failed.length} of ${total} tables failed; the first: ${said.includes(table) ? said : `${table}: ${said}`}`,
+    { remedy: reason?.remedy ?? 'See the error of each table, mend it and run again.' },
   );
   return toErrorData(error);
 }

@@ -80,6 +80,8 @@ export interface TablePlan {
   requires: string[];
   /** What the mapping loses or leaves out, in words, for the result. */
   notes: string[];
+  /** Security policies of the source that decide which of its rows are seen, where there are any. */
+  rowFilters?: string[];
 }
 
 /** @returns the columns whose values are copied: those the target does not compute itself. */

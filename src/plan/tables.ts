@@ -5,6 +5,7 @@
  */
 import { AppError, toErrorData } from '../errors.js';
 import { identifyingKey, type SourceColumn, type SourceTable, tableLabel } from '../source/model.js';
+import { rowFilterNote } from '../source/rowFilters.js';
 import { quote } from '../source/sql.js';
 import type { MappedColumn } from '../types/family.js';
 import { mapColumn } from '../types/index.js';
@@ -67,6 +68,7 @@ function planTable(table: SourceTable, index: number, options: Planning, problem
       remedy: `Exclude it with migration.exclude_tables: "${label}".`,
     });
   }
+  if (table.rowFilters !== undefined) notes.push(rowFilterNote(table.rowFilters));
   const key = identifyingKey(table)?.columns ?? [];
   const columns: PlannedColumn[] = [];
   const objects = noObjects();
@@ -124,6 +126,7 @@ function planTable(table: SourceTable, index: number, options: Planning, problem
     objects,
     requires: [...requires],
     notes,
+    ...(table.rowFilters !== undefined && { rowFilters: table.rowFilters }),
   };
 }
 

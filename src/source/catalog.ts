@@ -8,6 +8,7 @@
 import { AppError } from '../errors.js';
 import type { SourceConnection } from './connection.js';
 import type { SourceColumn, SourceKey, SourceTable } from './model.js';
+import { rowFilters } from './rowFilters.js';
 import { numberedParameters } from './sql.js';
 
 type Row = Record<string, unknown>;
@@ -142,12 +143,14 @@ export async function readCatalog(
   const masked = columnRows.some((row) => row.is_masked) && !(await mayUnmask(source));
   const columns = groupByObject(columnRows);
   const keys = groupByObject(await source.query(keysSql(schemaFilter), parameters));
+  const filters = await rowFilters(source);
   return tableRows.map((row) => {
     const objectId = Number(row.object_id);
     const tableColumns = (columns.get(objectId) ?? []).map((column, index) =>
       toColumn(column, index, masked),
     );
     const tableKeys = toKeys(keys.get(objectId) ?? [], tableColumns);
+    const policies = filters.get(objectId);
     return {
       schema: text(row.schema_name),
       name: text(row.name),
@@ -158,6 +161,7 @@ export async function readCatalog(
       uniqueKeys: tableKeys.filter((key) => key.kind !== 'primary key'),
       approximateRows: Number(row.approximate_rows ?? 0),
       ...(Number(row.temporal_type ?? 0) === 2 && { versioned: true as const }),
+      ...(policies !== undefined && { rowFilters: policies }),
     };
   });
 }

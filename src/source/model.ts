@@ -48,6 +48,8 @@ export interface SourceTable {
   approximateRows: number;
   /** System-versioned: SQL Server fills its period columns and keeps what its rows were in another table. */
   versioned?: true;
+  /** Security policies that decide which of its rows this login sees, where there are any. */
+  rowFilters?: string[];
 }
 
 /**

@@ -34,6 +34,10 @@ export interface TargetRelation extends TargetName {
   /** May read and update it: what a merge does. */
   mayMerge: boolean;
   hasPrimaryKey: boolean;
+  /** Row-level security applies to the role: it sees and writes only rows that policies let it. */
+  rowSecurity: boolean;
+  /** Of a partitioned table: the partitions that are UNLOGGED, `schema.name`. */
+  unloggedPartitions: string[];
   /** `pg_class.reltuples`: -1 before the first ANALYZE. */
   approximateRows: number;
   columns: TargetColumn[];
@@ -51,6 +55,11 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
     THEN has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') ELSE false END AS "mayMerge",
   EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') AS "hasPrimaryKey",
   c.reltuples::float8 AS "approximateRows",
+  CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS "rowSecurity",
+  ARRAY(SELECT ln.nspname || '.' || l.relname
+    FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END) AS tree
+    JOIN pg_class l ON l.oid = tree.relid JOIN pg_namespace ln ON ln.oid = l.relnamespace
+    WHERE tree.isleaf AND l.relpersistence = 'u' ORDER BY 1) AS "unloggedPartitions",
   COALESCE((
     SELECT json_agg(json_build_object(
       'name', a.attname,

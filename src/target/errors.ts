@@ -104,6 +104,13 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       'End that session, or raise target.lock_timeout_seconds.',
     );
   }
+  if (state === '53100') {
+    return build(
+      'TARGET_TRANSIENT',
+      `The target has no disk space left: ${said}`,
+      'Free space where the target keeps its tables and its WAL, then go on with `resume`: what was committed stays.',
+    );
+  }
   if (/^(53|40001|40P01|57P0)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);
   }

@@ -8,6 +8,7 @@ import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { existingRelations } from '../target/catalog.js';
 import type { TargetConnection } from '../target/connection.js';
+import { hiddenRows } from '../target/rowSecurity.js';
 import { mapColumn } from '../types/index.js';
 import { type CompareOptions, type Sides, TableComparison } from './compare.js';
 import { HashingSource } from './hashingSource.js';
@@ -48,6 +49,8 @@ export class Verifier {
   readonly #targets = new Map<number, TargetState>();
   /** Columns the target computes itself, which its row hashes don't cover; by table, where those are trusted. */
   readonly #generated = new Map<number, ReadonlySet<string>>();
+  /** Why a table's rows can't be compared, by plan index. */
+  readonly #hidden = new Map<number, AppError>();
 
   /** @param options.parallel also the most connections to each side */
   constructor(
@@ -74,6 +77,8 @@ export class Verifier {
       for (const plan of plans) {
         const { schema, name } = plan.target;
         const relation = relations.find((one) => one.schema === schema && one.name === name);
+        const hidden = relation === undefined ? null : hiddenRows(relation);
+        if (hidden !== null) this.#hidden.set(plan.index, hidden);
         this.#targets.set(plan.index, relation === undefined ? 'missing' : 'ready');
         const { rowHashColumn } = this.#options;
         if (relation === undefined || rowHashColumn === null) continue;
@@ -107,8 +112,14 @@ export class Verifier {
     return this.#targets.get(plan.index) ?? 'missing';
   }
 
-  /** Decides who hashes the table's rows, and has both servers look at the statements. */
+  /**
+   * Decides who hashes the table's rows, and has both servers look at the statements.
+   *
+   * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target
+   */
   async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
+    const hidden = this.#hidden.get(given.index);
+    if (hidden !== undefined) throw hidden;
     const generated = this.#generated.get(given.index);
     const columns = given.columns.map((column) => ({
       ...column,

@@ -6,6 +6,7 @@
 import { AppError, atPlace, type ErrorData, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
+import { rowFilterNote } from '../source/rowFilters.js';
 import { quoteTable } from '../source/sql.js';
 import type { CompareMethod } from './compare.js';
 import { interleave } from './interleave.js';
@@ -96,7 +97,10 @@ async function verifyTable(verifier: Verifier, plan: TablePlan, run: VerifyRun):
     targetRows: null,
     changes: null,
     keys: { insert: [], update: [], delete: [] },
-    notes: unhashedNotes(plan),
+    notes: [
+      ...unhashedNotes(plan),
+      ...(plan.rowFilters === undefined ? [] : [rowFilterNote(plan.rowFilters)]),
+    ],
     durationMs: 0,
   };
   try {

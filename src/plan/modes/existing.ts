@@ -16,6 +16,7 @@ import type { TargetConnection } from '../../target/connection.js';
 import { ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified, quoteIdent } from '../../target/identifiers.js';
 import { dropConstraint } from '../../target/objects.js';
+import { hiddenRows } from '../../target/rowSecurity.js';
 import type { TablePlan } from '../model.js';
 import { isTable, missingSchemaRights, notTables, takenNames } from './mode.js';
 
@@ -47,6 +48,9 @@ export async function fittingRelations(
     if (relation === undefined || !isTable(relation)) continue;
     const right = missingRight(plan, relation);
     if (right !== null) obstacles.push(right);
+    for (const obstacle of [hiddenRows(relation), emptiedByCrash(relation)]) {
+      if (obstacle !== null) obstacles.push(obstacle);
+    }
     problems.push(...columnProblems(plan, relation));
   }
   if (problems.length > 0) {
@@ -111,6 +115,18 @@ export function keyActions(plan: TablePlan, { ours }: KeysInTheWay): string[] {
 
 export function lacksRowHash(plan: TablePlan, relation: TargetRelation): boolean {
   return plan.rowHashColumn !== null && !relation.columns.some(({ name }) => name === plan.rowHashColumn);
+}
+
+/** Of a mix of partitions a crash would empty some, and what is known of the table's rows would not hold. */
+function emptiedByCrash(relation: TargetRelation): AppError | null {
+  const { unloggedPartitions: partitions } = relation;
+  if (partitions.length === 0) return null;
+  const label = tableLabel(relation);
+  return new AppError(
+    'SCHEMA_CONFLICT',
+    `Target table ${label} has UNLOGGED partitions, which a crash of the server would empty without a trace: ${partitions.join(', ')}`,
+    { table: label, remedy: 'ALTER TABLE ... SET LOGGED each of them, and run again.' },
+  );
 }
 
 function columnProblems(plan: TablePlan, relation: TargetRelation): string[] {
