@@ -57,6 +57,19 @@ test('the target falls silent between COMMIT and its answer, and in the middle o
   });
 });
 
+test('the target falls silent when the rows are in: statements that nobody works on are not waited for', async () => {
+  const keys = each(3, 2, 'stall', ({ direction, bytes }) => {
+    return direction === 'to server' && bytes.includes('ADD CONSTRAINT');
+  });
+  const statistics = each(5, 2, 'lose answer', ({ direction, bytes }) => {
+    return direction === 'to server' && bytes.includes('ANALYZE "');
+  });
+  await survives('target', (piece) => (keys(piece) === 'stall' ? 'stall' : statistics(piece)), {
+    harms: 4,
+    keys: { stall_timeout_seconds: 1 },
+  });
+});
+
 /** Answers to reads; smaller pieces are logins and catalogs. */
 const isRows = ({ direction, bytes, offset }: Piece) =>
   direction === 'to client' && offset > 2000 && bytes.length > 1000;

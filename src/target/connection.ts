@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { AppError } from '../errors.js';
 import { Client } from './driver.js';
 import { connectError, sqlStateOf, targetError } from './errors.js';
+import { type SessionState, watched } from './liveness.js';
 import { fallsBack, type SslMode, type TlsAttempt, tlsAttempts } from './tls.js';
 
 export { targetError } from './errors.js';
@@ -73,7 +74,7 @@ export async function connectTarget(options: TargetOptions): Promise<TargetConne
   const { client, encrypted } = await connectClient(options);
   try {
     const serverVersion = await setUpSession(client, options);
-    return new OpenConnection(client, encrypted, serverVersion);
+    return new OpenConnection(client, encrypted, serverVersion, options);
   } catch (error) {
     await client.end();
     throw error;
@@ -173,7 +174,10 @@ class OpenConnection implements TargetConnection {
   #closing: Promise<void> | null = null;
   #ended = false;
 
-  constructor(client: pg.Client, encrypted: boolean, serverVersion: number) {
+  readonly #options: TargetOptions;
+
+  constructor(client: pg.Client, encrypted: boolean, serverVersion: number, options: TargetOptions) {
+    this.#options = options;
     this.client = client;
     // Not in the types: what BackendKeyData brought.
     const { processID } = client as unknown as { processID?: number | null };
@@ -195,12 +199,19 @@ class OpenConnection implements TargetConnection {
   ): Promise<Row[]> {
     try {
       // Without values pg uses the simple protocol, which allows several statements in one string.
-      const result =
-        values.length === 0 ? await this.client.query(sql) : await this.client.query(sql, [...values]);
-      return result.rows as Row[];
+      const answer = values.length === 0 ? this.client.query(sql) : this.client.query(sql, [...values]);
+      return (await this.#watch(answer)).rows as Row[];
     } catch (error) {
       throw targetError(error);
     }
+  }
+
+  #watch<T>(answer: Promise<T>): Promise<T> {
+    const { session } = this;
+    if (session === null) return answer;
+    const stallMs = (this.#options.stall_timeout_seconds ?? 0) * 1000;
+    const hangUp = (): void => void this.client.connection.stream.destroy();
+    return watched({ stallMs, hangUp, ask: () => sessionState(this.#options, session) }, answer);
   }
 
   close(): Promise<void> {
@@ -216,6 +227,28 @@ class OpenConnection implements TargetConnection {
     } finally {
       clearTimeout(timer);
     }
+  }
+}
+
+/** Asks on a connection of its own what a session of the same role does. @throws AppError as `connectTarget` */
+async function sessionState(options: TargetOptions, pid: number): Promise<SessionState> {
+  const { client } = await connectClient(options);
+  const timer = setTimeout(
+    () => client.connection.stream.destroy(),
+    Math.max(1, options.connect_timeout_seconds) * 1000,
+  );
+  try {
+    const { rows } = await client.query<{ state: string | null; waits: boolean }>(
+      `SELECT state, COALESCE(wait_event_type = 'Client', false) AS waits FROM pg_stat_activity WHERE pid = $1`,
+      [pid],
+    );
+    const [row] = rows;
+    return row === undefined ? null : { state: row.state ?? 'active', waitsForClient: row.waits };
+  } catch (error) {
+    throw targetError(error);
+  } finally {
+    clearTimeout(timer);
+    await client.end().catch(() => {});
   }
 }
 
