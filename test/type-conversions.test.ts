@@ -27,11 +27,13 @@ INSERT INTO dbo.Converted (Id) VALUES (-1);`;
 /** Keys of converted types. */
 const keys = `CREATE TABLE dbo.ByGuid (Id uniqueidentifier NOT NULL CONSTRAINT PK_ByGuid PRIMARY KEY, V int NULL);
 CREATE TABLE dbo.ByOffset (Id datetimeoffset(7) NOT NULL CONSTRAINT PK_ByOffset PRIMARY KEY, V int NULL);
+CREATE TABLE dbo.ByMoment (Id datetime2(3) NOT NULL CONSTRAINT PK_ByMoment PRIMARY KEY, V sql_variant NULL);
 CREATE TABLE dbo.ByDecimal (Id decimal(12,0) IDENTITY(5,5) NOT NULL CONSTRAINT PK_ByDecimal PRIMARY KEY, V int NULL
   CONSTRAINT DF_V DEFAULT ((7)), F bit NOT NULL CONSTRAINT DF_F DEFAULT ((1)), CONSTRAINT CK_F CHECK (F = 1 OR V > 0));
 GO
 INSERT INTO dbo.ByGuid VALUES ('6F9619FF-8B86-D011-B42D-00C04FC964FF', 1), ('00000000-0000-0000-0000-000000000001', 2);
 INSERT INTO dbo.ByOffset VALUES ('2024-02-29T18:04:56.7654321+05:30', 1), ('1999-12-31T22:30:00-14:00', 2);
+INSERT INTO dbo.ByMoment VALUES ('2024-02-29T12:34:56.789', CAST(1 AS int)), ('2025-01-01T00:00:00', NULL);
 INSERT INTO dbo.ByDecimal (V) VALUES (1), (2), (3);`;
 
 const overrides = Object.fromEntries(columns.map(({ name, as }) => [`dbo.Converted.${name}`, as]));
@@ -43,6 +45,7 @@ before(async () => {
       ...overrides,
       rowversion: 'bigint',
       'ByDecimal.Id': 'bigint',
+      'ByMoment.Id': 'timestamptz',
       'decimal(12,0)': 'numeric(20,0)',
       bit: 'smallint',
     },
@@ -61,8 +64,8 @@ function run(changes: Partial<Config['migration']>): Promise<RunOutcome> {
 async function assertNothingDiffers(): Promise<void> {
   for (const report of (await verifyAll(both.config)).values()) {
     assert.deepEqual(found(report), expected(), report.table);
-    // Both servers hash: nothing has to be streamed.
-    assert.deepEqual(report.notes, [], report.table);
+    // Both servers hash: nothing has to be streamed but what SQL Server hashes in no type.
+    assert.equal(report.notes.length, report.table === 'dbo.ByMoment' ? 1 : 0, report.notes.join('\n'));
   }
 }
 
@@ -116,6 +119,7 @@ test('nothing differs; a value changed in each column is found, and mended by up
   }
   await both.client.query(`UPDATE "Converted" SET "Version" = 1 WHERE "Id" = $1`, [columns.length]);
   await both.client.query(`DELETE FROM "ByGuid" WHERE "V" = 1; UPDATE "ByOffset" SET "V" = 9 WHERE "V" = 2;
+    UPDATE "ByMoment" SET "V" = '2' WHERE "V" = '1';
     UPDATE "ByDecimal" SET "F" = 0, "V" = 8 WHERE "Id" = 10`);
   await both.inSource('DELETE FROM dbo.ByDecimal WHERE Id = 15');
   const reports = await verifyAll(both.config);
@@ -125,6 +129,7 @@ test('nothing differs; a value changed in each column is found, and mended by up
     found(reports.get('dbo.ByGuid')!),
     expected({ insert: '6F9619FF-8B86-D011-B42D-00C04FC964FF' }),
   );
+  assert.equal(reports.get('dbo.ByMoment')!.changes?.update, 1);
   assert.deepEqual(
     found(reports.get('dbo.ByOffset')!),
     expected({ update: '1999-12-31 22:30:00.0000000 -14:00' }),

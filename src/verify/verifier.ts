@@ -9,6 +9,7 @@ import type { SourceConnection } from '../source/connection.js';
 import { existingRelations } from '../target/catalog.js';
 import type { TargetConnection } from '../target/connection.js';
 import { hiddenRows } from '../target/rowSecurity.js';
+import type { MappedColumn } from '../types/family.js';
 import { mapColumn } from '../types/index.js';
 import { type CompareOptions, type Sides, TableComparison } from './compare.js';
 import { HashingSource } from './hashingSource.js';
@@ -149,7 +150,7 @@ export class Verifier {
       ...(onRows !== undefined && { onRows }),
     });
     const exactKeys =
-      streamed.source === null || keyColumns(plan).every((column) => mapColumn(column.source).loses === null);
+      streamed.source === null || keyColumns(plan).every((column) => isExactText(column.source));
     return { comparison, exactKeys, notes };
   }
 
@@ -175,6 +176,12 @@ export class Verifier {
           : streamedTarget(target, plan, { rowHashColumn }),
     };
   }
+}
+
+/** Whether PostgreSQL's text of a value is one that SQL Server reads the same value from. */
+function isExactText(column: MappedColumn): boolean {
+  const { loses, conversion } = mapColumn(column);
+  return loses === null && conversion === undefined;
 }
 
 /** @returns why a server refuses a statement, or null where it does not; throws what is no refusal. */
