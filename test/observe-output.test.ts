@@ -5,7 +5,9 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import type { RunOutcome } from '../src/engine/events.js';
+import { noTime, type TierTimes } from '../src/engine/sampler.js';
 import { byteCount, count, duration, short, textTable } from '../src/observe/format.js';
 import { overallLine, tableLine } from '../src/observe/lines.js';
 import { createLog } from '../src/observe/log.js';
@@ -133,6 +135,79 @@ test('an old burst does not count as pace', () => {
     tally.consume({ kind: 'rows', table: 't', rows: now <= 10_000 ? now * 1000 : 10_000_000, bytes: 0 });
   }
   assert.equal(tally.snapshot().rowsPerSecond, 0);
+});
+
+test('rows under way count, and what they wait for is told', () => {
+  let now = 0;
+  const tally = new Tally(() => now);
+  const sample = (rowsUnderWay: number, writer: Partial<TierTimes>, reader: Partial<TierTimes>) =>
+    tally.consume({
+      kind: 'sample',
+      tables: ['dbo.a'],
+      lanes: [
+        {
+          table: 0,
+          reader: { ...noTime(), ...reader },
+          hasher: null,
+          writers: [
+            {
+              table: 0,
+              times: { ...noTime(), ...writer },
+              rowsUnderWay,
+              bytesUnderWay: rowsUnderWay * 10,
+              slotsInUse: 3,
+              slots: 4,
+            },
+          ],
+        },
+      ],
+    });
+  tally.consume({ kind: 'run-started', runId: 'r', tables: [{ table: 'dbo.a', approximateRows: 1000 }] });
+  tally.consume({ kind: 'phase', phase: 'transfer' });
+  // An earlier process has brought 300 rows: no part of this one's pace.
+  tally.consume({ kind: 'rows', table: 'dbo.a', rows: 300, bytes: 3000, chunks: 3 });
+  tally.consume({ kind: 'table-started', table: 'dbo.a', partitions: 1 });
+  now = 1000;
+  sample(100, { target: 200, working: 50 }, { writer: 230, working: 20 });
+  const s = tally.snapshot();
+  assert.deepEqual([s.rows, s.rowsCommitted, s.bytes, s.chunks, s.rowsPerSecond], [400, 300, 4000, 3, 100]);
+  assert.deepEqual([s.limit, s.running[0]?.limit, s.gauges.ringFill], ['target', 'target', 0.75]);
+  assert.match(overallLine(s), /400 of 1\.00 K rows.* {2}waiting for PostgreSQL$/);
+  // Committed, the same rows are not counted twice; rolled back, they are gone.
+  tally.consume({ kind: 'rows', table: 'dbo.a', rows: 400, bytes: 4000, chunks: 4 });
+  assert.deepEqual([tally.snapshot().rows, tally.snapshot().rowsCommitted], [400, 400]);
+  now = 2000;
+  sample(50, {}, { source: 900 });
+  assert.deepEqual([tally.snapshot().rows, tally.snapshot().limit], [450, 'source']);
+  now = 3000;
+  sample(0, {}, { source: 900 });
+  assert.equal(tally.snapshot().rows, 400);
+  tally.consume({ kind: 'retry', table: 'dbo.a', error: { code: 'TARGET_TRANSIENT', message: 'm' } });
+  assert.match(tableLine(tally.table('dbo.a')), /1 retry {2}waiting for SQL Server$/);
+  const rates = tally.history().map(({ rowsPerSecond }) => rowsPerSecond);
+  assert.ok(Math.max(...rates) <= 100, `${rates}`);
+});
+
+test('lines fit the terminal, and are coloured only where they may be', () => {
+  const tally = new Tally(() => 1000);
+  const name = 'dbo.A_table_whose_name_is_longer_than_any_line';
+  tally.consume({ kind: 'run-started', runId: 'r', tables: [{ table: name, approximateRows: 2_000_000 }] });
+  tally.consume({ kind: 'phase', phase: 'transfer' });
+  tally.consume({ kind: 'table-started', table: name, partitions: 1 });
+  tally.consume({ kind: 'rows', table: name, rows: 1_000_000, bytes: 5e9 });
+  const s = tally.snapshot();
+  const [table] = s.running;
+  assert.ok(table !== undefined);
+  for (const width of [20, 40, 59, 79, 120, 200]) {
+    for (const color of [false, true]) {
+      for (const line of [overallLine(s, { width, color }), tableLine(table, { width, color })]) {
+        assert.ok(stripVTControlCharacters(line).length <= width, line);
+        assert.ok(color || !line.includes('\u001b'), line);
+      }
+    }
+  }
+  assert.match(overallLine(s, { width: 59, color: false }), /^transfer {3}50 % .*rows\/s/);
+  assert.match(overallLine(s, { width: 200, color: true }), /\u001b\[1mtransfer/);
 });
 
 test('--progress writes JSON lines for the run and each running table', () => {

@@ -61,11 +61,16 @@ export function timeline(title: string, bars: readonly TimeBar[], endMs: number)
 ${bars.map((bar, row) => {
   const y = row * rowHeight;
   const width = Math.max(2, x(bar.endMs) - x(bar.startMs));
-  // A label that would leave the page stands in front of its bar.
-  const inFront = x(bar.startMs) + width + labelRoom > WIDTH;
-  const anchor = inFront ? 'end' : 'start';
-  const at = inFront ? x(bar.startMs) - 6 : x(bar.startMs) + width + 6;
-  return html`<text class="name" text-anchor="end" x="${left - 10}" y="${y + 15}">${shorten(bar.name, 30)}</text><rect class="${bar.failed ? 'bar failed' : 'bar'}" x="${x(bar.startMs)}" y="${y + 4}" width="${round(width)}" height="14" rx="3"><title>${`${bar.name}: ${bar.label}`}</title></rect><text class="axis" text-anchor="${anchor}" x="${at}" y="${y + 15}">${bar.label}</text>`;
+  // Behind its bar, else in front of it, else upon it: wherever there is room.
+  const behind = x(bar.startMs) + width + labelRoom <= WIDTH;
+  const inFront = !behind && x(bar.startMs) - labelRoom >= left;
+  const [at, anchor] = behind
+    ? [x(bar.startMs) + width + 6, 'start']
+    : inFront
+      ? [x(bar.startMs) - 6, 'end']
+      : [x(bar.startMs) + width / 2, 'middle'];
+  const labelClass = behind || inFront ? 'axis' : 'inside';
+  return html`<text class="name" text-anchor="end" x="${left - 10}" y="${y + 15}">${shorten(bar.name, 30)}</text><rect class="${bar.failed ? 'bar failed' : 'bar'}" x="${x(bar.startMs)}" y="${y + 4}" width="${round(width)}" height="14" rx="3"><title>${`${bar.name}: ${bar.label}`}</title></rect><text class="${labelClass}" text-anchor="${anchor}" x="${round(at)}" y="${y + 15}">${bar.label}</text>`;
 })}
 ${timeAxis(endMs, x, height - 6)}
 </svg>`;

@@ -40,18 +40,19 @@ export function page(
 ): string {
   const { status, error, run_id: runId, started_at: startedAt, duration_seconds: seconds } = result;
   const { source, target, toolVersion } = observed;
+  const ended = error?.code === 'ROWS_DIFFER' ? 'rows differ' : STATUS_TEXT[status];
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}: ${STATUS_TEXT[status]}</title>
+<title>${title}: ${ended}</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <main>
-<header><h1>${title}</h1><span class="${`badge ${status}`}" id="status">${STATUS_TEXT[status]}</span></header>
+<header><h1>${title}</h1><span class="${`badge ${status}`}" id="status">${ended}</span></header>
 <p class="about">${source} to ${target}<br>begun <time datetime="${startedAt}">${startedAt.slice(0, 19).replace('T', ' ')} UTC</time>, ${duration(seconds * 1000)}; ${runId === null ? null : html`run <code>${runId}</code>; `}mssql-pg-migrate ${toolVersion}</p>
 ${error === null ? null : errorBox('', error)}
 ${sections}

@@ -60,9 +60,9 @@ function tables(all: readonly VerifyTableResult[]): Markup {
   const sorted = [...all].sort((a, b) => order.indexOf(a.status) - order.indexOf(b.status));
   const rows = sorted.map((t) => {
     const counts = [t.source_rows, t.target_rows, t.inserts_needed, t.updates_needed, t.deletes_needed];
-    return html`<tr><td>${tableName(t.table, t.target)}</td><td class="${t.status}">${t.status}</td>${counts.map((value) => html`<td class="n">${groupedCount(value)}</td>`)}<td class="n">${duration(t.duration_seconds * 1000)}</td><td class="soft">${t.method}</td></tr>`;
+    return html`<tr><td>${tableName(t.table, t.target)}</td><td class="${t.status}">${t.status}</td>${counts.map((value) => html`<td class="n">${groupedCount(value)}</td>`)}<td class="n">${duration(t.duration_seconds * 1000)}</td><td class="mostly">${t.method}</td></tr>`;
   });
-  const head = html`<th>table</th><th>status</th><th class="n">source rows</th><th class="n">target rows</th><th class="n">to insert</th><th class="n">to update</th><th class="n">to delete</th><th class="n">time</th><th>compared by</th>`;
+  const head = html`<th>table</th><th>status</th><th class="n">in source</th><th class="n">in target</th><th class="n">insert</th><th class="n">update</th><th class="n">delete</th><th class="n">time</th><th>compared by</th>`;
   return html`<section><h2>Tables</h2>${longTable('table-list', head, rows)}</section>`;
 }
 
