@@ -53,7 +53,8 @@ async function objectsOfTarget(schemas: readonly string[]): Promise<number[]> {
     `SELECT ${constraints("'p', 'u'")}, ${constraints("'f'")}, ${constraints("'c'")},
       (SELECT count(*) FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid WHERE c.relnamespace = ANY (${list}) AND x.indisvalid
         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u'))),
-      (SELECT count(*) FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid WHERE c.relnamespace = ANY (${list}))`,
+      (SELECT count(*) FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum JOIN pg_class c ON c.oid = d.adrelid
+        WHERE c.relnamespace = ANY (${list}) AND a.attgenerated = '')`,
   );
   return row.map(Number);
 }
