@@ -27,6 +27,7 @@ const CODES = {
   CONFIG_VARIABLE_UNSET: { exit: EXIT.config, retryable: false },
   USAGE: { exit: EXIT.config, retryable: false },
   UNSUPPORTED: { exit: EXIT.config, retryable: false },
+  RUN_IMPOSSIBLE: { exit: EXIT.config, retryable: false },
   SOURCE_UNREACHABLE: { exit: EXIT.connection, retryable: true },
   SOURCE_LOGIN_FAILED: { exit: EXIT.connection, retryable: false },
   SOURCE_DATABASE_UNKNOWN: { exit: EXIT.connection, retryable: false },
@@ -106,6 +107,19 @@ export class AppError extends Error {
       ...(partition !== undefined && { partition }),
     };
   }
+}
+
+/** @throws AppError all of these as one, where there are any: the first one's code, every one's text and remedy. */
+export function requireNone(obstacles: readonly AppError[]): void {
+  const [first, ...others] = obstacles;
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  const remedies = new Set(obstacles.flatMap(({ remedy }) => (remedy === undefined ? [] : [remedy])));
+  throw new AppError(first.code, obstacles.map(({ message }) => message).join('; '), {
+    ...first.place,
+    remedy: [...remedies].join(' '),
+    cause: first,
+  });
 }
 
 /** @returns the process exit code for an error; anything unknown is an internal transfer error. */

@@ -122,9 +122,9 @@ test('health-check: one side failing is exit code 2, and the other is still show
 
 test('a dry run shows the plan and touches nothing', async () => {
   const file = config({ target: { schema: 'dry' } });
-  const result = await runCli(['-c', file, 'run', '--dry-run']);
+  const result = await runCli(['-c', file, 'plan']);
   assert.equal(result.code, 0, result.stderr);
-  assert.match(result.stdout, /Dry run: nothing was changed/);
+  assert.match(result.stdout, /^Nothing was changed\. A run with target_mode drop_recreate would do this:/);
   assert.match(result.stdout, /dbo\.customers -> dry\.customers, about \d rows/);
   assert.match(result.stdout, /balance +money +numeric\(19,4\)/);
   assert.match(result.stdout, /id +int +integer +primary key/);

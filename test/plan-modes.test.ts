@@ -1,10 +1,10 @@
 /** Transfer modes and finalization on a real PostgreSQL: what they make, what they keep, what they refuse. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { AppError, type ErrorCode } from '../src/errors.js';
+import { AppError, type ErrorCode, requireNone } from '../src/errors.js';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import type { TablePlan } from '../src/plan/model.js';
-import { requireNone, transferMode } from '../src/plan/modes/index.js';
+import { transferMode } from '../src/plan/modes/index.js';
 import { planTables } from '../src/plan/tables.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';

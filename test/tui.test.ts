@@ -94,7 +94,7 @@ test('a dry run, a run with a table that fails, its error, filter, order, sizes'
     await terminal.waitFor(/dry run done/);
     assert.match(terminal.screen(), /dbo\.big +planned +~12,000/);
     terminal.type('t');
-    await terminal.waitFor(/Dry run: nothing was changed/);
+    await terminal.waitFor(/Nothing was changed/);
     terminal.type(KEYS.escape);
 
     await runHalfWay(terminal);

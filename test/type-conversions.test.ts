@@ -58,7 +58,7 @@ after(() => both?.stop());
 
 function run(changes: Partial<Config['migration']>): Promise<RunOutcome> {
   const config = { ...both.config, migration: { ...both.config.migration, ...changes } };
-  return runMigration(config, { signal: new AbortController().signal, onEvent: () => {}, dryRun: false });
+  return runMigration(config, { signal: new AbortController().signal, onEvent: () => {} });
 }
 
 async function assertNothingDiffers(): Promise<void> {

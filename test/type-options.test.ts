@@ -83,7 +83,7 @@ function configOf(changes: Partial<Config['migration']>, schema = 'public'): Con
 }
 
 function run(config: Config): Promise<RunOutcome> {
-  return runMigration(config, { signal: new AbortController().signal, onEvent: () => {}, dryRun: false });
+  return runMigration(config, { signal: new AbortController().signal, onEvent: () => {} });
 }
 
 async function succeeded(config: Config): Promise<RunOutcome> {

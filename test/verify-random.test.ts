@@ -215,7 +215,7 @@ async function mend({ config }: Migrated, tables: readonly Table[]): Promise<voi
   const migration = { ...config.migration, delete_extra_rows: true, use_hash_detection: false };
   const outcome = await runMigration(
     { ...config, migration: { ...migration, target_mode: 'upsert' } },
-    { signal: new AbortController().signal, onEvent: () => {}, dryRun: false },
+    { signal: new AbortController().signal, onEvent: () => {} },
   );
   assert.equal(outcome.error, undefined, JSON.stringify(outcome.error));
   const reports = await verifyAll(config, { tier1Rows: 30, tier2Rows: 7 });

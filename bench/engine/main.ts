@@ -58,7 +58,6 @@ serve<EngineRequest>(async ({ command, config: file, postmaster, rows }) => {
     const { error, tables } = await runMigration(config, {
       signal,
       onEvent,
-      dryRun: false,
       unfinished: 'give-up',
       threads,
     });

@@ -5,6 +5,7 @@
  * both at once, so that the ledger never tells of rows that are gone.
  */
 import { AppError } from '../errors.js';
+import { schemaRights } from '../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { LEDGER_SCHEMA } from '../target/identifiers.js';
 
@@ -12,6 +13,8 @@ export const LEDGER = LEDGER_SCHEMA;
 
 /** Raised with every change of the tables below. */
 const VERSION = 2;
+
+const CREATE_REMEDY = `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`;
 
 /** Any number that no other program is likely to lock. */
 const CREATE_LOCK = 7_135_482_019;
@@ -136,10 +139,7 @@ export async function ensureLedger(target: TargetConnection): Promise<void> {
         await target.query(`${row?.there === true ? '' : `CREATE SCHEMA ${LEDGER};`}${TABLES}`);
       });
     } catch (error) {
-      throw refused(
-        error,
-        `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`,
-      );
+      throw refused(error, CREATE_REMEDY);
     }
   }
   let found = await versionOf(target);
@@ -178,6 +178,20 @@ async function upgrade(target: TargetConnection): Promise<number | undefined> {
   } catch (error) {
     throw refused(error, `Run once as the owner of schema ${LEDGER}: its tables must be altered.`);
   }
+}
+
+/**
+ * Looks whether a run could use the ledger, and makes nothing.
+ *
+ * @throws AppError as `ensureLedger` would
+ */
+export async function checkLedger(target: TargetConnection): Promise<void> {
+  if (await ledgerExists(target)) return ensureLedger(target);
+  const [rights] = await schemaRights(target, [LEDGER]);
+  if (rights?.mayCreate === true) return;
+  const what = rights?.exists === true ? `tables in schema ${LEDGER}` : `schema ${LEDGER}`;
+  const error = new AppError('TARGET_PERMISSION', `the target role may not create ${what}`);
+  throw refused(error, CREATE_REMEDY);
 }
 
 /** @returns a missing right on the ledger with its remedy, or the error as it is. */

@@ -13,6 +13,7 @@ import { addHealthCheck, healthCheck } from './health-check.js';
 import { addInit, init } from './init.js';
 import { wholeNumber } from './options.js';
 import { addOutputSchema, outputSchemaCommand } from './output-schema.js';
+import { addPlan, plan } from './plan.js';
 import { addReceipt, receipt } from './receipt.js';
 import { addResume } from './resume.js';
 import { addRun, run } from './run.js';
@@ -56,6 +57,7 @@ export function buildProgram(runner: Runner): Command {
     .addHelpText('after', EXAMPLES);
 
   addRun(program).action((flags, command) => runner(command, (context) => run(context, flags)));
+  addPlan(program).action((flags, command) => runner(command, (context) => plan(context, flags)));
   addResume(program).action((flags, command) =>
     runner(command, (context) => run(context, { ...flags, resume: true })),
   );
@@ -97,7 +99,7 @@ Options may stand before or after the command.
 Examples:
   mssql-pg-migrate init
   mssql-pg-migrate -c config.yaml health-check
-  mssql-pg-migrate -c config.yaml run --dry-run
+  mssql-pg-migrate -c config.yaml plan
   mssql-pg-migrate -c config.yaml run
   mssql-pg-migrate -c config.yaml --state-file run.state resume
   mssql-pg-migrate -c config.yaml validate

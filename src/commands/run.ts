@@ -4,15 +4,15 @@
  * Runs on the main thread; the engine does the work.
  */
 import { type Command, Option } from 'commander';
-import { MIGRATION_DEFAULTS } from '../config/defaults.js';
 import { loadConfig, type Overrides } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import type { RunOutcome } from '../engine/events.js';
 import type { Threads } from '../engine/threads.js';
 import { runReport, runResult } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
-import { dryRunJson, dryRunReport } from './dry-run.js';
 import { wholeNumber } from './options.js';
+import { plan, unfinishedBy } from './plan.js';
+import { unusedSettings } from './unused.js';
 import { version } from './version.js';
 import { addWatchOptions, Watch, type WatchFlags } from './watching.js';
 
@@ -28,7 +28,7 @@ export function addRun(program: Command): Command {
   const command = program
     .command('run')
     .description('migrate the tables the configuration selects')
-    .option('--dry-run', 'show the plan: tables, types, partitions, what would be dropped; touch nothing')
+    .option('--dry-run', 'as `plan`: show what would happen, and touch nothing')
     .option('--fresh', 'begin anew though an unfinished run of this configuration could be resumed')
     .addOption(
       new Option(
@@ -44,7 +44,7 @@ export function addRun(program: Command): Command {
     'after',
     `
 Examples:
-  mssql-pg-migrate -c config.yaml run --dry-run     see first what would happen
+  mssql-pg-migrate -c config.yaml plan              see first what would happen
   mssql-pg-migrate -c config.yaml run               migrate
   mssql-pg-migrate --output-json run > result.json  one JSON line for a scheduler
   mssql-pg-migrate run --source-schema sales --target-schema sales --workers 4
@@ -54,15 +54,15 @@ Examples:
 }
 
 export async function run(context: Context, flags: RunFlags): Promise<CommandResult> {
+  if (flags.dryRun === true) return plan(context, flags);
   const config = await loadConfig(context.globals.config, {
     environment: context.environment,
     overrides: flags,
   });
   const unused = unusedSettings(config);
   for (const text of unused) context.log.warn(text);
-  const dryRun = flags.dryRun === true;
-  const watch = await Watch.begin(context, config, flags, dryRun ? 'none' : context.progressStyle);
-  const threads = dryRun ? undefined : await beginThreads(config);
+  const watch = await Watch.begin(context, config, flags, context.progressStyle);
+  const threads = await beginThreads(config);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runMigration } = await import('../engine/run.js');
   let outcome: RunOutcome;
@@ -71,26 +71,18 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
       signal: context.signal,
       shutdownMs: context.globals.shutdownTimeoutSeconds * 1000,
       onEvent: watch.onEvent,
-      dryRun,
       resume: flags.resume === true,
-      unfinished: flags.fresh === true ? 'give-up' : flags.orResume === true ? 'resume' : 'refuse',
+      unfinished: unfinishedBy(flags),
       failFast: flags.failFast === true,
       stateFile: context.globals.stateFile,
       toolVersion: version(),
-      ...(threads !== undefined && { threads }),
+      threads,
     });
   } finally {
     await watch.end();
   }
   outcome.notes.push(...unused);
   let result = runResult(context.command, context.span(), outcome);
-  if (outcome.dryRun !== undefined) {
-    return {
-      json: { ...result, dry_run: dryRunJson(outcome.dryRun) },
-      text: dryRunReport(outcome.dryRun, outcome.notes),
-      error: outcome.error,
-    };
-  }
   const unwritten = await watch.report(async (observed) => {
     const { runPage } = await import('../observe/report/run.js');
     return runPage(result, observed);
@@ -108,11 +100,4 @@ async function beginThreads({ migration }: Config): Promise<Threads> {
   const threads = new Threads();
   threads.begin(migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
   return threads;
-}
-
-/** Settings that were changed from their default and have nothing to act on here: said, not passed over. */
-function unusedSettings({ migration }: Config): string[] {
-  return migration.copy_buffer_rows === MIGRATION_DEFAULTS.copy_buffer_rows.value
-    ? []
-    : ['migration.copy_buffer_rows has no effect: COPY data is sent on as soon as a slot is full'];
 }

@@ -10,6 +10,7 @@ import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { errorLines, errorResult, resultHead } from '../observe/result.js';
 import { Desk, type TaskEnd, type TaskName, type Work } from '../terminal/tui/desk.js';
 import type { CommandResult, Context } from './context.js';
+import { plan } from './plan.js';
 import { run } from './run.js';
 import { verify } from './verify.js';
 
@@ -35,7 +36,7 @@ const NO_WATCH = { metricsHost: '127.0.0.1' };
 const TASKS: Record<TaskName, (context: Context) => Promise<CommandResult>> = {
   run: (context) => run(context, NO_WATCH),
   'fresh run': (context) => run(context, { ...NO_WATCH, fresh: true }),
-  'dry run': (context) => run(context, { ...NO_WATCH, dryRun: true }),
+  'dry run': (context) => plan(context, {}),
   verify: (context) => verify(context, { ...NO_WATCH, details: 5 }),
   resume: (context) => run(context, { ...NO_WATCH, resume: true }),
 };

@@ -87,6 +87,8 @@ export interface StepOutcome {
 
 /** What a dry run found: everything the run would do, nothing of it done. */
 export interface DryRun {
+  /** `migration.target_mode`. */
+  mode: string;
   tables: {
     plan: TablePlan;
     partitions: Partition[];
@@ -94,6 +96,8 @@ export interface DryRun {
     actions: string[];
   }[];
   sizes: SizeLine[];
+  /** What would keep the run from working. */
+  obstacles: ErrorData[];
 }
 
 /** What `runMigration` resolves to; it rejects only where no table was begun. */
@@ -116,7 +120,6 @@ export interface RunOptions {
   signal: AbortSignal;
   shutdownMs?: number;
   onEvent: RunEventHandler;
-  dryRun: boolean;
   /** Goes on with an unfinished run. */
   resume?: boolean;
   /** `refuse` by default. Modes that look for differences begin anew by themselves. */

@@ -4,6 +4,7 @@
  * Main thread.
  */
 import type { Config } from '../config/schema.js';
+import { AppError, type ErrorCode, requireNone } from '../errors.js';
 import type { Host } from '../host/host.js';
 import { chooseSizes, type Sizes, sizeLines } from '../host/sizes.js';
 import { proveGenerated } from '../plan/computed.js';
@@ -11,7 +12,7 @@ import type { Partition, TablePlan } from '../plan/model.js';
 import { namingOf, unusedMappings } from '../plan/naming.js';
 import { planObjects } from '../plan/objects.js';
 import { planPartitions } from '../plan/partitions.js';
-import { planTables } from '../plan/tables.js';
+import { examineTables } from '../plan/tables.js';
 import type { TypeOptions } from '../plan/typeChoices.js';
 import { requireTypes } from '../plan/typesNeeded.js';
 import { serverFacts } from '../source/catalog.js';
@@ -30,18 +31,23 @@ export interface Planned {
   notes: string[];
 }
 
+/**
+ * @param obstacles is given what would keep the run from working; left out, the first of it is thrown
+ * @throws AppError
+ */
 export async function planRun(
   config: Config,
   host: Host,
   source: SourceConnection,
   target: Pick<TargetConnection, 'serverVersion' | 'query'>,
+  obstacles?: AppError[],
 ): Promise<Planned> {
   const { migration } = config;
   const facts = await serverFacts(source);
   const tables = await readScope(source, config);
   const naming = namingOf(config);
   const { chunkRows } = chooseSizes(host, config);
-  const plans = planTables(tables, {
+  const { plans, obstacles: found } = examineTables(tables, {
     naming,
     chunkRows,
     rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
@@ -49,16 +55,19 @@ export async function planRun(
     unlogged: migration.use_unlogged_tables,
     types: typeOptions(config),
   });
-  await requireTypes(target, plans);
+  if (obstacles === undefined) requireNone(found);
+  else obstacles.push(...found);
+  await attempt(obstacles, () => requireTypes(target, plans));
   const partitions: Partition[][] = [];
   for (const table of plans) {
-    partitions.push(
-      await planPartitions(source, table, {
+    const ranges = await attempt(obstacles, () =>
+      planPartitions(source, table, {
         largeTableThreshold: migration.large_table_threshold,
         maxPartitions: migration.max_partitions,
         minRowsPerPartition: migration.min_rows_per_partition,
       }),
     );
+    partitions.push(ranges ?? []);
   }
   const notes = [`source: SQL Server ${facts.productVersion}, ${facts.edition}`];
   if (config.source.isolation === 'read_uncommitted') {
@@ -87,6 +96,34 @@ export async function planRun(
   for (const table of plans) table.notes.push(...unhashed(table));
   const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
   return { plans, partitions, sizes, notes };
+}
+
+/** What stands in the way of a run for as long as nobody does something about it. */
+const OBSTACLES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'UNSUPPORTED',
+  'TYPE_UNSUPPORTED',
+  'SCHEMA_CONFLICT',
+  'SOURCE_PERMISSION',
+  'SOURCE_QUERY',
+  'TARGET_PERMISSION',
+  'STATE_INVALID',
+]);
+
+/**
+ * @param obstacles takes what stands in the way; left out, it is thrown like every other error
+ * @returns what `work` gives, or null where something stands in its way.
+ */
+export async function attempt<T>(
+  obstacles: AppError[] | undefined,
+  work: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    if (obstacles === undefined || !(error instanceof AppError) || !OBSTACLES.has(error.code)) throw error;
+    obstacles.push(error);
+    return null;
+  }
 }
 
 /** @returns what the configuration makes of types. */

@@ -1,20 +1,18 @@
 /**
  * The run on one page: connect, plan, prepare or resume, transfer, finalize. Main thread; it never touches a row.
  */
-import { randomUUID } from 'node:crypto';
 import { type LedgerRun, readTables } from '../checkpoint/runs.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { inspectHost } from '../host/host.js';
-import { sizeLines } from '../host/sizes.js';
-import { requireNone, type TransferMode, transferMode } from '../plan/modes/index.js';
+import { type TransferMode, transferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
-import { connectSource, type SourceConnection } from '../source/connection.js';
-import { connectTarget, type TargetConnection } from '../target/connection.js';
+import type { TargetConnection } from '../target/connection.js';
 import { orAborted } from './abort.js';
 import { chooseRun, openState } from './checkpoint.js';
+import { connectBoth } from './connecting.js';
 import type { RunOptions, RunOutcome, StepOutcome } from './events.js';
-import { completedOutcome, finalizeTables, outcomeOf, outcomeOfRun } from './finishing.js';
+import { completedOutcome, finalizeTables, outcomeOfRun } from './finishing.js';
 import { Journal } from './journal.js';
 import { type Planned, planRun, tellPlan } from './planning.js';
 import { synchronize } from './synchronize.js';
@@ -33,28 +31,25 @@ export async function runMigration(config: Config, options: RunOptions): Promise
 }
 
 async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {
-  const { onEvent, signal, dryRun } = options;
+  const { onEvent, signal } = options;
   const mode = transferMode(config.migration.target_mode, { dropCascade: config.migration.drop_cascade });
   const host = await inspectHost();
   const { resume = false, unfinished = 'refuse', stateFile = null } = options;
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.
   const anew = mode.loads === 'differences' ? 'give-up' : unfinished;
   const request = { resume, unfinished: anew, stateFile, configHash: configHash(config) };
-  const state = dryRun ? null : await openState(request);
+  const state = await openState(request);
 
   onEvent({ kind: 'phase', phase: 'connect' });
   const [source, target] = await connectBoth(config, signal);
   let journal: Journal | null = null;
   try {
-    const chosen = dryRun
-      ? { runId: randomUUID(), run: null }
-      : await orAborted(chooseRun(target, request, state), signal);
+    const chosen = await orAborted(chooseRun(target, request, state), signal);
     if (chosen.run?.status === 'completed') return await nothingLeft(target, chosen.run);
 
     onEvent({ kind: 'phase', phase: 'plan' });
     const planned = await orAborted(planRun(config, host, source, target), signal);
     tellPlan(chosen.runId, planned, onEvent);
-    if (dryRun) return await rehearse(chosen.runId, planned, mode, target);
 
     signal.throwIfAborted();
     onEvent({ kind: 'phase', phase: 'prepare' });
@@ -114,25 +109,6 @@ async function carryOut(
   return outcome;
 }
 
-/** A dry run: everything the run would do. */
-async function rehearse(
-  runId: string,
-  { plans, partitions, sizes, notes }: Planned,
-  mode: TransferMode,
-  target: TargetConnection,
-): Promise<RunOutcome> {
-  const { actions, obstacles } = await mode.check(target, plans);
-  requireNone(obstacles);
-  const tables = plans.map((plan, i) => ({ plan, partitions: partitions[i]!, actions: actions[i]! }));
-  return {
-    runId,
-    tables: plans.map((plan) => outcomeOf(plan, 'planned')),
-    steps: [],
-    notes,
-    dryRun: { tables, sizes: sizeLines(sizes) },
-  };
-}
-
 /** A run that was asked to go on and is complete: a scheduler's second try finds the first one's success. */
 async function nothingLeft(target: TargetConnection, { runId }: LedgerRun): Promise<RunOutcome> {
   const tables = await readTables(target, runId);
@@ -142,20 +118,4 @@ async function nothingLeft(target: TargetConnection, { runId }: LedgerRun): Prom
     steps: [],
     notes: [`run ${runId} is complete: nothing was left to do`],
   };
-}
-
-/** Connects to both sides at once; reports the source's failure first, and leaves no connection behind. */
-async function connectBoth(
-  config: Config,
-  signal: AbortSignal,
-): Promise<[SourceConnection, TargetConnection]> {
-  const close = (late: { close(): Promise<void> }): Promise<void> => late.close();
-  const [source, target] = await Promise.allSettled([
-    orAborted(connectSource(config.source), signal, close),
-    orAborted(connectTarget(config.target), signal, close),
-  ]);
-  if (source.status === 'fulfilled' && target.status === 'fulfilled') return [source.value, target.value];
-  if (source.status === 'fulfilled') await source.value.close();
-  if (target.status === 'fulfilled') await target.value.close();
-  throw source.status === 'rejected' ? source.reason : (target as PromiseRejectedResult).reason;
 }

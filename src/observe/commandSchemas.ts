@@ -27,6 +27,8 @@ const keySchema = v.nullable(v.array(v.string()));
 const dryRunSchema = v.strictObject({
   ...runEntries,
   dry_run: v.strictObject({
+    mode: v.string(),
+    obstacles: says(v.array(resultErrorSchema), 'What would keep the run from working.'),
     ddl: says(v.string(), 'A script that makes all tables and their objects in an empty database.'),
     tables: v.array(
       v.looseObject({
@@ -228,6 +230,7 @@ const run = v.union([runSchema, dryRunSchema, failureSchema]);
 /** By command; `progress` is a line of `--progress`. */
 export const OUTPUT_SCHEMAS = {
   run,
+  plan: v.union([dryRunSchema, failureSchema]),
   resume: v.union([runSchema, failureSchema]),
   status: v.union([statusSchema, failureSchema]),
   receipt: v.union([receiptSchema, failureSchema]),

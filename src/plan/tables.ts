@@ -3,7 +3,7 @@
  *
  * Runs on the main thread; pure. Every problem of every table is collected, so that one run shows them all.
  */
-import { AppError, toErrorData } from '../errors.js';
+import { AppError, requireNone, toErrorData } from '../errors.js';
 import { identifyingKey, type SourceColumn, type SourceTable, tableLabel } from '../source/model.js';
 import { rowFilterNote } from '../source/rowFilters.js';
 import { quote } from '../source/sql.js';
@@ -42,7 +42,17 @@ interface Planning extends PlanOptions {
  * @throws AppError naming everything that stands in the way: CONFIG_INVALID, TYPE_UNSUPPORTED, UNSUPPORTED, SOURCE_PERMISSION or
  * SCHEMA_CONFLICT, whichever was found first.
  */
-export function planTables(tables: readonly SourceTable[], given: PlanOptions): TablePlan[] {
+export function planTables(tables: readonly SourceTable[], options: PlanOptions): TablePlan[] {
+  const { plans, obstacles } = examineTables(tables, options);
+  requireNone(obstacles);
+  return plans;
+}
+
+/** As `planTables`, with what stands in the way beside the plans; these lack what can't be planned. */
+export function examineTables(
+  tables: readonly SourceTable[],
+  given: PlanOptions,
+): { plans: TablePlan[]; obstacles: AppError[] } {
   const types = given.types ?? OWN_TYPES;
   const [schema = 'public'] = tables.map((table) => given.naming.schemaOf(table.schema)).sort();
   const options: Planning = { ...given, types, choices: new TypeChoices(types, schema) };
@@ -53,8 +63,7 @@ export function planTables(tables: readonly SourceTable[], given: PlanOptions): 
     .map((table, index) => planTable(table, index, options, problems));
   namePrimaryKeys(plans, options);
   problems.push(...checkNames(plans, options.naming));
-  if (problems.length > 0) throw refusal(problems);
-  return plans;
+  return { plans, obstacles: problems.map(asError) };
 }
 
 function planTable(table: SourceTable, index: number, options: Planning, problems: Problem[]): TablePlan {
@@ -227,19 +236,9 @@ function isCut(name: string, { naming }: PlanOptions): boolean {
   return tooLong(inCase(name, naming.identifierCase));
 }
 
-/** One error for all problems: the first one's code, every one's text, each remedy once. */
-function refusal(problems: readonly Problem[]): AppError {
-  const [first] = problems as [Problem];
-  const lines = problems.map(
-    (problem) =>
-      `${problem.table}${problem.column === undefined ? '' : `, column ${problem.column}`}: ${problem.text}`,
-  );
-  const remedies = [...new Set(problems.map((problem) => problem.remedy))];
-  return new AppError(first.code, lines.join('; '), {
-    table: first.table,
-    ...(first.column !== undefined && { column: first.column }),
-    remedy: remedies.join(' '),
-  });
+function asError({ code, table, column, text, remedy }: Problem): AppError {
+  const place = column === undefined ? table : `${table}, column ${column}`;
+  return new AppError(code, `${place}: ${text}`, { table, ...(column !== undefined && { column }), remedy });
 }
 
 function compareLabels(a: SourceTable, b: SourceTable): number {

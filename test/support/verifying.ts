@@ -60,7 +60,6 @@ export async function migrated(
     const outcome = await runMigration(config, {
       signal: new AbortController().signal,
       onEvent: () => {},
-      dryRun: false,
     });
     assert.equal(outcome.error, undefined, outcome.error?.message);
     return { config, source, client, inSource: (sql) => queryTsql(source, sql), stop };

@@ -4,7 +4,7 @@
  * Runs on the main thread. CASCADE only where it is asked for, and what goes with the tables is named: views and
  * foreign keys should not go without a trace.
  */
-import { AppError } from '../../errors.js';
+import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
 import { existingRelations, type TargetRelation } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
@@ -20,7 +20,6 @@ import {
   missingSchemaRights,
   nameLockHolders,
   notTables,
-  requireNone,
   type TransferMode,
   takenNames,
   withRows,

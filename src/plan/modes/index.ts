@@ -8,7 +8,7 @@ import type { TransferMode } from './mode.js';
 import { truncate } from './truncate.js';
 import { upsert } from './upsert.js';
 
-export { requireNone, type TransferMode } from './mode.js';
+export type { TransferMode } from './mode.js';
 
 const MODES: Record<TransferMode['name'], (options: ModeOptions) => TransferMode> = {
   drop_recreate: ({ dropCascade = false }) => dropRecreate(dropCascade),

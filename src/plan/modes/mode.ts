@@ -45,19 +45,6 @@ export interface Examined {
   obstacles: AppError[];
 }
 
-/** @throws AppError all obstacles as one, where there are any: the first one's code, every one's text and remedy. */
-export function requireNone(obstacles: readonly AppError[]): void {
-  const [first, ...others] = obstacles;
-  if (first === undefined) return;
-  if (others.length === 0) throw first;
-  const remedies = new Set(obstacles.flatMap(({ remedy }) => (remedy === undefined ? [] : [remedy])));
-  throw new AppError(first.code, obstacles.map(({ message }) => message).join('; '), {
-    ...first.place,
-    remedy: [...remedies].join(' '),
-    cause: first,
-  });
-}
-
 /** Whether a relation is one that rows can be loaded into. */
 export function isTable({ kind }: TargetRelation): boolean {
   return kind === 'r' || kind === 'p';

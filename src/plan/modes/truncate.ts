@@ -3,7 +3,7 @@
  *
  * Runs on the main thread.
  */
-import { AppError } from '../../errors.js';
+import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
 import type { TargetRelation } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
@@ -20,14 +20,7 @@ import {
   keysInTheWay,
   lacksRowHash,
 } from './existing.js';
-import {
-  createAction,
-  createSchemas,
-  nameLockHolders,
-  requireNone,
-  type TransferMode,
-  withRows,
-} from './mode.js';
+import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
 
 export const truncate: TransferMode = {
   name: 'truncate',

@@ -3,7 +3,7 @@
  *
  * Runs on the main thread.
  */
-import { AppError } from '../../errors.js';
+import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
 import { type TargetRelation, uniqueKeys } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
@@ -21,14 +21,7 @@ import {
   keysInTheWay,
   lacksRowHash,
 } from './existing.js';
-import {
-  createAction,
-  createSchemas,
-  nameLockHolders,
-  requireNone,
-  type TransferMode,
-  withRows,
-} from './mode.js';
+import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
 
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = '23505';

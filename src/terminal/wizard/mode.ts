@@ -4,10 +4,10 @@
  * Runs on the main thread. Only looks: nothing of the target is changed.
  */
 import type { Config } from '../../config/schema.js';
-import { AppError } from '../../errors.js';
+import { AppError, requireNone } from '../../errors.js';
 import { count, oneLine } from '../../observe/format.js';
 import type { TablePlan } from '../../plan/model.js';
-import { requireNone, transferMode } from '../../plan/modes/index.js';
+import { transferMode } from '../../plan/modes/index.js';
 import { namingOf } from '../../plan/naming.js';
 import { planTables } from '../../plan/tables.js';
 import { identifyingKey, type SourceTable } from '../../source/model.js';

@@ -1,17 +1,20 @@
 /**
- * How a dry run's findings are shown.
+ * How a plan is shown.
  *
  * Pure; runs on the main thread.
  */
 import type { DryRun } from '../engine/events.js';
 import { count, textTable } from '../observe/format.js';
+import { errorResult } from '../observe/result.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { runScript, tableScript } from '../plan/script.js';
 import { tableLabel } from '../source/model.js';
 
 /** The plan as JSON: everything of it but the statements that read. */
-export function dryRunJson({ tables, sizes }: DryRun): object {
+export function planJson({ mode, tables, sizes, obstacles }: DryRun): object {
   return {
+    mode,
+    obstacles: obstacles.map(errorResult),
     ddl: runScript(tables.map(({ plan }) => plan)),
     tables: tables.map(({ plan, partitions, actions }) => ({
       table: sourceName(plan),
@@ -41,11 +44,12 @@ export function dryRunJson({ tables, sizes }: DryRun): object {
   };
 }
 
-export function dryRunReport({ tables, sizes }: DryRun, notes: readonly string[]): string {
-  const lines: string[] = ['Dry run: nothing was changed.', ''];
+/** The plan for people. What stands in the way of a run comes last, where a terminal shows it. */
+export function planReport({ mode, tables, sizes, obstacles }: DryRun, notes: readonly string[]): string {
+  const lines: string[] = [`Nothing was changed. A run with target_mode ${mode} would do this:`, ''];
   for (const { plan, partitions, actions } of tables) {
     lines.push(
-      `${sourceName(plan)} -> ${targetName(plan)}, about ${count(plan.approximateRows)} rows, ${ranges(plan, partitions)}`,
+      `${sourceName(plan)} -> ${targetName(plan)}, about ${count(plan.approximateRows)} rows, ${key(plan)}, ${ranges(partitions)}`,
       ...actions.map((action) => `  would: ${action}`),
       ...indent(
         textTable(
@@ -80,6 +84,13 @@ export function dryRunReport({ tables, sizes }: DryRun, notes: readonly string[]
     ),
   );
   if (notes.length > 0) lines.push('', 'Notes', ...notes.map((note) => `  ${note}`));
+  if (obstacles.length > 0) {
+    const listed = obstacles.flatMap((obstacle) => {
+      const { code, message, remedy } = errorResult(obstacle);
+      return [`  ${message} [${code}]`, ...(remedy === null ? [] : [`    ${remedy}`])];
+    });
+    lines.push('', 'A run could not work:', ...listed);
+  }
   return lines.join('\n');
 }
 
@@ -97,9 +108,13 @@ function targetName(plan: TablePlan): string {
   return tableLabel(plan.target);
 }
 
-function ranges(plan: TablePlan, partitions: readonly Partition[]): string {
+function key({ keyColumns }: TablePlan): string {
+  return keyColumns.length === 0 ? 'no key' : `key ${keyColumns.join(', ')}`;
+}
+
+function ranges(partitions: readonly Partition[]): string {
   if (partitions.length <= 1) return 'read as one stream';
-  return `read in ${partitions.length} ranges of ${plan.keyColumns.join(', ')}`;
+  return `read in ${partitions.length} ranges`;
 }
 
 function marks(plan: TablePlan, column: TablePlan['columns'][number]): string {

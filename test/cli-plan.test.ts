@@ -1,9 +1,9 @@
 /**
- * How a dry run is shown, for people and as JSON.
+ * How a plan is shown, for people and as JSON.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dryRunJson, dryRunReport } from '../src/commands/dry-run.js';
+import { planJson, planReport } from '../src/commands/plan-report.js';
 import type { DryRun } from '../src/engine/events.js';
 import type { PlannedColumn, TablePlan } from '../src/plan/model.js';
 import { noObjects } from '../src/plan/objectWork.js';
@@ -53,6 +53,7 @@ const plan: TablePlan = {
 };
 
 const dryRun: DryRun = {
+  mode: 'truncate',
   tables: [
     {
       plan,
@@ -64,24 +65,28 @@ const dryRun: DryRun = {
     },
   ],
   sizes: [{ name: 'lanes', value: 4, unit: 'lanes', reason: 'two for each of the 2 cores' }],
+  obstacles: [{ code: 'SCHEMA_CONFLICT', message: 'public.Votes is a view', remedy: 'Drop it.' }],
 };
 
 test('the report names tables, columns, ranges, actions, notes and sizes', () => {
-  const report = dryRunReport(dryRun, ['source: SQL Server 16']);
-  assert.match(report, /^Dry run: nothing was changed\.\n/);
-  assert.match(report, /dbo\.Votes -> public\.Votes, about 10,143,364 rows, read in 2 ranges of id/);
+  const report = planReport(dryRun, ['source: SQL Server 16']);
+  assert.match(report, /^Nothing was changed\. A run with target_mode truncate would do this:\n/);
+  assert.match(report, /dbo\.Votes -> public\.Votes, about 10,143,364 rows, key id, read in 2 ranges\n/);
   assert.match(report, /would: drops public\.Votes/);
   assert.match(report, / {2}id +int +integer +primary key\n/);
   assert.match(report, / {2}At +datetimeoffset\(7\) +timestamptz\n/);
   assert.match(report, / {2}xmin +bigint +bigint +xmin_ +not null\n/);
   assert.match(report, /note: At: loses the time zone offset/);
   assert.match(report, /lanes +4 +lanes +two for each of the 2 cores/);
-  assert.match(report, /Notes\n {2}source: SQL Server 16$/);
+  assert.match(
+    report,
+    /Notes\n {2}source: SQL Server 16\n\nA run could not work:\n {2}public\.Votes is a view \[SCHEMA_CONFLICT\]\n {4}Drop it\.$/,
+  );
   assert.doesNotMatch(report, /[ \t]\n/);
 });
 
 test('the JSON has the plan without its statements', () => {
-  const json = JSON.parse(JSON.stringify(dryRunJson(dryRun)));
+  const json = JSON.parse(JSON.stringify(planJson(dryRun)));
   assert.deepEqual(json.tables[0].partitions, [
     { partition: 0, lower: null, upper: ['5000'] },
     { partition: 1, lower: ['5000'], upper: null },
@@ -94,6 +99,7 @@ test('the JSON has the plan without its statements', () => {
     nullable: false,
   });
   assert.deepEqual(json.tables[0].actions, ['drops public.Votes']);
+  assert.deepEqual([json.mode, json.obstacles[0].remedy], ['truncate', 'Drop it.']);
   assert.equal(json.sizes[0].reason, 'two for each of the 2 cores');
   assert.equal(JSON.stringify(json).includes('[id]'), false);
 });

@@ -1,0 +1,124 @@
+/**
+ * A run that is only thought through: everything it would do, and everything that would keep it from working.
+ *
+ * Main thread. It changes nothing, in either database or in a file.
+ */
+import { randomUUID } from 'node:crypto';
+import { checkLedger } from '../checkpoint/schema.js';
+import { readState } from '../checkpoint/stateFile.js';
+import { configHash } from '../config/identity.js';
+import type { Config } from '../config/schema.js';
+import { AppError, toErrorData } from '../errors.js';
+import { inspectHost } from '../host/host.js';
+import { sizeLines } from '../host/sizes.js';
+import { type TransferMode, transferMode } from '../plan/modes/index.js';
+import type { SourceConnection } from '../source/connection.js';
+import type { TargetConnection } from '../target/connection.js';
+import { orAborted } from './abort.js';
+import { chooseRun } from './checkpoint.js';
+import { connectBoth } from './connecting.js';
+import type { DryRun, RunOptions, RunOutcome } from './events.js';
+import { outcomeOf } from './finishing.js';
+import { attempt, type Planned, planRun, tellPlan } from './planning.js';
+
+/**
+ * @returns the plan as a run's outcome; its error is RUN_IMPOSSIBLE where there are obstacles
+ * @throws AppError where there is nothing to plan: connections, configuration, no such tables; CANCELLED
+ */
+export async function rehearse(
+  config: Config,
+  options: Pick<RunOptions, 'signal' | 'onEvent' | 'unfinished' | 'stateFile'>,
+): Promise<RunOutcome> {
+  const { onEvent, signal } = options;
+  const host = await inspectHost();
+  onEvent({ kind: 'phase', phase: 'connect' });
+  const [source, target] = await connectBoth(config, signal);
+  try {
+    onEvent({ kind: 'phase', phase: 'plan' });
+    const rehearsal = new Rehearsal(config, source, target);
+    return await orAborted(rehearsal.outcome(host, options), signal);
+  } finally {
+    await Promise.allSettled([source.close(), target.close()]);
+  }
+}
+
+class Rehearsal {
+  readonly #config: Config;
+  readonly #source: SourceConnection;
+  readonly #target: TargetConnection;
+  readonly #mode: TransferMode;
+  readonly #obstacles: AppError[] = [];
+
+  constructor(config: Config, source: SourceConnection, target: TargetConnection) {
+    this.#config = config;
+    this.#source = source;
+    this.#target = target;
+    const { target_mode, drop_cascade } = config.migration;
+    this.#mode = transferMode(target_mode, { dropCascade: drop_cascade });
+  }
+
+  async outcome(
+    host: Awaited<ReturnType<typeof inspectHost>>,
+    { onEvent, unfinished = 'refuse', stateFile }: Parameters<typeof rehearse>[1],
+  ): Promise<RunOutcome> {
+    const runId = randomUUID();
+    await attempt(this.#obstacles, () => this.#lookForUnfinished(unfinished, stateFile ?? null));
+    await attempt(this.#obstacles, () => checkLedger(this.#target));
+    const planned = await attempt(this.#obstacles, () =>
+      planRun(this.#config, host, this.#source, this.#target, this.#obstacles),
+    );
+    if (planned !== null) tellPlan(runId, planned, onEvent);
+    const dryRun = await this.#dryRun(planned);
+    const error = impossible(this.#obstacles);
+    return {
+      runId,
+      tables: planned?.plans.map((plan) => outcomeOf(plan, 'planned')) ?? [],
+      steps: [],
+      notes: planned?.notes ?? [],
+      dryRun,
+      ...(error !== null && { error: toErrorData(error) }),
+    };
+  }
+
+  async #dryRun(planned: Planned | null): Promise<DryRun> {
+    const { target_mode } = this.#config.migration;
+    const found =
+      planned === null
+        ? null
+        : await attempt(this.#obstacles, () => this.#mode.check(this.#target, planned.plans));
+    this.#obstacles.push(...(found?.obstacles ?? []));
+    return {
+      mode: target_mode,
+      tables:
+        planned?.plans.map((plan, i) => ({
+          plan,
+          partitions: planned.partitions[i]!,
+          actions: found?.actions[i] ?? [],
+        })) ?? [],
+      sizes: planned === null ? [] : sizeLines(planned.sizes),
+      obstacles: this.#obstacles.map(toErrorData),
+    };
+  }
+
+  /** A run would refuse to begin, or go on with what is there. */
+  async #lookForUnfinished(
+    unfinished: NonNullable<RunOptions['unfinished']>,
+    stateFile: string | null,
+  ): Promise<void> {
+    const settled = this.#mode.loads === 'differences' ? 'give-up' : unfinished;
+    const state = stateFile === null || settled === 'give-up' ? null : await readState(stateFile);
+    const request = { resume: false, unfinished: settled, stateFile, configHash: configHash(this.#config) };
+    await chooseRun(this.#target, request, state);
+  }
+}
+
+function impossible(obstacles: readonly AppError[]): AppError | null {
+  const [first] = obstacles;
+  if (first === undefined) return null;
+  const count = obstacles.length === 1 ? 'something stands' : `${obstacles.length} things stand`;
+  return new AppError(
+    'RUN_IMPOSSIBLE',
+    `A run could not work: ${count} in its way; ${obstacles.length === 1 ? '' : 'the first: '}${first.message}`,
+    { ...first.place, ...(first.remedy !== undefined && { remedy: first.remedy }), cause: first },
+  );
+}
