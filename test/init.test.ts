@@ -90,10 +90,9 @@ test('the wizard, answered end to end, writes a file that runs', { skip: termina
     await terminal.answer(asks('SQL Server: environment variable'), KEYS.enter);
     await terminal.answer(asks('SQL Server: password'), scene.source.password + KEYS.enter);
 
-    const schemas = await terminal.waitFor(asks('Schema whose'));
+    const schemas = await terminal.waitFor(asks('Schemas whose'));
     assert.match(schemas, /SQL Server \d+\.[\s\S]*connected in [\d.]+ ms/);
     assert.match(schemas, /dbo \(3 tables, about 3 rows/);
-    assert.match(schemas, /sales \(1 table, about 0 rows/);
     terminal.type(KEYS.enter);
     await terminal.answer(asks('Tables of dbo'), KEYS.down + KEYS.enter);
     const tables = await terminal.waitFor(asks('Tables to migrate'));
@@ -144,18 +143,18 @@ test('with --advanced: patterns, sizes of the host; rows in the target propose u
   try {
     await terminal.answer(asks('config\\.yaml is there already'), KEYS.up + KEYS.enter);
     await answerSource(terminal, String(scene.source.port));
-    await terminal.answer(asks('Schema whose'), KEYS.enter);
-    await terminal.answer(asks('Tables of dbo'), KEYS.up + KEYS.enter);
+    await terminal.answer(asks('Schemas whose'), KEYS.down + KEYS.space + KEYS.enter);
+    await terminal.answer(asks('Tables of dbo, sales: 4 tables'), KEYS.up + KEYS.enter);
     await terminal.answer(asks('Tables to migrate: patterns'), `nothing_*${KEYS.enter}`);
     await terminal.answer(asks('Tables to leave out'), KEYS.enter);
     await terminal.waitFor(/nothing_\* matches no source table/);
-    await terminal.answer(asks('Tables to migrate: patterns'), `cust*, odd*${KEYS.enter}`);
+    await terminal.answer(asks('Tables to migrate: patterns'), `cust*, odd*, regions${KEYS.enter}`);
     await terminal.answer(asks('Tables to leave out'), `odd*${KEYS.enter}`);
-    await terminal.waitFor(/1 table: customers/);
+    await terminal.waitFor(/2 tables: customers, regions/);
     await terminal.answer(asks('Are these'), KEYS.enter);
     await terminal.answer(asks('Isolation'), KEYS.enter);
     await answerTarget(terminal);
-    await terminal.answer(asks('PostgreSQL: schema'), `kept${KEYS.enter}`);
+    await terminal.answer(asks('PostgreSQL: schema for the tables of dbo'), `kept${KEYS.enter}`);
     await terminal.waitFor(/upsert is proposed: 1 table of the target has rows, and every table has a key/);
     await terminal.answer(asks('What happens'), KEYS.enter);
     await terminal.waitFor(/brings the differences into kept\.customers/);
@@ -172,12 +171,16 @@ test('with --advanced: patterns, sizes of the host; rows in the target propose u
     await terminal.stop();
   }
   const file = join(cwd, 'config.yaml');
-  const { migration, target } = await loadConfig(file, { environment: env });
+  const { migration, source, target } = await loadConfig(file, { environment: env });
   assert.deepEqual(
     [migration.target_mode, migration.workers, migration.create_indexes, migration.on_nul, target.schema],
     ['upsert', 3, false, 'strip', 'kept'],
   );
-  assert.deepEqual([migration.include_tables, migration.exclude_tables], [['cust*', 'odd*'], ['odd*']]);
+  assert.deepEqual(
+    [migration.include_tables, migration.exclude_tables],
+    [['cust*', 'odd*', 'regions'], ['odd*']],
+  );
+  assert.deepEqual(source.schema, ['dbo', 'sales']);
   assert.match(readFileSync(file, 'utf8'), /# .*On this host: [\s\S]*#chunk_size: \d+/);
   assert.deepEqual(readdirSync(cwd), ['config.yaml']);
 });

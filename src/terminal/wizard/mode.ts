@@ -10,7 +10,7 @@ import type { TablePlan } from '../../plan/model.js';
 import { transferMode } from '../../plan/modes/index.js';
 import { namingOf } from '../../plan/naming.js';
 import { planTables } from '../../plan/tables.js';
-import { identifyingKey, type SourceTable } from '../../source/model.js';
+import { type SourceTable, tableLabel } from '../../source/model.js';
 import { existingRelations } from '../../target/catalog.js';
 import type { TargetConnection } from '../../target/connection.js';
 import { qualified } from '../../target/identifiers.js';
@@ -52,29 +52,30 @@ export function proposeMode({ missing, empty, filled, keyless }: TargetSurvey): 
   };
 }
 
+/** @throws AppError what the source's tables, or rights in the target, stand in the way with */
 export async function surveyTarget(
+  config: Config,
+  tables: readonly SourceTable[],
   target: TargetConnection,
-  schema: string,
-  source: readonly SourceTable[],
 ): Promise<TargetSurvey> {
+  const plans = plansOf(config, tables);
   const relations = await existingRelations(
     target,
-    source.map(({ name }) => ({ schema, name })),
+    plans.map((plan) => plan.target),
   );
+  const there = new Set(relations.map(tableLabel));
   const survey: TargetSurvey = {
-    missing: [],
+    missing: plans.map((plan) => tableLabel(plan.target)).filter((name) => !there.has(name)),
     empty: [],
     filled: [],
-    keyless: source.filter((table) => identifyingKey(table) === null).map(({ name }) => name),
+    keyless: plans.filter(({ keyColumns }) => keyColumns.length === 0).map((plan) => tableLabel(plan.source)),
   };
-  const there = new Set(relations.map(({ name }) => name));
-  survey.missing = source.map(({ name }) => name).filter((name) => !there.has(name));
   for (const relation of relations) {
     // Statistics say 0 of a table that was never analyzed, too.
     const [row] = await target.query<{ filled: boolean }>(
       `SELECT EXISTS (SELECT FROM ${qualified(relation)}) AS filled`,
     );
-    (row?.filled === true ? survey.filled : survey.empty).push(relation.name);
+    (row?.filled === true ? survey.filled : survey.empty).push(tableLabel(relation));
   }
   return survey;
 }
@@ -102,13 +103,7 @@ export async function consequences(
   target: TargetConnection,
 ): Promise<string[]> {
   const { migration } = config;
-  const plans: TablePlan[] = planTables(tables, {
-    naming: namingOf(config),
-    chunkRows: 1,
-    rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
-    hashTextColumns: migration.hash_text_columns,
-    unlogged: migration.use_unlogged_tables,
-  });
+  const plans = plansOf(config, tables);
   if (plans.length === 0) throw new AppError('TABLE_NOT_FOUND', 'no table is chosen');
   const mode = transferMode(migration.target_mode, { dropCascade: migration.drop_cascade });
   const { actions, obstacles } = await mode.check(target, plans);
@@ -117,6 +112,17 @@ export async function consequences(
     .flat()
     .filter((action) => !action.startsWith('creates '))
     .map(oneLine);
+}
+
+function plansOf(config: Config, tables: readonly SourceTable[]): TablePlan[] {
+  const { migration } = config;
+  return planTables(tables, {
+    naming: namingOf(config),
+    chunkRows: 1,
+    rowHashColumn: migration.use_hash_detection ? migration.row_hash_column : null,
+    hashTextColumns: migration.hash_text_columns,
+    unlogged: migration.use_unlogged_tables,
+  });
 }
 
 function tables(number: number): string {

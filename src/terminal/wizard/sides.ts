@@ -31,7 +31,7 @@ interface SideKind<T> {
 }
 
 /** Stands for the other side while only one is known. */
-const PLACEHOLDER = { host: 'localhost', database: 'unknown', user: 'unknown', password: 'unknown' };
+const PLACEHOLDER = { host: 'localhost', database: 'unknown', user: 'unknown', password: '' };
 
 export function askSource(prompts: Prompts, environment: Environment): Promise<SideAnswers<SourceConfig>> {
   return askSide<SourceConfig>(prompts, environment, {
@@ -45,7 +45,7 @@ export function askSource(prompts: Prompts, environment: Environment): Promise<S
         user: 'sa',
         ...before,
       });
-      const encryption = await p.choose(
+      const encryption = await p.choose<string>(
         'Encryption of the connection to SQL Server',
         [
           { value: 'checked', label: 'encrypted', hint: "the server's certificate is checked" },
@@ -60,8 +60,10 @@ export function askSource(prompts: Prompts, environment: Environment): Promise<S
       );
       return {
         ...address,
-        encrypt: encryption !== 'none',
-        ...(encryption !== 'none' && { trust_server_cert: encryption === 'unchecked' }),
+        encrypt: encryption === 'strict' ? 'strict' : encryption !== 'none',
+        ...((encryption === 'checked' || encryption === 'unchecked') && {
+          trust_server_cert: encryption === 'unchecked',
+        }),
       };
     },
     check: checkSource,

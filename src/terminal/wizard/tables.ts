@@ -8,12 +8,12 @@ import { byteCount, count, oneLine } from '../../observe/format.js';
 import { readCatalog } from '../../source/catalog.js';
 import type { SourceConnection } from '../../source/connection.js';
 import { filterTables } from '../../source/filter.js';
-import { identifyingKey, type SourceTable } from '../../source/model.js';
+import { identifyingKey, type SourceTable, tableLabel } from '../../source/model.js';
 import { tableSizes } from '../../source/sizes.js';
 import type { Prompts } from './prompts.js';
 
 export interface TableAnswers {
-  schema: string;
+  schemas: string[];
   include: string[];
   exclude: string[];
   /** What of the source's catalog that selects; null without a connection. */
@@ -34,10 +34,10 @@ export async function readTables(source: SourceConnection): Promise<Found> {
 }
 
 export async function askTables(prompts: Prompts, found: Found): Promise<TableAnswers> {
-  const schema = await askSchema(prompts, found);
-  const tables = found.tables.filter((table) => table.schema === schema);
+  const schemas = await askSchemas(prompts, found);
+  const tables = found.tables.filter((table) => schemas.includes(table.schema));
   const how = await prompts.choose(
-    `Tables of ${schema}: ${totals(tables, found.sizes)}`,
+    `Tables of ${schemas.map(oneLine).join(', ')}: ${totals(tables, found.sizes)}`,
     [
       { value: 'all', label: 'all of them', hint: 'also those that are added later' },
       { value: 'choose', label: 'choose from a list' },
@@ -45,28 +45,31 @@ export async function askTables(prompts: Prompts, found: Found): Promise<TableAn
     ],
     'all',
   );
-  if (how === 'all') return { schema, include: [], exclude: [], tables };
+  if (how === 'all') return { schemas, include: [], exclude: [], tables };
   return how === 'choose'
-    ? chooseTables(prompts, schema, tables, found.sizes)
-    : askPatterns(prompts, schema, tables);
+    ? chooseTables(prompts, schemas, tables, found.sizes)
+    : askPatterns(prompts, schemas, tables);
 }
 
 /** Without a connection: a schema's name and patterns, unchecked. */
 export async function askTablesBlind(prompts: Prompts): Promise<TableAnswers> {
-  const schema = await prompts.text({ message: 'SQL Server: schema whose tables are read', initial: 'dbo' });
-  return askPatterns(prompts, schema, null);
+  return askPatterns(prompts, [await askSchemaName(prompts)], null);
 }
 
-async function askSchema(prompts: Prompts, { tables, sizes }: Found): Promise<string> {
+function askSchemaName(prompts: Prompts): Promise<string> {
+  return prompts.text({ message: 'SQL Server: schema whose tables are read', initial: 'dbo' });
+}
+
+async function askSchemas(prompts: Prompts, { tables, sizes }: Found): Promise<string[]> {
   const schemas = [...new Set(tables.map((table) => table.schema))];
   const [only] = schemas;
   if (only === undefined) {
     prompts.warn('This login sees no table in the database; check its permissions before a run.');
-    return prompts.text({ message: 'SQL Server: schema whose tables are read', initial: 'dbo' });
+    return [await askSchemaName(prompts)];
   }
-  if (schemas.length === 1) return only;
-  return prompts.choose(
-    'Schema whose tables are migrated (one configuration moves one schema)',
+  if (schemas.length === 1) return [only];
+  const chosen = await prompts.chooseMany(
+    'Schemas whose tables are migrated',
     schemas.map((schema) => ({
       value: schema,
       label: oneLine(schema),
@@ -75,48 +78,46 @@ async function askSchema(prompts: Prompts, { tables, sizes }: Found): Promise<st
         sizes,
       ),
     })),
-    schemas.includes('dbo') ? 'dbo' : only,
+    [schemas.includes('dbo') ? 'dbo' : only],
   );
+  return schemas.filter((schema) => chosen.includes(schema));
 }
 
 async function chooseTables(
   prompts: Prompts,
-  schema: string,
+  schemas: string[],
   tables: readonly SourceTable[],
   sizes: ReadonlyMap<number, number>,
 ): Promise<TableAnswers> {
+  const nameOf = (table: SourceTable) => (schemas.length === 1 ? table.name : tableLabel(table));
   const largestFirst = [...tables].sort((a, b) => b.approximateRows - a.approximateRows);
   const names = await prompts.chooseMany(
     'Tables to migrate',
     largestFirst.map((table) => ({
-      value: table.name,
-      label: oneLine(table.name),
+      value: nameOf(table),
+      label: oneLine(nameOf(table)),
       hint: describe(table, sizes),
     })),
-    largestFirst.filter(({ kind }) => kind === 'table').map(({ name }) => name),
+    largestFirst.filter(({ kind }) => kind === 'table').map(nameOf),
   );
-  const chosen = tables.filter(({ name }) => names.includes(name));
-  if (chosen.length === tables.length) return { schema, include: [], exclude: [], tables: chosen };
-  return { schema, include: chosen.map((table) => asPattern(table.name)), exclude: [], tables: chosen };
+  const chosen = tables.filter((table) => names.includes(nameOf(table)));
+  const include = chosen.length === tables.length ? [] : chosen.map((table) => asPattern(nameOf(table)));
+  return { schemas, include, exclude: [], tables: chosen };
 }
 
 async function askPatterns(
   prompts: Prompts,
-  schema: string,
+  schemas: string[],
   tables: readonly SourceTable[] | null,
 ): Promise<TableAnswers> {
   for (;;) {
     const include = listed(
       await prompts.text({ message: 'Tables to migrate: patterns, with commas between them', initial: '*' }),
-    );
+    ).filter((pattern) => pattern !== '*');
     const exclude = listed(
       await prompts.text({ message: 'Tables to leave out: patterns, or none', initial: 'none' }),
     ).filter((pattern) => pattern !== 'none');
-    const answers = {
-      schema,
-      include: include.filter((pattern) => pattern !== '*').map(literally),
-      exclude: exclude.map(literally),
-    };
+    const answers = { schemas, include: include.map(literally), exclude: exclude.map(literally) };
     if (tables === null) return { ...answers, tables: null };
     try {
       const kept = filterTables(tables, { include_tables: include, exclude_tables: exclude });

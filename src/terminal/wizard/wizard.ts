@@ -9,9 +9,10 @@ import type { Config } from '../../config/schema.js';
 import type { Environment } from '../../config/variables.js';
 import { serverFacts } from '../../source/catalog.js';
 import { connectSource } from '../../source/connection.js';
-import { connectTarget } from '../../target/connection.js';
+import type { SourceTable } from '../../source/model.js';
+import { connectTarget, type TargetConnection } from '../../target/connection.js';
 import { askIsolation, askMigration, type HostSizes, hostSizes } from './advanced.js';
-import { askMode, consequences, type ModeName, proposeMode, surveyTarget } from './mode.js';
+import { askMode, consequences, type ModeName, type Proposal, proposeMode, surveyTarget } from './mode.js';
 import type { Prompts } from './prompts.js';
 import { askSource, askTarget } from './sides.js';
 import { askTables, askTablesBlind, readTables, type TableAnswers } from './tables.js';
@@ -51,18 +52,17 @@ export async function runWizard(prompts: Prompts, options: WizardOptions): Promi
   }
   const isolation = advanced ? await askIsolation(prompts, snapshotAllowed) : null;
   const target = await askTarget(prompts, environment, String(source.given.database));
-  const targetSchema = await prompts.text({
-    message: 'PostgreSQL: schema to write to',
-    initial: answers.schema === 'dbo' ? 'public' : answers.schema,
-  });
+  const targetSchema = await askTargetSchema(prompts, answers.schemas);
+  const schemas = answers.schemas.map(literally);
+  const [schema = 'dbo'] = schemas;
 
   const given = (migration: Given['migration']): Given => ({
     source: {
       ...source.given,
-      schema: literally(answers.schema),
+      schema: schemas.length > 1 ? schemas : schema,
       ...(isolation !== null && { isolation }),
     },
-    target: { ...target.given, schema: targetSchema },
+    target: { ...target.given, ...(targetSchema !== null && { schema: targetSchema }) },
     migration: {
       ...migration,
       ...(answers.include.length > 0 && { include_tables: answers.include }),
@@ -100,6 +100,22 @@ export async function runWizard(prompts: Prompts, options: WizardOptions): Promi
   };
 }
 
+/** @returns null where every schema keeps its name; of several, only `dbo` goes to `target.schema`. */
+async function askTargetSchema(prompts: Prompts, schemas: readonly string[]): Promise<string | null> {
+  const several = schemas.length > 1;
+  if (several && !schemas.includes('dbo')) {
+    prompts.info(
+      'Each schema is written to one of its own name; migration.schema_mapping would say otherwise.',
+    );
+    return null;
+  }
+  const message = several
+    ? 'PostgreSQL: schema for the tables of dbo (the others keep the name of theirs)'
+    : 'PostgreSQL: schema to write to';
+  const [only = 'dbo'] = schemas;
+  return prompts.text({ message, initial: several || only === 'dbo' ? 'public' : only });
+}
+
 /** Asks for the mode until what it would do is wanted. */
 async function settleMode(
   prompts: Prompts,
@@ -108,10 +124,9 @@ async function settleMode(
   settings: (migration: Given['migration']) => Config,
 ): Promise<ModeName> {
   if (!reachable || tables === null || tables.length === 0) return askMode(prompts, null);
-  const { target: options } = settings({});
-  const target = await connectTarget(options);
+  const target = await connectTarget(settings({}).target);
   try {
-    const proposal = proposeMode(await surveyTarget(target, options.schema, tables));
+    const proposal = await propose(prompts, settings({ target_mode: 'drop_recreate' }), tables, target);
     for (;;) {
       const mode = await askMode(prompts, proposal);
       try {
@@ -128,6 +143,21 @@ async function settleMode(
     }
   } finally {
     await target.close();
+  }
+}
+
+/** Null where there is nothing to go by, for a reason that is said. */
+async function propose(
+  prompts: Prompts,
+  config: Config,
+  tables: readonly SourceTable[],
+  target: TargetConnection,
+): Promise<Proposal | null> {
+  try {
+    return proposeMode(await surveyTarget(config, tables, target));
+  } catch (error) {
+    prompts.error(error);
+    return null;
   }
 }
 
