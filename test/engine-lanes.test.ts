@@ -17,19 +17,16 @@ import { createTable } from '../src/target/ddl.js';
 import { SqlError } from './sqlserver/contract.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { type Script, scriptedPlan, startScriptedSource } from './support/scriptedSource.js';
+import { threads } from './support/threads.js';
 
 const HOST = { cores: 2, coresFrom: '', memoryBytes: 8e9, memoryFrom: '', availableBytes: 8e9 };
 
 describe('lanes', () => {
-  const threads = new Threads();
   let postgres: TestPostgres;
   before(async () => {
     postgres = await sharedPostgres();
   });
-  after(async () => {
-    await threads.end();
-    await postgres.stop();
-  });
+  after(() => postgres.stop());
 
   interface Scenario {
     script: Script;
@@ -234,10 +231,10 @@ describe('lanes', () => {
   it('a worker whose thread ends ends the run with WORKER_DIED', async () => {
     const { server, options } = await startScriptedSource({ rowsOf: () => ({ first: 1, last: 10 }) });
     const unused = async (): Promise<never> => assert.fail('no work is asked for');
-    const threads = new Threads(new URL('./workers-that-die/', import.meta.url));
+    const dying = new Threads(new URL('./workers-that-die/', import.meta.url));
     const stopped = runLanes(
       {
-        threads,
+        threads: dying,
         lanes: 2,
         writersPerLane: 1,
         slotsPerRing: 2,
@@ -252,7 +249,7 @@ describe('lanes', () => {
       { committed: unused, failed: unused },
     );
     await assert.rejects(stopped, (error: AppError) => error.code === 'WORKER_DIED');
-    await threads.end();
+    await dying.end();
     await server.close();
   });
 });

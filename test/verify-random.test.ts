@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { runMigration } from '../src/engine/run.js';
+import { threads } from './support/threads.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const TABLES = 14;
@@ -215,7 +216,7 @@ async function mend({ config }: Migrated, tables: readonly Table[]): Promise<voi
   const migration = { ...config.migration, delete_extra_rows: true, use_hash_detection: false };
   const outcome = await runMigration(
     { ...config, migration: { ...migration, target_mode: 'upsert' } },
-    { signal: new AbortController().signal, onEvent: () => {} },
+    { signal: new AbortController().signal, onEvent: () => {}, threads },
   );
   assert.equal(outcome.error, undefined, JSON.stringify(outcome.error));
   const reports = await verifyAll(config, { tier1Rows: 30, tier2Rows: 7 });

@@ -4,6 +4,7 @@
  * Runs on the main thread.
  */
 import type { LogLevel } from '../engine/events.js';
+import type { Threads } from '../engine/threads.js';
 import type { ErrorData } from '../errors.js';
 import type { Log, LogFormat } from '../observe/log.js';
 import type { ProgressStyle, Screen } from '../observe/progress.js';
@@ -35,6 +36,8 @@ export interface Context {
   /** Counts what the command does, where somebody else looks on. */
   tally?: Tally;
   environment: Readonly<Record<string, string | undefined>>;
+  /** Threads to run on, where there are some already. */
+  threads: Threads | undefined;
   /** @returns from the command's start to now */
   span: () => Span;
 }

@@ -6,6 +6,7 @@
  */
 import { type Command, CommanderError } from 'commander';
 import type { LogLevel } from '../engine/events.js';
+import type { Threads } from '../engine/threads.js';
 import { AppError, type ErrorData, EXIT, exitCodeOf, fromErrorData, toErrorData } from '../errors.js';
 import { createLog, type Log, type LogFormat } from '../observe/log.js';
 import { type ProgressStyle, Screen } from '../observe/progress.js';
@@ -20,6 +21,8 @@ export interface World {
   stderr: NodeJS.WriteStream;
   environment: Readonly<Record<string, string | undefined>>;
   signal: AbortSignal;
+  /** For runs; left out, each begins its own. */
+  threads?: Threads;
 }
 
 /** A command line being worked on: what signals and crashes need to end it properly. */
@@ -108,6 +111,7 @@ class CommandLine implements Session {
       columns: this.#world.stdout.isTTY === true ? this.#world.stdout.columns : undefined,
       environment: this.#world.environment,
       stdin: this.#world.stdin,
+      threads: this.#world.threads,
       span: () => this.#span(),
     });
     if (this.#finished) return;

@@ -62,7 +62,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
   const unused = unusedSettings(config);
   for (const text of unused) context.log.warn(text);
   const watch = await Watch.begin(context, config, flags, context.progressStyle);
-  const threads = await beginThreads(config);
+  const threads = context.threads ?? (await beginThreads(config));
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { runMigration } = await import('../engine/run.js');
   let outcome: RunOutcome;
@@ -94,10 +94,14 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
   return { json: result, text: runReport(result, context.columns), error: outcome.error };
 }
 
-/** Begins the threads that every run needs: they load their modules while this one does, connects and plans. */
+/**
+ * Begins the threads that every full load needs: they load their modules while this one does, connects and plans.
+ * `upsert` may turn out to need none.
+ */
 async function beginThreads({ migration }: Config): Promise<Threads> {
   const { Threads } = await import('../engine/threads.js');
   const threads = new Threads();
+  if (migration.target_mode === 'upsert') return threads;
   threads.begin(migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
   return threads;
 }

@@ -62,6 +62,7 @@ export async function verify(context: Context, flags: VerifyFlags): Promise<Comm
     trustRowHash: flags.trustRowHash === true,
     signal: context.signal,
     onEvent: watch.onEvent,
+    threads: context.threads,
   }).finally(() => watch.end());
   const { tables, notes, runId } = outcome;
   let error = verdict(tables);

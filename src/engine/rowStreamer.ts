@@ -19,6 +19,8 @@ export interface RowStreamerOptions {
   slotsPerRing: number;
   slotBytes: number;
   signal: AbortSignal;
+  /** Left out, threads are begun with the first rows and end with `close`. */
+  threads?: Threads | undefined;
 }
 
 /** Batches that wait for whoever reads them; then the ring fills, and the source waits. */
@@ -74,8 +76,7 @@ class Stream {
 
 export class RowStreamer {
   readonly #options: RowStreamerOptions;
-  /** None before the first rows are streamed. */
-  readonly #threads = new Threads();
+  readonly #threads: Threads;
   /** By the number they go by as partitions. */
   readonly #streams = new Map<number, Stream>();
   #begun = 0;
@@ -87,6 +88,7 @@ export class RowStreamer {
 
   constructor(options: RowStreamerOptions) {
     this.#options = options;
+    this.#threads = options.threads ?? new Threads();
   }
 
   /** Streams a query's rows, in the query's order. Queries wait for those before them. */
@@ -129,7 +131,7 @@ export class RowStreamer {
       stream.taken();
     }
     await this.#lane;
-    await this.#threads.end();
+    if (this.#options.threads === undefined) await this.#threads.end();
   }
 
   #start(): void {

@@ -145,7 +145,11 @@ async function bringDifferences(
   const { onChunk } = options;
   const merges = new Merges(tables, { ledger, retry, stopFlags, failFast, onEvent, onLedgerLost, onChunk });
   const { lanes, writersPerLane, compared } = shareOut(config, sizes);
-  const { verifier, streamer, parallel } = comparisonOf(config, compared, { trustRowHash: false, signal });
+  const { verifier, streamer, parallel } = comparisonOf(config, compared, {
+    trustRowHash: false,
+    signal,
+    threads: options.threads,
+  });
   let timer: NodeJS.Timeout | undefined;
   // What is being merged may end; the comparison hears of it by its closed connections.
   const onSignal = (): void => {

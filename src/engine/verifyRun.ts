@@ -18,6 +18,7 @@ import { orAborted } from './abort.js';
 import type { RunEventHandler } from './events.js';
 import { typeOptions } from './planning.js';
 import { RowStreamer } from './rowStreamer.js';
+import type { Threads } from './threads.js';
 
 export interface VerifyRunOptions {
   /** In place of `batch_verify.tier1_batch_size` and `tier2_batch_size`. */
@@ -29,6 +30,8 @@ export interface VerifyRunOptions {
   trustRowHash: boolean;
   signal: AbortSignal;
   onEvent: RunEventHandler;
+  /** For rows that are streamed; left out, threads are begun for them. */
+  threads?: Threads | undefined;
 }
 
 export interface VerifyOutcome {
@@ -116,7 +119,7 @@ interface Connect {
 export function comparisonOf(
   config: Config,
   sizes: Sizes,
-  options: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows' | 'trustRowHash' | 'signal'>,
+  options: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows' | 'trustRowHash' | 'signal' | 'threads'>,
   connect: Connect = {
     source: () => connectSource({ ...config.source, request_timeout_seconds: 0 }),
     target: () => connectTarget(config.target),
@@ -133,6 +136,7 @@ export function comparisonOf(
     slotsPerRing: sizes.slotsPerRing,
     slotBytes: sizes.slotBytes,
     signal: options.signal,
+    threads: options.threads,
   });
   const verifier = new Verifier(connect.source, connect.target, {
     tier1Rows: options.tier1Rows ?? batch.tier1_batch_size,

@@ -8,6 +8,7 @@ import { constants as osConstants } from 'node:os';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { start } from '../../src/commands/main.js';
+import { threads } from './threads.js';
 
 export interface CliOptions {
   /** Added to this process's environment; undefined removes a variable. */
@@ -80,6 +81,7 @@ async function runHere(args: string[], options: CliOptions): Promise<CliResult> 
     stderr: err as unknown as NodeJS.WriteStream,
     environment: { ...process.env, ...options.env },
     signal: AbortSignal.any([stop.signal, ...(options.signal === undefined ? [] : [options.signal])]),
+    threads,
   });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

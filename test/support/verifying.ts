@@ -13,6 +13,7 @@ import {
   startSqlServer,
   type TestSqlServer,
 } from './sqlserver.js';
+import { threads } from './threads.js';
 
 export interface Migrated {
   config: Config;
@@ -60,6 +61,7 @@ export async function migrated(
     const outcome = await runMigration(config, {
       signal: new AbortController().signal,
       onEvent: () => {},
+      threads,
     });
     assert.equal(outcome.error, undefined, outcome.error?.message);
     return { config, source, client, inSource: (sql) => queryTsql(source, sql), stop };
@@ -83,6 +85,7 @@ export async function verifyAll(
     trustRowHash: false,
     signal: new AbortController().signal,
     onEvent: () => {},
+    threads,
     ...options,
   });
   return new Map(outcome.tables.map((report) => [report.table, report]));
