@@ -120,7 +120,7 @@ export function runReport(result: RunResult, width?: number): string {
           right('size', 2),
           right('time', 1),
           right('rows/s', 1),
-          right('retries', 4),
+          right('retries', result.retries === 0 ? 4 : undefined),
         ],
         result.tables.map((t) => [
           t.table,
