@@ -1,7 +1,7 @@
 /**
  * Two runs of the benchmark side by side. Pure.
  */
-import { textTable } from '../src/observe/format.js';
+import { short, textTable } from '../src/observe/format.js';
 import { type BenchFile, number } from './report.js';
 import { middleRound } from './run.js';
 
@@ -26,7 +26,7 @@ export function compareFiles(before: BenchFile, after: BenchFile): string {
       [
         { title: 'scenario' },
         ...[
-          'M rows/s',
+          'rows/s',
           'after',
           'change',
           'of alone',
@@ -42,8 +42,8 @@ export function compareFiles(before: BenchFile, after: BenchFile): string {
         const [from, to] = [middleRound(a).product, middleRound(b).product];
         return [
           name,
-          number(from.rowsPerSecond / 1e6, 3),
-          number(to.rowsPerSecond / 1e6, 3),
+          short(from.rowsPerSecond),
+          short(to.rowsPerSecond),
           change(from.rowsPerSecond, to.rowsPerSecond, 'more is better'),
           number(a.ratios.ofAlone),
           number(b.ratios.ofAlone),

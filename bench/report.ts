@@ -3,7 +3,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { textTable } from '../src/observe/format.js';
+import { short, textTable } from '../src/observe/format.js';
 import { middleRound, type ScenarioResult } from './run.js';
 import type { Stage } from './stage.js';
 import { type Verdict, verdicts } from './targets.js';
@@ -68,7 +68,7 @@ export function resultTable(results: readonly ScenarioResult[]): string {
     [
       { title: 'scenario' },
       right('threads'),
-      right('M rows/s'),
+      right('rows/s'),
       right('whole'),
       right('TDS MB/s'),
       right('of alone'),
@@ -90,8 +90,8 @@ export function resultTable(results: readonly ScenarioResult[]): string {
       return [
         name,
         product.threads === null ? '-' : Object.values(product.threads).join('+'),
-        number(product.rowsPerSecond / 1e6, 3),
-        number(product.whole.rowsPerSecond / 1e6, 3),
+        short(product.rowsPerSecond),
+        short(product.whole.rowsPerSecond),
         number(tdsBytesPerRow === null ? null : (product.rowsPerSecond * tdsBytesPerRow) / 1e6, 0),
         number(ratios.ofAlone),
         number(product.cpuPerMillionRows),
@@ -114,7 +114,7 @@ export function peerLines(results: readonly ScenarioResult[]): string[] {
   return results.flatMap((result) => {
     const { freebcp, product } = middleRound(result);
     if (freebcp === undefined) return [];
-    const rate = (rows: number) => `${number(rows / 1e6, 3)} M rows/s`;
+    const rate = (rows: number) => `${short(rows)} rows/s`;
     const times = `${number(result.ratios.freebcpTime, 1)} times as long`;
     const cpu = `${number(freebcp.cpuPerMillionRows / product.cpuPerMillionRows, 1)} times the CPU`;
     return [

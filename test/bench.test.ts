@@ -102,7 +102,7 @@ function fileOf(rate: number, cpu: number): BenchFile {
 
 test('two runs are compared: what is better, what is worse, which targets are met', () => {
   const text = compareFiles(fileOf(0.9e6, 0.2), fileOf(0.97e6, 0.1));
-  assert.match(text, /votes full 1M 1x1 +0\.900 +0\.970 +\+8 % better .* 0\.20 +0\.10 +-50 % better/);
+  assert.match(text, /votes full 1M 1x1 +900 K +970 K +\+8 % better .* 0\.20 +0\.10 +-50 % better/);
   assert.match(text, /now met: votes, one writer: rate \/ PostgreSQL alone \(0\.90 -> 0\.97\)/);
   const back = compareFiles(fileOf(0.97e6, 0.1), fileOf(0.9e6, 0.2));
   assert.match(back, /-7 % WORSE .* \+100 % WORSE/);
