@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { AppError } from '../errors.js';
+import { guardParser } from '../tds/bulkRead.js';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
 import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
 import { authentication, type SourceLogin } from './login.js';
@@ -79,6 +80,7 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
     plain = true;
   };
   const connection = new Connection(configuration(options, onPlain));
+  guardParser(connection);
   const onErrorMessage = (token: { number: number }): void => {
     numbers.push(token.number);
   };

@@ -105,6 +105,7 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
  * @param numbers SQL Server's error numbers seen during login, which tedious leaves out of its own error.
  */
 export function connectError(error: unknown, address: SourceAddress, numbers: readonly number[]): AppError {
+  if (error instanceof AppError) return error;
   const { message, code } = asDriverError(error);
   const said = message ?? String(error);
   const where = `${address.host}:${address.port}`;

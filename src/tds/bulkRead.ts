@@ -1,5 +1,6 @@
 /**
- * The one seam with tedious: for one request, its token parser is replaced by ours. Reader thread.
+ * The one seam with tedious: for one request, its token parser is replaced by ours; for the others, and for logins,
+ * what its own can't read becomes an error. Reader threads and main thread.
  *
  * tedious keeps the connection, login, TLS, request timers and cancellation; the response's bytes come here.
  * `Connection.createTokenStreamParser` is private API: no other file touches it, and a test fails if it goes.
@@ -73,6 +74,62 @@ class SinkParser extends EventEmitter {
   }
 }
 
+/** tedious's own parser: what it reads the tokens with may fail, and nobody there listens. */
+interface OwnParser extends EventEmitter {
+  parser?: EventEmitter;
+}
+
+/**
+ * Has tedious fail a login or a request whose answer it can't read, or which has tokens that don't belong there,
+ * where it would throw into the event loop and end the process.
+ */
+export function guardParser(connection: Connection): void {
+  const seam = connection as unknown as ParserSeam;
+  const create = seam.createTokenStreamParser;
+  if (typeof create !== 'function') return;
+  seam.createTokenStreamParser = (message, handler) => {
+    let own: OwnParser | null = null;
+    let failed = false;
+    const fail = (cause: unknown): void => {
+      if (failed) return;
+      failed = true;
+      const said = cause instanceof Error ? cause.message : String(cause);
+      const error = new AppError('PROTOCOL', `The source's answer can't be read: ${said}`, { cause });
+      // A login waits for its parser; a request hears of it when the connection is closed.
+      if (own !== null && own.listenerCount('error') > 0) own.emit('error', error);
+      else connection.close();
+    };
+    own = create.call(connection, message, guarded(handler, fail)) as OwnParser;
+    own.parser?.on('error', fail);
+    return own;
+  };
+}
+
+/** [MS-TDS] LOGIN7 PacketSize. With one that has no room for data tedious would cut packets for ever. */
+function requirePacketSize(token: unknown): void {
+  const { newValue } = token as { newValue?: unknown };
+  if (typeof newValue === 'number' && newValue >= 512 && newValue <= 32_767) return;
+  throw new Error(`packets of ${String(newValue)} bytes`);
+}
+
+/** @returns the handler of tokens, with what it throws given to `fail`. */
+function guarded(handler: TokenHandler, fail: (cause: unknown) => void): TokenHandler {
+  return new Proxy(handler, {
+    get(of, name) {
+      const value: unknown = Reflect.get(of, name, of);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]): void => {
+        try {
+          if (name === 'onPacketSizeChange') requirePacketSize(args[0]);
+          Reflect.apply(value, of, args);
+        } catch (error) {
+          fail(error);
+        }
+      };
+    },
+  });
+}
+
 /**
  * Runs a query through sp_executesql, its response going to `sink` instead of becoming row events.
  *
@@ -96,9 +153,10 @@ export function bulkRead(
   return new Promise<void>((resolve, reject) => {
     const request = new Request(sql, (error) => (error ? reject(error) : resolve()));
     for (const { name, value } of parameters) request.addParameter(name, TYPES.NVarChar, value);
+    const before = seam.createTokenStreamParser!;
     seam.createTokenStreamParser = (message, handler) => {
       // One response only: an attention's answer, or the next request, is tedious's again.
-      delete seam.createTokenStreamParser;
+      seam.createTokenStreamParser = before;
       return new SinkParser(message, handler, sink, (error) => {
         reject(error);
         connection.close();
