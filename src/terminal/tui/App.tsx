@@ -176,7 +176,7 @@ function Question({
     <Box flexDirection="column" width={width} height={height}>
       <Rule title={overlay === 'quit' ? 'Quit?' : 'Run?'} width={width} />
       {lines.map((line) => (
-        <Text key={line}>{line}</Text>
+        <Text key={line}>{line || ' '}</Text>
       ))}
     </Box>
   );

@@ -157,19 +157,26 @@ export function Gauges({ snapshot, width, height }: Room & { snapshot: Snapshot 
     ['rings', ringFill],
     ['writer', writer],
   ];
+  // Where one has to go it is the hasher, which most runs have no need of.
+  const shown =
+    height > values.length ? values : values.filter(([name]) => name !== 'hasher').slice(0, height - 1);
   const barWidth = Math.max(4, width - 14);
   const limit = snapshot?.limit ?? null;
   const title = limit === null ? 'Tiers' : LIMIT_TEXT[limit];
   return (
     <Box flexDirection="column" width={width} height={height}>
       <Rule title={title} width={width} />
-      {values.slice(0, height - 1).map(([name, value]) => (
-        <Text key={name} wrap="truncate">
-          {name.padEnd(7)}
-          <Text color={value !== null && value > 0.8 ? 'yellow' : 'cyan'}>{bar(value ?? 0, barWidth)}</Text>
-          {value === null ? '     -' : `${String(Math.round(value * 100)).padStart(4)} %`}
-        </Text>
-      ))}
+      {shown.map(([name, value]) => {
+        const drawn = bar(value ?? 0, barWidth);
+        return (
+          <Text key={name} wrap="truncate">
+            {name.padEnd(7)}
+            <Text color={value !== null && value > 0.8 ? 'yellow' : 'cyan'}>{drawn.filled}</Text>
+            <Text dimColor>{drawn.rest}</Text>
+            {value === null ? '     -' : `${String(Math.round(value * 100)).padStart(4)} %`}
+          </Text>
+        );
+      })}
     </Box>
   );
 }
@@ -214,7 +221,7 @@ export function Pager({
         // A text may have the same line twice.
         // biome-ignore lint/suspicious/noArrayIndexKey: see above
         <Text key={i} wrap="truncate">
-          {oneLine(line)}
+          {oneLine(line) || ' '}
         </Text>
       ))}
     </Box>

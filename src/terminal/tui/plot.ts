@@ -62,9 +62,9 @@ function resample(history: readonly HistoryPoint[], columns: number, spanMs: num
 
 const EIGHTHS = ['', '\u258f', '\u258e', '\u258d', '\u258c', '\u258b', '\u258a', '\u2589'];
 
-/** A bar of `width` characters, filled from 0 to 1. */
-export function bar(part: number, width: number): string {
+/** A bar of `width` characters in all, filled from 0 to 1. */
+export function bar(part: number, width: number): { filled: string; rest: string } {
   const eighths = Math.round(Math.min(1, Math.max(0, part)) * width * 8);
-  const full = '\u2588'.repeat(eighths >> 3) + EIGHTHS[eighths & 7];
-  return full.padEnd(width, '\u2591');
+  const filled = '\u2588'.repeat(eighths >> 3) + EIGHTHS[eighths & 7];
+  return { filled, rest: '\u2591'.repeat(width - filled.length) };
 }
