@@ -113,7 +113,7 @@ if (values.compare !== undefined) {
   process.exit(0);
 }
 if (values.micro) {
-  say(microTable(runMicro({ milliseconds: 300 })));
+  say(microTable(runMicro({ milliseconds: 400 })));
   process.exit(0);
 }
 if (positionals.length > 0) refuse(`what is ${positionals[0]}?`);
