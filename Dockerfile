@@ -15,7 +15,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json ./
 COPY src src
 COPY workers workers
-RUN npx tsc -p tsconfig.json --incremental false
+RUN npx tsc -p tsconfig.json --incremental false --declaration false --sourceMap false
 
 # What runs needs, and no more: TypeScript, a peer of valibot, is for its types only.
 FROM node:${NODE_VERSION}-bookworm-slim AS packages

@@ -28,6 +28,8 @@ const order = [
   'verify',
   'engine',
   'observe',
+  'library',
+  'index',
   'terminal',
   'commands',
   'cli',

@@ -6,6 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { loadConfig, type Overrides } from '../config/load.js';
+import { unusedSettings } from '../config/unused.js';
 import type { RunOutcome, Unfinished } from '../engine/events.js';
 import { AppError } from '../errors.js';
 import { Progress } from '../observe/progress.js';
@@ -14,7 +15,6 @@ import { runScript } from '../plan/script.js';
 import type { CommandResult, Context } from './context.js';
 import { wholeNumber } from './options.js';
 import { planJson, planReport } from './plan-report.js';
-import { unusedSettings } from './unused.js';
 
 interface PlanFlags extends Overrides {
   fresh?: boolean;

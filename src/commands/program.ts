@@ -5,6 +5,7 @@
  */
 import { Command, Option } from 'commander';
 import type { LogLevel } from '../engine/events.js';
+import { version } from '../library/version.js';
 import type { LogFormat } from '../observe/log.js';
 import { addCompletion, completion, type Shell } from './completion.js';
 import { addConfigSchema, configSchemaCommand } from './config-schema.js';
@@ -21,7 +22,6 @@ import { addStatus, status } from './status.js';
 import { addTui, tui } from './tui.js';
 import { addValidate, validate } from './validate.js';
 import { addVerify, verify } from './verify.js';
-import { version } from './version.js';
 
 /** Called with the chosen command and what it does. */
 export type Runner = (command: Command, run: (context: Context) => Promise<CommandResult>) => Promise<void>;

@@ -1,19 +1,15 @@
 /**
  * `run`: migrates, or with `--dry-run` says what it would do.
  *
- * Runs on the main thread; the engine does the work.
+ * Runs on the main thread; the library does the work.
  */
 import { type Command, Option } from 'commander';
 import { loadConfig, type Overrides } from '../config/load.js';
-import type { Config } from '../config/schema.js';
-import type { RunOutcome } from '../engine/events.js';
-import type { Threads } from '../engine/threads.js';
+import { migrateConfigured } from '../library/migrate.js';
 import { runReport, runResult } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
 import { wholeNumber } from './options.js';
 import { plan, unfinishedBy } from './plan.js';
-import { unusedSettings } from './unused.js';
-import { version } from './version.js';
 import { addWatchOptions, Watch, type WatchFlags } from './watching.js';
 
 interface RunFlags extends Overrides, WatchFlags {
@@ -59,29 +55,17 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     environment: context.environment,
     overrides: flags,
   });
-  const unused = unusedSettings(config);
-  for (const text of unused) context.log.warn(text);
   const watch = await Watch.begin(context, config, flags, context.progressStyle);
-  const threads = context.threads ?? (await beginThreads(config));
-  // Loaded only now: --help and a wrong configuration should not wait for the drivers.
-  const { runMigration } = await import('../engine/run.js');
-  let outcome: RunOutcome;
-  try {
-    outcome = await runMigration(config, {
-      signal: context.signal,
-      shutdownMs: context.globals.shutdownTimeoutSeconds * 1000,
-      onEvent: watch.onEvent,
-      resume: flags.resume === true,
-      unfinished: unfinishedBy(flags),
-      failFast: flags.failFast === true,
-      stateFile: context.globals.stateFile,
-      toolVersion: version(),
-      threads,
-    });
-  } finally {
-    await watch.end();
-  }
-  outcome.notes.push(...unused);
+  const outcome = await migrateConfigured(config, {
+    signal: context.signal,
+    shutdownMs: context.globals.shutdownTimeoutSeconds * 1000,
+    onEvent: watch.onEvent,
+    resume: flags.resume === true,
+    unfinished: unfinishedBy(flags),
+    failFast: flags.failFast === true,
+    stateFile: context.globals.stateFile,
+    threads: context.threads,
+  }).finally(() => watch.end());
   let result = runResult(context.command, context.span(), outcome);
   const unwritten = await watch.report(async (observed) => {
     const { runPage } = await import('../observe/report/run.js');
@@ -92,16 +76,4 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     result = runResult(context.command, context.span(), outcome);
   }
   return { json: result, text: runReport(result, context.columns), error: outcome.error };
-}
-
-/**
- * Begins the threads that every full load needs: they load their modules while this one does, connects and plans.
- * `upsert` may turn out to need none.
- */
-async function beginThreads({ migration }: Config): Promise<Threads> {
-  const { Threads } = await import('../engine/threads.js');
-  const threads = new Threads();
-  if (migration.target_mode === 'upsert') return threads;
-  threads.begin(migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
-  return threads;
 }

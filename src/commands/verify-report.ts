@@ -1,40 +1,11 @@
 /**
- * How a verification's findings are shown: the JSON of a table, and the table people read.
+ * How a verification's findings are shown to people.
  *
  * Pure; runs on the main thread.
  */
-import type { VerifyResult, VerifyTableResult } from '../observe/commandSchemas.js';
+import type { VerifyResult } from '../observe/commandSchemas.js';
 import { groupedCount, textTable } from '../observe/format.js';
-import { errorLines, errorResult, seconds } from '../observe/result.js';
-import type { TableReport } from '../verify/verify.js';
-
-/** A number; as text where a JavaScript number can't hold it exactly. */
-type Count = number | string;
-
-export function verifyTable(report: TableReport): VerifyTableResult {
-  const { table, target, status, method, changes, keys, notes, error } = report;
-  return {
-    table,
-    target,
-    status,
-    method,
-    source_rows: jsonCount(report.sourceRows),
-    target_rows: jsonCount(report.targetRows),
-    inserts_needed: changes?.insert ?? null,
-    updates_needed: changes?.update ?? null,
-    deletes_needed: changes?.delete ?? null,
-    details: { inserts: keys.insert, updates: keys.update, deletes: keys.delete },
-    duration_seconds: seconds(report.durationMs),
-    notes,
-    ...(error !== undefined && { error: errorResult(error) }),
-  };
-}
-
-function jsonCount(value: bigint | null): Count | null {
-  if (value === null) return null;
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : String(value);
-}
+import { errorLines } from '../observe/result.js';
 
 export function verifyReport(result: VerifyResult): string {
   const { tables } = result;

@@ -1,17 +1,15 @@
 /**
  * `verify`: compares the rows of both sides by their hashes and says which differ.
  *
- * Runs on the main thread; the engine does the work.
+ * Runs on the main thread; the library does the work.
  */
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
-import { AppError, type ErrorData, toErrorData } from '../errors.js';
-import type { VerifyResult } from '../observe/commandSchemas.js';
-import { resultHead } from '../observe/result.js';
-import type { TableReport } from '../verify/verify.js';
+import { verifyConfigured } from '../library/verify.js';
+import { verifyResult, verifyVerdict } from '../observe/verifyResult.js';
 import type { CommandResult, Context } from './context.js';
 import { wholeNumber } from './options.js';
-import { verifyReport, verifyTable } from './verify-report.js';
+import { verifyReport } from './verify-report.js';
 import { addWatchOptions, Watch, type WatchFlags } from './watching.js';
 
 interface VerifyFlags extends WatchFlags {
@@ -52,10 +50,8 @@ Examples:
 
 export async function verify(context: Context, flags: VerifyFlags): Promise<CommandResult> {
   const config = await loadConfig(context.globals.config, { environment: context.environment });
-  // Loaded only now: --help and a wrong configuration should not wait for the drivers.
-  const { runVerify } = await import('../engine/verifyRun.js');
   const watch = await Watch.begin(context, config, flags);
-  const outcome = await runVerify(config, {
+  const outcome = await verifyConfigured(config, {
     tier1Rows: flags.tier1Size,
     tier2Rows: flags.tier2Size,
     details: flags.details,
@@ -64,49 +60,15 @@ export async function verify(context: Context, flags: VerifyFlags): Promise<Comm
     onEvent: watch.onEvent,
     threads: context.threads,
   }).finally(() => watch.end());
-  const { tables, notes, runId } = outcome;
-  let error = verdict(tables);
-  let result: VerifyResult = {
-    ...resultHead(context.command, context.span(), error, runId),
-    tables_total: tables.length,
-    tables_matching: tables.filter(({ status }) => status === 'match').length,
-    tables_differing: tables.filter(({ status }) => status === 'differs' || status === 'missing').length,
-    tables_failed: tables.filter(({ status }) => status === 'failed').length,
-    tables: tables.map(verifyTable),
-    failed_tables: tables.filter(({ status }) => status === 'failed').map(({ table }) => table),
-    notes,
-  };
+  let error = verifyVerdict(outcome);
+  let result = verifyResult(context.command, context.span(), outcome, error);
   const unwritten = await watch.report(async (observed) => {
     const { verifyPage } = await import('../observe/report/verify.js');
     return verifyPage(result, observed);
   });
   if (unwritten !== null && error === undefined) {
     error = unwritten;
-    result = { ...result, ...resultHead(context.command, context.span(), error, runId) };
+    result = verifyResult(context.command, context.span(), outcome, error);
   }
   return { json: result, text: verifyReport(result), error };
-}
-
-/** A difference is the answer to the question asked; a table that could not be compared leaves it open. */
-function verdict(tables: readonly TableReport[]): ErrorData | undefined {
-  const differing = tables.filter(({ status }) => status === 'differs' || status === 'missing');
-  if (differing.length > 0) {
-    const named = differing
-      .slice(0, 5)
-      .map(({ table }) => table)
-      .join(', ');
-    const rest = differing.length > 5 ? ` and ${differing.length - 5} more` : '';
-    return toErrorData(
-      new AppError(
-        'ROWS_DIFFER',
-        `rows differ in ${differing.length} of ${tables.length} tables: ${named}${rest}`,
-        {
-          remedy:
-            'verify --details 20 names the rows; if the source was written to since the migration, run it again',
-        },
-      ),
-    );
-  }
-  const failed = tables.find(({ status }) => status === 'failed');
-  return failed?.error;
 }

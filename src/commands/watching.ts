@@ -10,13 +10,13 @@ import { type Command, Option } from 'commander';
 import type { Config } from '../config/schema.js';
 import type { RunEventHandler } from '../engine/events.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
+import { version } from '../library/version.js';
 import type { MetricsServer } from '../observe/metrics.js';
 import { Progress, type ProgressStyle } from '../observe/progress.js';
 import type { Observed } from '../observe/report/page.js';
 import { Tally } from '../observe/tally.js';
 import type { Context } from './context.js';
 import { wholeNumber } from './options.js';
-import { version } from './version.js';
 
 export interface WatchFlags {
   report?: string;

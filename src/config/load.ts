@@ -10,13 +10,16 @@ import { AppError } from '../errors.js';
 import { hideSecrets } from '../secrets.js';
 import { SECRET_PATHS } from './keys.js';
 import type { Origin } from './problems.js';
-import { type Config, parseConfig } from './schema.js';
+import { type Config, type ConfigInput, parseConfig } from './schema.js';
 import { type Environment, expandVariables } from './variables.js';
 
-/** Values given on the command line; they take the place of the file's. */
+/** Values given beside the configuration, as on the command line; they take the place of its own. */
 export interface Overrides {
+  /** In place of `source.schema`. */
   sourceSchema?: string;
+  /** In place of `target.schema`. */
   targetSchema?: string;
+  /** In place of `migration.workers`. */
   workers?: number;
 }
 
@@ -73,6 +76,23 @@ export function readConfig(
     locate: (path) => {
       const option = given.get(path.join('.'));
       return option === undefined ? locateInFile(path) : { option };
+    },
+  });
+}
+
+/**
+ * Checks a configuration given as an object, whose values are taken as they are: no variables.
+ *
+ * @throws AppError CONFIG_INVALID
+ */
+export function configOf(input: ConfigInput, overrides: Overrides = {}): Config {
+  const tree: unknown = structuredClone(input);
+  hideSecrets(SECRET_PATHS.map((path) => valueAt(tree, path.split('.'))));
+  const given = applyOverrides(tree, overrides);
+  return parseConfig(tree, {
+    locate: (path) => {
+      const option = given.get(path.join('.'));
+      return option === undefined ? undefined : { option };
     },
   });
 }

@@ -13,6 +13,9 @@ import { configSchema, SECRET_PATHS } from './keys.js';
 import { type Origin, type Problem, reportProblems } from './problems.js';
 import { tidy } from './tidy.js';
 
+/** A configuration as a file or a program writes it: what has a default may be left out. */
+export type ConfigInput = v.InferInput<typeof configSchema>;
+
 type Parsed = v.InferOutput<typeof configSchema>;
 type Filled<T, K extends keyof T> = Omit<T, K> & { [key in K]-?: NonNullable<T[key]> };
 

@@ -3,8 +3,8 @@
  *
  * Pure; runs on the main thread.
  */
-import { MIGRATION_DEFAULTS } from '../config/defaults.js';
-import type { Config } from '../config/schema.js';
+import { MIGRATION_DEFAULTS } from './defaults.js';
+import type { Config } from './schema.js';
 
 /** @returns settings that were changed from their default and have nothing to act on here: said, not passed over. */
 export function unusedSettings({ migration }: Config): string[] {
