@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
+import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Connection } from 'tedious';
 import { AppError } from '../src/errors.js';
-import { connectSource, type SourceConnection } from '../src/source/connection.js';
+import { connectSource, type SourceConnection, type SourceOptions } from '../src/source/connection.js';
 import { bulkRead, type ResponseSink } from '../src/tds/bulkRead.js';
+import { isPacketStream } from '../src/tds/responseReader.js';
 import type { ServerMessageToken } from '../src/tds/tokenReader.js';
 import { readToken } from '../src/tds/tokenReader.js';
 import { SqlError } from './sqlserver/contract.js';
@@ -43,6 +45,10 @@ describe('the seam', () => {
       {},
     );
     assert.ok(parser instanceof EventEmitter);
+    const Packets = createRequire(import.meta.url)('tedious/lib/incoming-message-stream') as new (
+      debug: object,
+    ) => unknown;
+    assert.ok(isPacketStream(new Packets({})));
     for (const method of ['pause', 'resume']) assert.equal(typeof Reflect.get(parser, method), 'function');
   });
 
@@ -78,7 +84,7 @@ describe('a bulk read from the stand-in', () => {
     await server?.close();
   });
 
-  async function connect(): Promise<SourceConnection> {
+  async function connect(changes: Partial<SourceOptions> = {}): Promise<SourceConnection> {
     await source?.close();
     source = await connectSource({
       host: '127.0.0.1',
@@ -94,6 +100,7 @@ describe('a bulk read from the stand-in', () => {
       connect_timeout_seconds: 5,
       request_timeout_seconds: 0,
       packet_size_bytes: 4096,
+      ...changes,
     });
     return source;
   }
@@ -143,6 +150,27 @@ describe('a bulk read from the stand-in', () => {
       { id: 0, text: null },
       { id: 1, text: 'row 1' },
     ]);
+  });
+
+  it('brings the same bytes through TLS', async () => {
+    const secure = await startSqlServer({ engine, encryption: 'on' });
+    try {
+      const { connection } = await connect();
+      const plain = new Collector();
+      await bulkRead(connection, 'SELECT rows', [], plain);
+      const encrypted = new Collector(3);
+      const { connection: over } = await connect({
+        port: secure.port,
+        encrypt: true,
+        trust_server_cert: true,
+      });
+      await bulkRead(over, 'SELECT rows', [], encrypted);
+      assert.ok(Buffer.concat(encrypted.pieces).equals(Buffer.concat(plain.pieces)));
+      assert.equal((await source.query('SELECT short')).length, 2);
+    } finally {
+      await source.close();
+      await secure.close();
+    }
   });
 
   it('ends with the server’s error, and the connection is still good', async () => {

@@ -3,11 +3,14 @@
  * what its own can't read becomes an error. Reader threads and main thread.
  *
  * tedious keeps the connection, login, TLS, request timers and cancellation; the response's bytes come here.
- * `Connection.createTokenStreamParser` is private API: no other file touches it, and a test fails if it goes.
+ * `Connection.createTokenStreamParser` and its stream of packets are private API: this file and `responseReader.ts`
+ * alone touch them, and a test fails if they go.
  */
 import { EventEmitter } from 'node:events';
+import type { PassThrough } from 'node:stream';
 import { AppError } from '../errors.js';
 import { type Connection, Request, TYPES } from './driver.js';
+import { isPacketStream, type PacketStream, readResponse } from './responseReader.js';
 import type { ServerMessageToken } from './tokenReader.js';
 
 /** What takes a response's bytes. */
@@ -25,40 +28,44 @@ interface TokenHandler {
   onInfoMessage(token: ServerMessageToken): void;
 }
 
-type CreateParser = (message: AsyncIterable<Buffer>, handler: TokenHandler) => EventEmitter;
+type CreateParser = (message: PassThrough, handler: TokenHandler) => EventEmitter;
 
 /** The part of tedious's Connection that is not in its types. */
 interface ParserSeam {
   createTokenStreamParser?: CreateParser;
+  messageIo?: { incomingMessageStream?: unknown };
 }
 
 /** Stands where tedious expects its own parser: emits `end`, can be paused and resumed. */
 class SinkParser extends EventEmitter {
+  readonly #sink: ResponseSink;
   #paused: Promise<void> | null = null;
   #resume: (() => void) | null = null;
 
   constructor(
-    message: AsyncIterable<Buffer>,
+    message: PassThrough,
+    packets: PacketStream,
     handler: TokenHandler,
     sink: ResponseSink,
     fail: (error: Error) => void,
   ) {
     super();
+    this.#sink = sink;
     sink.onMessage = (token) => {
       if (token.kind === 'error') handler.onErrorMessage(token);
       else handler.onInfoMessage(token);
     };
-    this.#run(message, sink).catch(fail);
+    readResponse(message, packets, (piece) => this.#take(piece))
+      .then(() => {
+        sink.end();
+        this.emit('end');
+      })
+      .catch(fail);
   }
 
-  async #run(message: AsyncIterable<Buffer>, sink: ResponseSink): Promise<void> {
-    for await (const chunk of message) {
-      if (this.#paused !== null) await this.#paused;
-      const wait = sink.push(chunk);
-      if (wait !== undefined) await wait;
-    }
-    sink.end();
-    this.emit('end');
+  #take(piece: Buffer): Promise<void> | undefined {
+    const paused = this.#paused;
+    return paused === null ? this.#sink.push(piece) : paused.then(() => this.#sink.push(piece));
   }
 
   pause(): void {
@@ -147,8 +154,9 @@ export function bulkRead(
   sink: ResponseSink,
 ): Promise<void> {
   const seam = connection as unknown as ParserSeam;
-  if (typeof seam.createTokenStreamParser !== 'function') {
-    throw new AppError('INTERNAL', 'tedious has no createTokenStreamParser: bulk reading needs tedious 19.2');
+  const packets = seam.messageIo?.incomingMessageStream;
+  if (typeof seam.createTokenStreamParser !== 'function' || !isPacketStream(packets)) {
+    throw new AppError('INTERNAL', 'tedious is not as bulk reading needs it, which is tedious 19.2');
   }
   return new Promise<void>((resolve, reject) => {
     const request = new Request(sql, (error) => (error ? reject(error) : resolve()));
@@ -157,7 +165,7 @@ export function bulkRead(
     seam.createTokenStreamParser = (message, handler) => {
       // One response only: an attention's answer, or the next request, is tedious's again.
       seam.createTokenStreamParser = before;
-      return new SinkParser(message, handler, sink, (error) => {
+      return new SinkParser(message, packets, handler, sink, (error) => {
         reject(error);
         connection.close();
       });

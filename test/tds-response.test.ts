@@ -1,0 +1,97 @@
+/** The packets of a response, however they arrive: every byte once and in order, and tedious reads on behind it. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import type { PassThrough } from 'node:stream';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { AppError } from '../src/errors.js';
+import { isPacketStream, type PacketStream, readResponse } from '../src/tds/responseReader.js';
+
+const require = createRequire(import.meta.url);
+const IncomingMessageStream = require('tedious/lib/incoming-message-stream') as new (
+  debug: object,
+) => PacketStream & AsyncIterable<PassThrough>;
+const silent = { packet() {}, data() {} };
+
+/** One message as packets of at most `packetBytes` of contents. */
+function packetsOf(contents: Buffer, packetBytes: number): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at === 0 || at < contents.length; at += packetBytes) {
+    const piece = contents.subarray(at, at + packetBytes);
+    const header = Buffer.from([4, at + packetBytes >= contents.length ? 1 : 0, 0, 0, 0, 0, 1, 0]);
+    header.writeUInt16BE(piece.length + 8, 2);
+    parts.push(header, piece);
+  }
+  return Buffer.concat(parts);
+}
+
+function bytesOf(length: number, seed: number): Buffer {
+  return Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 0xff));
+}
+
+async function textOf(message: PassThrough): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of message) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces);
+}
+
+test('every byte comes once, in order, whatever the chunks, and the next message is whole', async () => {
+  const size = fc.integer({ min: 1, max: 200_000 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.record({
+        contents: size,
+        packetBytes: fc.oneof(fc.integer({ min: 1, max: 50 }), fc.constantFrom(4088, 32_759)),
+        chunks: fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 8 }),
+        waits: fc.integer({ min: 1, max: 5 }),
+        pause: fc.boolean(),
+      }),
+      async ({ contents, packetBytes, chunks, waits, pause }) => {
+        // Many tiny packets of a large message prove nothing more.
+        const first = bytesOf(packetBytes < 51 ? contents % 3000 || 1 : contents, 1);
+        const second = bytesOf(100, 2);
+        const wire = Buffer.concat([packetsOf(first, packetBytes), packetsOf(second, packetBytes)]);
+        const stream = new IncomingMessageStream(silent);
+        assert.ok(isPacketStream(stream));
+        const messages = stream[Symbol.asyncIterator]();
+        const writing = (async () => {
+          for (let at = 0, i = 0; at < wire.length; i++) {
+            const bytes = chunks[i % chunks.length]!;
+            const going = stream.write(wire.subarray(at, at + bytes));
+            at += bytes;
+            if (!going) await new Promise((resolve) => stream.once('drain', resolve));
+            else if (pause) await new Promise(setImmediate);
+          }
+          stream.end();
+        })();
+        const { value: message } = (await messages.next()) as { value: PassThrough };
+        const pieces: Buffer[] = [];
+        await readResponse(message, stream, (piece) => {
+          pieces.push(Buffer.from(piece));
+          return pieces.length % waits === 0 ? new Promise((resolve) => setImmediate(resolve)) : undefined;
+        });
+        assert.ok(Buffer.concat(pieces).equals(first));
+        const { value: next } = (await messages.next()) as { value: PassThrough };
+        assert.ok((await textOf(next)).equals(second));
+        await writing;
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('a packet without contents that could be any is refused', async () => {
+  const stream = new IncomingMessageStream(silent);
+  const wire = packetsOf(bytesOf(300, 3), 100);
+  stream.write(wire.subarray(0, 108));
+  const { value: message } = (await stream[Symbol.asyncIterator]().next()) as { value: PassThrough };
+  const taken: number[] = [];
+  const reading = readResponse(message, stream, (piece) => {
+    taken.push(piece.length);
+    return undefined;
+  });
+  await new Promise(setImmediate);
+  stream.write(Buffer.from([4, 0, 0, 5, 0, 0, 1, 0]));
+  await assert.rejects(reading, (error) => error instanceof AppError && error.code === 'PROTOCOL');
+  assert.deepEqual(taken, [100]);
+});
