@@ -61,9 +61,11 @@ const dryRun: DryRun = {
         { table: 0, partition: 0, lower: null, upper: ['5000'] },
         { table: 0, partition: 1, lower: ['5000'], upper: null },
       ],
+      bytes: 412_000_000,
       actions: ['drops public.Votes'],
     },
   ],
+  estimate: { seconds: 83.4, rows: 10_143_364, bytes: 412_000_000, basis: 'nothing', reason: 'assumed' },
   sizes: [{ name: 'lanes', value: 4, unit: 'lanes', reason: 'two for each of the 2 cores' }],
   obstacles: [{ code: 'SCHEMA_CONFLICT', message: 'public.Votes is a view', remedy: 'Drop it.' }],
 };
@@ -71,12 +73,16 @@ const dryRun: DryRun = {
 test('the report names tables, columns, ranges, actions, notes and sizes', () => {
   const report = planReport(dryRun, ['source: SQL Server 16']);
   assert.match(report, /^Nothing was changed\. A run with target_mode truncate would do this:\n/);
-  assert.match(report, /dbo\.Votes -> public\.Votes, about 10,143,364 rows, key id, read in 2 ranges\n/);
+  assert.match(report, /dbo\.Votes -> public\.Votes, about 10,143,364 rows in 412 MB, key id, read in 2 ranges\n/);
   assert.match(report, /would: drops public\.Votes/);
   assert.match(report, / {2}id +int +integer +primary key\n/);
   assert.match(report, / {2}At +datetimeoffset\(7\) +timestamptz\n/);
   assert.match(report, / {2}xmin +bigint +bigint +xmin_ +not null\n/);
   assert.match(report, /note: At: loses the time zone offset/);
+  assert.match(
+    report,
+    /Estimated time of the rows: about 1:23 for 10,143,364 rows in 412 MB: assumed\.\n/,
+  );
   assert.match(report, /lanes +4 +lanes +two for each of the 2 cores/);
   assert.match(
     report,

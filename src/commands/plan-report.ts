@@ -4,22 +4,25 @@
  * Pure; runs on the main thread.
  */
 import type { DryRun } from '../engine/events.js';
-import { count, textTable } from '../observe/format.js';
+import { byteCount, count, duration, textTable } from '../observe/format.js';
 import { errorResult } from '../observe/result.js';
+import type { TimeEstimate } from '../plan/estimate.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { runScript, tableScript } from '../plan/script.js';
 import { tableLabel } from '../source/model.js';
 
 /** The plan as JSON: everything of it but the statements that read. */
-export function planJson({ mode, tables, sizes, obstacles }: DryRun): object {
+export function planJson({ mode, tables, estimate, sizes, obstacles }: DryRun): object {
   return {
     mode,
+    estimate,
     obstacles: obstacles.map(errorResult),
     ddl: runScript(tables.map(({ plan }) => plan)),
-    tables: tables.map(({ plan, partitions, actions }) => ({
+    tables: tables.map(({ plan, partitions, bytes, actions }) => ({
       table: sourceName(plan),
       target: targetName(plan),
       approximate_rows: plan.approximateRows,
+      bytes,
       key_columns: plan.keyColumns,
       primary_key: plan.primaryKey,
       chunk_rows: plan.chunkRows,
@@ -45,11 +48,13 @@ export function planJson({ mode, tables, sizes, obstacles }: DryRun): object {
 }
 
 /** The plan for people. What stands in the way of a run comes last, where a terminal shows it. */
-export function planReport({ mode, tables, sizes, obstacles }: DryRun, notes: readonly string[]): string {
+export function planReport(
+  { mode, tables, estimate, sizes, obstacles }: DryRun,
+  notes: readonly string[]): string {
   const lines: string[] = [`Nothing was changed. A run with target_mode ${mode} would do this:`, ''];
-  for (const { plan, partitions, actions } of tables) {
+  for (const { plan, partitions, bytes, actions } of tables) {
     lines.push(
-      `${sourceName(plan)} -> ${targetName(plan)}, about ${count(plan.approximateRows)} rows, ${key(plan)}, ${ranges(partitions)}`,
+      `${sourceName(plan)} -> ${targetName(plan)}, about ${count(plan.approximateRows)} rows${room(bytes)}, ${key(plan)}, ${ranges(partitions)}`,
       ...actions.map((action) => `  would: ${action}`),
       ...indent(
         textTable(
@@ -83,6 +88,7 @@ export function planReport({ mode, tables, sizes, obstacles }: DryRun, notes: re
       ),
     ),
   );
+  if (estimate !== null) lines.push('', estimated(estimate));
   if (notes.length > 0) lines.push('', 'Notes', ...notes.map((note) => `  ${note}`));
   if (obstacles.length > 0) {
     const listed = obstacles.flatMap((obstacle) => {
@@ -106,6 +112,16 @@ function sourceName(plan: TablePlan): string {
 
 function targetName(plan: TablePlan): string {
   return tableLabel(plan.target);
+}
+
+function room(bytes: number | null): string {
+  return bytes === null ? '' : ` in ${byteCount(bytes)}`;
+}
+
+/** A guess is not written as if it were exact. */
+function estimated({ seconds, rows, bytes, reason }: TimeEstimate): string {
+  const time = seconds < 1 ? 'less than a second' : `about ${duration(Math.round(seconds) * 1000)}`;
+  return `Estimated time of the rows: ${time} for ${count(rows)} rows in ${byteCount(bytes)}: ${reason}.`;
 }
 
 function key({ keyColumns }: TablePlan): string {

@@ -5,6 +5,7 @@
  */
 import type { ErrorData } from '../errors.js';
 import type { SizeLine } from '../host/sizes.js';
+import type { TimeEstimate } from '../plan/estimate.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import type { LaneSample } from './sampler.js';
 import type { Threads } from './threads.js';
@@ -92,9 +93,13 @@ export interface DryRun {
   tables: {
     plan: TablePlan;
     partitions: Partition[];
+    /** Bytes its rows take in the source, as its catalog tells; null where it does not. */
+    bytes: number | null;
     /** What the mode would do to the target first, in words: `drops public.orders (12 rows)`. */
     actions: string[];
   }[];
+  /** Null where nothing could be planned. */
+  estimate: TimeEstimate | null;
   sizes: SizeLine[];
   /** What would keep the run from working. */
   obstacles: ErrorData[];

@@ -13,11 +13,14 @@ import { inspectHost } from '../host/host.js';
 import { sizeLines } from '../host/sizes.js';
 import { type TransferMode, transferMode } from '../plan/modes/index.js';
 import type { SourceConnection } from '../source/connection.js';
+import { tableLabel } from '../source/model.js';
+import { tableSizes } from '../source/sizes.js';
 import type { TargetConnection } from '../target/connection.js';
 import { orAborted } from './abort.js';
 import { chooseRun } from './checkpoint.js';
 import { connectBoth } from './connecting.js';
 import type { DryRun, RunOptions, RunOutcome } from './events.js';
+import { estimate } from './estimating.js';
 import { outcomeOf } from './finishing.js';
 import { attempt, type Planned, planRun, tellPlan } from './planning.js';
 
@@ -68,7 +71,7 @@ class Rehearsal {
       planRun(this.#config, host, this.#source, this.#target, this.#obstacles),
     );
     if (planned !== null) tellPlan(runId, planned, onEvent);
-    const dryRun = await this.#dryRun(planned);
+    const dryRun = await this.#dryRun(planned, host.cores);
     const error = impossible(this.#obstacles);
     return {
       runId,
@@ -80,21 +83,26 @@ class Rehearsal {
     };
   }
 
-  async #dryRun(planned: Planned | null): Promise<DryRun> {
+  async #dryRun(planned: Planned | null, cores: number): Promise<DryRun> {
     const { target_mode } = this.#config.migration;
     const found =
       planned === null
         ? null
         : await attempt(this.#obstacles, () => this.#mode.check(this.#target, planned.plans));
     this.#obstacles.push(...(found?.obstacles ?? []));
+    const bytes = await tableSizes(this.#source);
+    const time =
+      planned === null ? null : await estimate(this.#config, planned, this.#target, bytes, cores);
     return {
       mode: target_mode,
       tables:
         planned?.plans.map((plan, i) => ({
           plan,
           partitions: planned.partitions[i]!,
+          bytes: bytes.get(tableLabel(plan.source)) ?? null,
           actions: found?.actions[i] ?? [],
         })) ?? [],
+      estimate: time,
       sizes: planned === null ? [] : sizeLines(planned.sizes),
       obstacles: this.#obstacles.map(toErrorData),
     };

@@ -24,10 +24,27 @@ import {
 
 const keySchema = v.nullable(v.array(v.string()));
 
+const tableBytesSchema = says(
+  v.nullable(wholeSchema),
+  "Bytes its rows take in the source, by the source's catalog; null where it does not tell.",
+);
+
 const dryRunSchema = v.strictObject({
   ...runEntries,
   dry_run: v.strictObject({
     mode: v.string(),
+    estimate: says(
+      v.nullable(
+        v.strictObject({
+          seconds: secondsSchema,
+          rows: wholeSchema,
+          bytes: wholeSchema,
+          basis: says(v.picklist(['earlier run', 'sample', 'nothing']), 'What was measured for it.'),
+          reason: v.string(),
+        }),
+      ),
+      'A guess at the time the rows take; null where nothing could be planned.',
+    ),
     obstacles: says(v.array(resultErrorSchema), 'What would keep the run from working.'),
     ddl: says(v.string(), 'A script that makes all tables and their objects in an empty database.'),
     tables: v.array(
@@ -35,6 +52,7 @@ const dryRunSchema = v.strictObject({
         table: sourceTableSchema,
         target: targetTableSchema,
         approximate_rows: wholeSchema,
+        bytes: tableBytesSchema,
         key_columns: v.array(v.string()),
         primary_key: v.array(v.string()),
         chunk_rows: wholeSchema,

@@ -57,6 +57,19 @@ export function readQuery(
   };
 }
 
+/** The statement that reads the first rows there are, in no order: for a look at how fast they come. */
+export function sampleQuery(
+  plan: TablePlan,
+  rows: number,
+  options: { isolation: 'read_committed' | 'snapshot' | 'read_uncommitted' },
+): SourceQuery {
+  const { sql } = readQuery({ ...plan, keyColumns: [] }, { lower: null, upper: null }, options);
+  return {
+    sql: sql.replace(/^SELECT /, 'SELECT TOP (CONVERT(bigint, @rows)) '),
+    parameters: [{ name: 'rows', value: String(rows) }],
+  };
+}
+
 /** @returns the condition that keeps to a key range of the table aliased `t`, empty where it is open on both sides. */
 export function rangeCondition(
   plan: TablePlan,

@@ -3,22 +3,39 @@
  *
  * Runs on the main thread.
  */
+import { AppError, type ErrorCode } from '../errors.js';
 import type { SourceConnection } from './connection.js';
+import { tableLabel } from './model.js';
 
 /** SQL Server's page. */
 const PAGE_BYTES = 8192;
+/** Sizes are good to know and nothing depends on them. */
+const NOT_SHOWN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['SOURCE_PERMISSION', 'SOURCE_QUERY']);
 
 /** In-row and overflow units belong to a partition's heap or B-tree, LOB units to the partition itself. */
 const SIZES_SQL = `
-SELECT p.object_id, CONVERT(nvarchar(20), SUM(a.used_pages)) AS pages
+SELECT s.name AS schema_name, t.name, CONVERT(nvarchar(20), SUM(a.used_pages)) AS pages
 FROM sys.partitions AS p
+JOIN sys.tables AS t ON t.object_id = p.object_id
+JOIN sys.schemas AS s ON s.schema_id = t.schema_id
 JOIN sys.allocation_units AS a
   ON a.container_id = CASE WHEN a.type = 2 THEN p.partition_id ELSE p.hobt_id END
 WHERE p.index_id IN (0, 1)
-GROUP BY p.object_id`;
+GROUP BY s.name, t.name`;
 
-/** @returns the bytes of each table's rows (other indexes not counted), by object id. */
-export async function tableSizes(source: SourceConnection): Promise<Map<number, number>> {
-  const rows = await source.query(SIZES_SQL);
-  return new Map(rows.map((row) => [Number(row.object_id), Number(row.pages) * PAGE_BYTES]));
+/** @returns the bytes of each table's rows (other indexes not counted), by `tableLabel`; none where they can't be seen. */
+export async function tableSizes(source: Pick<SourceConnection, 'query'>): Promise<Map<string, number>> {
+  let rows: Record<string, unknown>[];
+  try {
+    rows = await source.query(SIZES_SQL);
+  } catch (error) {
+    if (error instanceof AppError && NOT_SHOWN.has(error.code)) return new Map();
+    throw error;
+  }
+  return new Map(
+    rows.map((row) => [
+      tableLabel({ schema: String(row.schema_name), name: String(row.name) }),
+      Number(row.pages) * PAGE_BYTES,
+    ]),
+  );
 }

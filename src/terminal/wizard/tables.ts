@@ -23,13 +23,12 @@ export interface TableAnswers {
 interface Found {
   tables: SourceTable[];
   /** By object id; empty where the login may not see them. */
-  sizes: Map<number, number>;
+  sizes: Map<string, number>;
 }
 
 export async function readTables(source: SourceConnection): Promise<Found> {
   const tables = await readCatalog(source, { schemas: [] });
-  // A convenience: nothing depends on it.
-  const sizes = await tableSizes(source).catch(() => new Map<number, number>());
+  const sizes = await tableSizes(source);
   return { tables, sizes };
 }
 
@@ -87,7 +86,7 @@ async function chooseTables(
   prompts: Prompts,
   schemas: string[],
   tables: readonly SourceTable[],
-  sizes: ReadonlyMap<number, number>,
+  sizes: ReadonlyMap<string, number>,
 ): Promise<TableAnswers> {
   const nameOf = (table: SourceTable) => (schemas.length === 1 ? table.name : tableLabel(table));
   const largestFirst = [...tables].sort((a, b) => b.approximateRows - a.approximateRows);
@@ -132,14 +131,14 @@ async function askPatterns(
 }
 
 /** `12 tables, about 3,400,000 rows, 1.2 GB` */
-function totals(tables: readonly SourceTable[], sizes: ReadonlyMap<number, number>): string {
+function totals(tables: readonly SourceTable[], sizes: ReadonlyMap<string, number>): string {
   const rows = tables.reduce((sum, table) => sum + table.approximateRows, 0);
-  const bytes = tables.reduce((sum, table) => sum + (sizes.get(table.objectId) ?? 0), 0);
+  const bytes = tables.reduce((sum, table) => sum + (sizes.get(tableLabel(table)) ?? 0), 0);
   return `${tableCount(tables.length)}, about ${count(rows)} rows${bytes > 0 ? `, ${byteCount(bytes)}` : ''}`;
 }
 
-function describe(table: SourceTable, sizes: ReadonlyMap<number, number>): string {
-  const bytes = sizes.get(table.objectId);
+function describe(table: SourceTable, sizes: ReadonlyMap<string, number>): string {
+  const bytes = sizes.get(tableLabel(table));
   const parts = [`${count(table.approximateRows)} rows`];
   if (bytes !== undefined) parts.push(byteCount(bytes));
   if (table.kind !== 'table') parts.push(`${table.kind} table: can't be migrated`);
