@@ -106,6 +106,8 @@ test('commands that only print', async () => {
 test('a run, its progress, and what is asked about it afterwards', async () => {
   const config = ['-c', scene.config()];
   const state = ['--state-file', join(scene.directory, 'schemas.state')];
+  const ranges = await json('plan', [...config, 'plan', '--partitions']);
+  assert.equal((ranges.value.partitions as unknown[]).length, 2);
   const dry = await json('run', [...config, 'run', '--dry-run']);
   assert.equal(dry.code, 0);
 

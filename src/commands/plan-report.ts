@@ -4,6 +4,7 @@
  * Pure; runs on the main thread.
  */
 import type { DryRun } from '../engine/events.js';
+import type { PartitionResult } from '../observe/commandSchemas.js';
 import { byteCount, count, duration, textTable } from '../observe/format.js';
 import { errorResult } from '../observe/result.js';
 import type { TimeEstimate } from '../plan/estimate.js';
@@ -47,10 +48,25 @@ export function planJson({ mode, tables, estimate, sizes, obstacles }: DryRun): 
   };
 }
 
+/** What `run --join` shares out: every range of every table, ranges of a table as large as one another. */
+export function partitionsJson({ tables }: Pick<DryRun, 'tables'>): PartitionResult[] {
+  return tables.flatMap(({ plan, partitions, bytes }) =>
+    partitions.map(({ partition, lower, upper }) => ({
+      table: sourceName(plan),
+      partition,
+      lower,
+      upper,
+      approximate_rows: Math.round(plan.approximateRows / partitions.length),
+      approximate_bytes: bytes === null ? null : Math.round(bytes / partitions.length),
+    })),
+  );
+}
+
 /** The plan for people. What stands in the way of a run comes last, where a terminal shows it. */
 export function planReport(
   { mode, tables, estimate, sizes, obstacles }: DryRun,
-  notes: readonly string[]): string {
+  notes: readonly string[],
+): string {
   const lines: string[] = [`Nothing was changed. A run with target_mode ${mode} would do this:`, ''];
   for (const { plan, partitions, bytes, actions } of tables) {
     lines.push(

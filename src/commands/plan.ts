@@ -10,17 +10,19 @@ import { unusedSettings } from '../config/unused.js';
 import type { RunOutcome, Unfinished } from '../engine/events.js';
 import { AppError } from '../errors.js';
 import { Progress } from '../observe/progress.js';
-import { runResult } from '../observe/result.js';
+import { resultHead, runResult } from '../observe/result.js';
 import { runScript } from '../plan/script.js';
 import type { CommandResult, Context } from './context.js';
 import { wholeNumber } from './options.js';
-import { planJson, planReport } from './plan-report.js';
+import { partitionsJson, planJson, planReport } from './plan-report.js';
 
 interface PlanFlags extends Overrides {
   fresh?: boolean;
   orResume?: boolean;
   /** Where to write the script that makes the tables and their objects. */
   ddl?: string;
+  /** Only the ranges that tables are read in. */
+  partitions?: boolean;
 }
 
 export function addPlan(program: Command): Command {
@@ -28,6 +30,7 @@ export function addPlan(program: Command): Command {
     .command('plan')
     .description('show what a run would do, touching nothing; exit code 1 if it could not work')
     .option('--ddl <file>', 'write the tables and all their objects as a script for psql')
+    .option('--partitions', 'print only the key ranges tables are read in, as JSON: for what hands out work')
     .option('--fresh', 'as for `run`: an unfinished run is not in the way')
     .option('--source-schema <name>', 'as for `run`')
     .option('--target-schema <name>', 'as for `run`')
@@ -38,7 +41,8 @@ export function addPlan(program: Command): Command {
 Examples:
   mssql-pg-migrate -c config.yaml plan
   mssql-pg-migrate -c config.yaml plan --ddl schema.sql      and: psql -f schema.sql
-  mssql-pg-migrate -c config.yaml --output-json plan > plan.json`,
+  mssql-pg-migrate -c config.yaml --output-json plan > plan.json
+  mssql-pg-migrate -c config.yaml plan --partitions | jq length    how many may share a run`,
     );
 }
 
@@ -59,6 +63,7 @@ export async function plan(context: Context, flags: PlanFlags): Promise<CommandR
       signal: context.signal,
       onEvent: progress.consume,
       unfinished: unfinishedBy(flags),
+      estimate: flags.partitions !== true,
       stateFile: context.globals.stateFile,
     });
   } finally {
@@ -72,6 +77,14 @@ export async function plan(context: Context, flags: PlanFlags): Promise<CommandR
       flags.ddl,
       dryRun.tables.map((table) => table.plan),
     );
+  }
+  if (flags.partitions === true) {
+    const partitions = partitionsJson(dryRun);
+    return {
+      json: { ...resultHead(context.command, context.span(), error, outcome.runId), partitions },
+      text: `[${partitions.map((partition) => `\n${JSON.stringify(partition)}`).join(',')}\n]`,
+      error,
+    };
   }
   const result = runResult(context.command, context.span(), outcome);
   const written = flags.ddl === undefined ? '' : `\n\nThe script is in ${flags.ddl}.`;

@@ -32,7 +32,9 @@ export async function estimate(
 ): Promise<TimeEstimate> {
   const earlier = await newestRates(target).catch(unlessOurs);
   const measured: Measured =
-    earlier === null ? await measureSource(config, largest(plans, bytes)) : { from: 'earlier run', ...earlier };
+    earlier === null
+      ? await measureSource(config, largest(plans, bytes))
+      : { from: 'earlier run', ...earlier };
   const tables = plans.map((plan, i) => {
     const label = tableLabel(plan.source);
     return {

@@ -19,19 +19,22 @@ import type { TargetConnection } from '../target/connection.js';
 import { orAborted } from './abort.js';
 import { chooseRun } from './checkpoint.js';
 import { connectBoth } from './connecting.js';
-import type { DryRun, RunOptions, RunOutcome } from './events.js';
 import { estimate } from './estimating.js';
+import type { DryRun, RunOptions, RunOutcome } from './events.js';
 import { outcomeOf } from './finishing.js';
 import { attempt, type Planned, planRun, tellPlan } from './planning.js';
+
+export interface RehearsalOptions
+  extends Pick<RunOptions, 'signal' | 'onEvent' | 'unfinished' | 'stateFile'> {
+  /** Estimates the time, for which a sample may be read; true by default. */
+  estimate?: boolean;
+}
 
 /**
  * @returns the plan as a run's outcome; its error is RUN_IMPOSSIBLE where there are obstacles
  * @throws AppError where there is nothing to plan: connections, configuration, no such tables; CANCELLED
  */
-export async function rehearse(
-  config: Config,
-  options: Pick<RunOptions, 'signal' | 'onEvent' | 'unfinished' | 'stateFile'>,
-): Promise<RunOutcome> {
+export async function rehearse(config: Config, options: RehearsalOptions): Promise<RunOutcome> {
   const { onEvent, signal } = options;
   const host = await inspectHost();
   onEvent({ kind: 'phase', phase: 'connect' });
@@ -62,7 +65,7 @@ class Rehearsal {
 
   async outcome(
     host: Awaited<ReturnType<typeof inspectHost>>,
-    { onEvent, unfinished = 'refuse', stateFile }: Parameters<typeof rehearse>[1],
+    { onEvent, unfinished = 'refuse', stateFile, estimate: wanted = true }: RehearsalOptions,
   ): Promise<RunOutcome> {
     const runId = randomUUID();
     await attempt(this.#obstacles, () => this.#lookForUnfinished(unfinished, stateFile ?? null));
@@ -71,7 +74,7 @@ class Rehearsal {
       planRun(this.#config, host, this.#source, this.#target, this.#obstacles),
     );
     if (planned !== null) tellPlan(runId, planned, onEvent);
-    const dryRun = await this.#dryRun(planned, host.cores);
+    const dryRun = await this.#dryRun(planned, wanted ? host.cores : null);
     const error = impossible(this.#obstacles);
     return {
       runId,
@@ -83,7 +86,8 @@ class Rehearsal {
     };
   }
 
-  async #dryRun(planned: Planned | null, cores: number): Promise<DryRun> {
+  /** @param cores to estimate the time with; null where nobody asks for it */
+  async #dryRun(planned: Planned | null, cores: number | null): Promise<DryRun> {
     const { target_mode } = this.#config.migration;
     const found =
       planned === null
@@ -92,7 +96,9 @@ class Rehearsal {
     this.#obstacles.push(...(found?.obstacles ?? []));
     const bytes = await tableSizes(this.#source);
     const time =
-      planned === null ? null : await estimate(this.#config, planned, this.#target, bytes, cores);
+      planned === null || cores === null
+        ? null
+        : await estimate(this.#config, planned, this.#target, bytes, cores);
     return {
       mode: target_mode,
       tables:

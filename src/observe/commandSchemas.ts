@@ -80,6 +80,21 @@ const dryRunSchema = v.strictObject({
   }),
 });
 
+const partitionSchema = v.strictObject({
+  table: sourceTableSchema,
+  partition: wholeSchema,
+  lower: says(keySchema, 'Its keys are greater than this one; null: from the first on.'),
+  upper: says(keySchema, '... and not greater than this one; null: to the last.'),
+  approximate_rows: wholeSchema,
+  approximate_bytes: tableBytesSchema,
+});
+export type PartitionResult = v.InferOutput<typeof partitionSchema>;
+
+const partitionsSchema = v.strictObject({
+  ...headEntries,
+  partitions: says(v.array(partitionSchema), 'The ranges that tables are read in: plan --partitions.'),
+});
+
 const stateTableSchema = v.strictObject({
   status: v.picklist(['pending', 'in_progress', 'completed', 'failed']),
   total_rows: wholeSchema,
@@ -248,7 +263,7 @@ const run = v.union([runSchema, dryRunSchema, failureSchema]);
 /** By command; `progress` is a line of `--progress`. */
 export const OUTPUT_SCHEMAS = {
   run,
-  plan: v.union([dryRunSchema, failureSchema]),
+  plan: v.union([dryRunSchema, partitionsSchema, failureSchema]),
   resume: v.union([runSchema, failureSchema]),
   status: v.union([statusSchema, failureSchema]),
   receipt: v.union([receiptSchema, failureSchema]),
