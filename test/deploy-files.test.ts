@@ -43,7 +43,7 @@ function manifests(file: string): Manifest[] {
 test('Kubernetes: each job runs a command line the tool understands, unprivileged and on files it may not write', () => {
   const [configMap, secret] = manifests('config.yaml');
   const jobs = readdirSync(join(deploy, 'kubernetes')).filter((file) => file !== 'config.yaml');
-  assert.deepEqual(jobs.sort(), ['cronjob.yaml', 'job.yaml']);
+  assert.deepEqual(jobs.sort(), ['cronjob.yaml', 'indexed-job.yaml', 'job.yaml']);
   for (const file of jobs) {
     const [manifest] = manifests(file);
     assert.equal(manifest.apiVersion, 'batch/v1');

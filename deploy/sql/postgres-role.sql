@@ -12,3 +12,5 @@ CREATE SCHEMA IF NOT EXISTS :"schema";
 GRANT USAGE, CREATE ON SCHEMA :"schema" TO :"role";
 CREATE SCHEMA IF NOT EXISTS mssql_pg_migrate;
 GRANT USAGE, CREATE ON SCHEMA mssql_pg_migrate TO :"role";
+-- Only for `run --join`, whose queue makes its own schema the first time:
+-- GRANT CREATE ON DATABASE :"DBNAME" TO :"role";

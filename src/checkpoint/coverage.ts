@@ -36,9 +36,12 @@ export interface Gap extends KeyRange {
  * Where the server has crashed, entries of an UNLOGGED table's chunks are gone and its partitions are not: what was
  * moved is then known from the partition it was moved to.
  *
- * @returns the gaps of one table, in the order of its partitions
+ * @returns the gaps of one table by the planned partition they are in, in the order of these
  */
-export function gapsOf(partitions: readonly LedgerPartition[], chunks: readonly LedgerChunk[]): Gap[] {
+export function gapsByPlanned(
+  partitions: readonly LedgerPartition[],
+  chunks: readonly LedgerChunk[],
+): Map<number, Gap[]> {
   const byNumber = new Map(partitions.map((one) => [one.partition, one]));
   const chunksOf = new Map<number, LedgerChunk[]>();
   for (const chunk of [...chunks, ...lostMoves(partitions, chunks)]) {
@@ -46,8 +49,7 @@ export function gapsOf(partitions: readonly LedgerPartition[], chunks: readonly 
     if (list === undefined) chunksOf.set(chunk.partition, [chunk]);
     else list.push(chunk);
   }
-  const gaps: Gap[] = [];
-  const walk = (partition: LedgerPartition): void => {
+  const walk = (partition: LedgerPartition, gaps: Gap[]): Gap[] => {
     const { upper, retries } = partition;
     let { lower } = partition;
     let next = 0;
@@ -60,16 +62,22 @@ export function gapsOf(partitions: readonly LedgerPartition[], chunks: readonly 
       if (chunk.movedTo !== null) {
         const moved = byNumber.get(chunk.movedTo);
         if (moved === undefined) throw inconsistent(partition.partition, chunk.chunk);
-        walk(moved);
+        walk(moved, gaps);
       }
       lower = chunk.upper;
       next = chunk.chunk + 1;
       complete = sameKey(chunk.upper, upper);
     }
     if (!complete) gaps.push({ partition: partition.partition, chunk: next, lower, upper, retries });
+    return gaps;
   };
-  for (const partition of partitions) if (partition.of === null) walk(partition);
-  return gaps;
+  const planned = partitions.filter(({ of }) => of === null);
+  return new Map(planned.map((partition) => [partition.partition, walk(partition, [])]));
+}
+
+/** @returns all gaps of one table, in the order of its partitions */
+export function gapsOf(partitions: readonly LedgerPartition[], chunks: readonly LedgerChunk[]): Gap[] {
+  return [...gapsByPlanned(partitions, chunks).values()].flat();
 }
 
 /** @returns entries of chunks that were moved, for those that a crash of the server has emptied. */

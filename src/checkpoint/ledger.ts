@@ -12,8 +12,10 @@ import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace } from '../plan/work.js';
 import { redactedValue } from '../secrets.js';
 import { tableLabel } from '../source/model.js';
-import { APPLICATION_NAME, inTransaction, type TargetConnection } from '../target/connection.js';
-import { chunkTable, LEDGER } from './schema.js';
+import { inTransaction, type TargetConnection } from '../target/connection.js';
+import { endSession, shareLock, tryLock } from './locks.js';
+import { chunksBecomeLogged } from './runs.js';
+import { chunkTable, json, LEDGER } from './schema.js';
 
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'superseded';
 export type LedgerTableStatus = 'pending' | 'loaded' | 'completed' | 'failed';
@@ -31,12 +33,20 @@ export interface LedgerOptions {
   /** True once waiting for the target is of no use any more. */
   ended: () => boolean;
   onRetry: (error: unknown) => void;
+  /** True where other hosts work on the run as well. */
+  shared?: boolean;
 }
 
 /** What the writers of a table have committed. */
 export interface CommittedRows {
   rows: number;
   chunks: number;
+}
+
+/** That this host reads a planned partition of a shared run. */
+export interface Claim {
+  partition: number;
+  claim: number;
 }
 
 export class Ledger {
@@ -72,14 +82,23 @@ export class Ledger {
     return chunkTable(this.isUnlogged(plan));
   }
 
-  /** @returns how writers enter the chunks of a table. */
-  chunkEntry(plan: TablePlan): LedgerEntry {
+  /**
+   * @param claim the partition of a shared run that the chunks are of
+   * @returns how writers enter the chunks of a table
+   */
+  chunkEntry(plan: TablePlan, claim: Claim | null = null): LedgerEntry {
+    const ours =
+      claim === null
+        ? ''
+        : `JOIN ${LEDGER}.claims c ON c.run_id = r.run_id AND c.table_name = $3
+            AND c.partition = ${claim.partition} AND c.claim = ${claim.claim}`;
     return {
+      ...(claim !== null && { shared: true }),
       sql: `INSERT INTO ${this.#chunks(plan)}
         (run_id, table_name, partition, chunk, lower, upper, rows, bytes, digest, duration_ms, retries,
           inserted, updated, by_key)
         SELECT r.run_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-        FROM ${LEDGER}.runs r WHERE r.run_id = $1 AND r.attempt = $2 FOR SHARE`,
+        FROM ${LEDGER}.runs r ${ours} WHERE r.run_id = $1 AND r.attempt = $2 FOR SHARE`,
       values: [this.#options.runId, this.#options.attempt],
     };
   }
@@ -98,34 +117,63 @@ export class Ledger {
     to: Pick<Partition, 'partition' | 'retries'>,
     session: number | null = null,
   ): Promise<boolean> {
+    return this.#write(async (target) => {
+      if (session !== null) await endSession(target, session);
+      return this.#moveIn(target, plan, chunk, range, to);
+    });
+  }
+
+  /** `move`, to a partition whose number no other host takes. @returns that number, or null where the chunk is taken */
+  moveShared(
+    plan: TablePlan,
+    chunk: Pick<ChunkPlace, 'partition' | 'chunk'>,
+    range: KeyRange,
+    retries: number,
+  ): Promise<number | null> {
+    const id = [this.#options.runId, tableLabel(plan.source)];
+    return this.#write(async (target) => {
+      await target.query(`SELECT FROM ${LEDGER}.tables WHERE run_id = $1 AND table_name = $2 FOR UPDATE`, id);
+      const [row] = await target.query<{ next: number }>(
+        `SELECT max(partition) + 1 AS next FROM ${LEDGER}.partitions WHERE run_id = $1 AND table_name = $2`,
+        id,
+      );
+      const partition = row!.next;
+      return (await this.#moveIn(target, plan, chunk, range, { partition, retries })) ? partition : null;
+    });
+  }
+
+  async #moveIn(
+    target: TargetConnection,
+    plan: TablePlan,
+    chunk: Pick<ChunkPlace, 'partition' | 'chunk'>,
+    range: KeyRange,
+    to: Pick<Partition, 'partition' | 'retries'>,
+  ): Promise<boolean> {
     const table = tableLabel(plan.source);
     const { runId } = this.#options;
     const id = [runId, table, chunk.partition, chunk.chunk];
     const bounds = [json(range.lower), json(range.upper)];
-    return this.#write(async (target) => {
-      if (session !== null) await endSession(target, session);
-      const taken = await target.query(
-        `INSERT INTO ${this.#chunks(plan)}
-          (run_id, table_name, partition, chunk, lower, upper, rows, bytes, moved_to)
-          VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7) ON CONFLICT DO NOTHING RETURNING chunk`,
-        [...id, ...bounds, to.partition],
+    const taken = await target.query(
+      `INSERT INTO ${this.#chunks(plan)}
+        (run_id, table_name, partition, chunk, lower, upper, rows, bytes, moved_to)
+        VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7) ON CONFLICT DO NOTHING RETURNING chunk`,
+      [...id, ...bounds, to.partition],
+    );
+    if (taken.length === 0) {
+      const [found] = await target.query<{ moved: number | null }>(
+        `SELECT moved_to AS moved FROM ${this.#chunks(plan)}
+          WHERE run_id = $1 AND table_name = $2 AND partition = $3 AND chunk = $4`,
+        id,
       );
-      if (taken.length === 0) {
-        const [found] = await target.query<{ moved: number | null }>(
-          `SELECT moved_to AS moved FROM ${this.#chunks(plan)}
-            WHERE run_id = $1 AND table_name = $2 AND partition = $3 AND chunk = $4`,
-          id,
-        );
-        if (found?.moved !== to.partition) return false;
-      }
-      await target.query(
-        `INSERT INTO ${LEDGER}.partitions
-          (run_id, table_name, partition, lower, upper, retries, planned, of_partition, of_chunk)
-          VALUES ($1, $2, $3, $4, $5, $6, false, $7, $8) ON CONFLICT (run_id, table_name, partition) DO NOTHING`,
-        [runId, table, to.partition, ...bounds, to.retries ?? 0, chunk.partition, chunk.chunk],
-      );
-      return true;
-    });
+      if (found?.moved !== to.partition) return false;
+    }
+    await target.query(
+      `INSERT INTO ${LEDGER}.partitions
+        (run_id, table_name, partition, lower, upper, retries, planned, of_partition, of_chunk)
+        VALUES ($1, $2, $3, $4, $5, $6, false, $7, $8) ON CONFLICT (run_id, table_name, partition) DO NOTHING`,
+      [runId, table, to.partition, ...bounds, to.retries ?? 0, chunk.partition, chunk.chunk],
+    );
+    return true;
   }
 
   /** @returns what a committed chunk has merged. */
@@ -326,7 +374,7 @@ export class Ledger {
     this.#target = target;
     if (this.#lost !== null) await endSession(target, this.#lost);
     this.#lost = null;
-    await lockRun(target, this.#options.runId);
+    await (this.#options.shared === true ? shareLock : tryLock)(target, this.#options.runId);
     return target;
   }
 
@@ -340,46 +388,6 @@ export class Ledger {
       remedy: 'Nothing more is written by this process. Let the other one finish.',
     });
   }
-}
-
-/** Its client does not hear of it any more: nothing it has begun will be committed, and its locks are let go. */
-async function endSession(target: TargetConnection, session: number): Promise<void> {
-  await target.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE pid = $1 AND application_name = $2 AND usename = current_user AND datname = current_database()`,
-    [session, APPLICATION_NAME],
-  );
-}
-
-/** Moves what the ledger has of a table that is LOGGED by now. */
-export async function chunksBecomeLogged(
-  target: TargetConnection,
-  runId: string,
-  table: string,
-): Promise<void> {
-  await target.query(
-    `WITH moved AS (DELETE FROM ${chunkTable(true)} WHERE run_id = $1 AND table_name = $2 RETURNING *)
-      INSERT INTO ${chunkTable(false)} SELECT * FROM moved`,
-    [runId, table],
-  );
-  await target.query(`UPDATE ${LEDGER}.tables SET unlogged = false WHERE run_id = $1 AND table_name = $2`, [
-    runId,
-    table,
-  ]);
-}
-
-/** Locks the run for as long as the connection lives. @returns whether nobody else has it. */
-export async function lockRun(target: TargetConnection, runId: string): Promise<boolean> {
-  const [row] = await target.query<{ ours: boolean }>(
-    'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS ours',
-    [runId],
-  );
-  return row?.ours === true;
-}
-
-/** Keys as JSON: not jsonb, which knows no U+0000. */
-export function json(key: readonly string[] | null): string | null {
-  return key === null ? null : JSON.stringify(key);
 }
 
 function brief({ stack: _stack, ...error }: ErrorData): string {

@@ -9,8 +9,9 @@ import type { Partition, TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import type { LedgerChunk, LedgerPartition } from './coverage.js';
-import { json, type LedgerTableStatus, lockRun, type RunStatus } from './ledger.js';
-import { ALL_CHUNKS, LEDGER } from './schema.js';
+import type { LedgerTableStatus, RunStatus } from './ledger.js';
+import { unlock, waitForLock } from './locks.js';
+import { ALL_CHUNKS, chunkTable, json, LEDGER } from './schema.js';
 
 export interface LedgerRun {
   runId: string;
@@ -22,6 +23,8 @@ export interface LedgerRun {
   startedAt: Date;
   updatedAt: Date;
   error: ErrorData | null;
+  /** What the hosts that share the run call it; null for a run of one process. */
+  name: string | null;
 }
 
 export interface LedgerTable {
@@ -58,12 +61,18 @@ export interface FullChunk extends LedgerChunk, MergedRows {
 }
 
 const RUN = `run_id AS "runId", attempt, config_hash AS "configHash", mode, status, tool_version AS "toolVersion",
-  started_at AS "startedAt", updated_at AS "updatedAt", error`;
+  started_at AS "startedAt", updated_at AS "updatedAt", error, name`;
 const UNFINISHED = `status IN ('running', 'failed', 'cancelled')`;
 
 /** @returns the run of this id, or null. */
 export async function findRun(target: TargetConnection, runId: string): Promise<LedgerRun | null> {
   const [run] = await target.query<LedgerRun>(`SELECT ${RUN} FROM ${LEDGER}.runs WHERE run_id = $1`, [runId]);
+  return run ?? null;
+}
+
+/** @returns the shared run of this name, or null. */
+export async function findSharedRun(target: TargetConnection, name: string): Promise<LedgerRun | null> {
+  const [run] = await target.query<LedgerRun>(`SELECT ${RUN} FROM ${LEDGER}.runs WHERE name = $1`, [name]);
   return run ?? null;
 }
 
@@ -85,11 +94,27 @@ export function isUnfinished({ status }: Pick<LedgerRun, 'status'>): boolean {
   return status === 'running' || status === 'failed' || status === 'cancelled';
 }
 
+/** A shared run that ended without being complete goes on: its failed tables are tried again. */
+export async function reopenRun(target: TargetConnection, runId: string): Promise<void> {
+  await inTransaction(target, async () => {
+    await target.query(
+      `UPDATE ${LEDGER}.runs SET status = 'running', error = NULL, updated_at = clock_timestamp() WHERE run_id = $1`,
+      [runId],
+    );
+    await target.query(
+      `UPDATE ${LEDGER}.tables SET status = 'pending', error = NULL WHERE run_id = $1 AND status = 'failed'`,
+      [runId],
+    );
+  });
+}
+
 export interface NewRun {
   runId: string;
   configHash: string;
   mode: string;
   toolVersion: string;
+  /** What hosts that share the run call it. */
+  name?: string;
 }
 
 /**
@@ -108,9 +133,9 @@ export async function beginRun(
   const unlogged = new Set<string>();
   await supersede(target, plans);
   await target.query(
-    `INSERT INTO ${LEDGER}.runs (run_id, attempt, config_hash, mode, status, tool_version)
-      VALUES ($1, 1, $2, $3, 'running', $4)`,
-    [run.runId, run.configHash, run.mode, run.toolVersion],
+    `INSERT INTO ${LEDGER}.runs (run_id, attempt, config_hash, mode, status, tool_version, name)
+      VALUES ($1, 1, $2, $3, 'running', $4, $5)`,
+    [run.runId, run.configHash, run.mode, run.toolVersion, run.name ?? null],
   );
   for (const [i, plan] of plans.entries()) {
     const table = tableLabel(plan.source);
@@ -153,12 +178,9 @@ async function supersede(target: TargetConnection, plans: readonly TablePlan[]):
         WHERE run_id = $1`,
       [id],
     );
-    await target.query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [id]);
+    await unlock(target, id);
   }
 }
-
-/** How long a process that was just killed may take to let go of its run. */
-const LET_GO_MS = 10_000;
 
 /**
  * Takes over an unfinished run: what its former process has still under way is waited for, and whatever of it comes
@@ -177,33 +199,6 @@ export async function claimRun(target: TargetConnection, runId: string): Promise
     );
     return row!.attempt;
   });
-}
-
-async function waitForLock(target: TargetConnection, runId: string): Promise<void> {
-  const until = performance.now() + LET_GO_MS;
-  while (!(await lockRun(target, runId))) {
-    if (performance.now() > until) throw inUse(runId, await holderOf(target, runId));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-async function holderOf(target: TargetConnection, runId: string): Promise<string> {
-  const [row] = await target.query<{ holder: string }>(
-    `SELECT format('pid %s, client %s', l.pid, COALESCE(host(a.client_addr), 'local')) AS holder
-      FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
-        AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended($1, 0)`,
-    [runId],
-  );
-  return row?.holder ?? 'a session unknown';
-}
-
-function inUse(runId: string, holder: string): AppError {
-  return new AppError(
-    'STATE_INVALID',
-    `Run ${runId} is being worked on by another process (PostgreSQL session ${holder})`,
-    { remedy: 'Let it finish, or stop it. If its host is gone, end that session with pg_terminate_backend.' },
-  );
 }
 
 /** What `SELECT` gives of a partition. */
@@ -259,6 +254,23 @@ export async function readTables(
   }
   for (const { table, ...chunk } of chunks) byTable.get(table)?.chunks.push(chunk);
   return [...byTable.values()];
+}
+
+/** Moves what the ledger has of a table that is LOGGED by now. */
+export async function chunksBecomeLogged(
+  target: TargetConnection,
+  runId: string,
+  table: string,
+): Promise<void> {
+  await target.query(
+    `WITH moved AS (DELETE FROM ${chunkTable(true)} WHERE run_id = $1 AND table_name = $2 RETURNING *)
+      INSERT INTO ${chunkTable(false)} SELECT * FROM moved`,
+    [runId, table],
+  );
+  await target.query(`UPDATE ${LEDGER}.tables SET unlogged = false WHERE run_id = $1 AND table_name = $2`, [
+    runId,
+    table,
+  ]);
 }
 
 /** @returns what must not have changed of a table between the run's beginning and its end. */

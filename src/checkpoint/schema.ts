@@ -12,12 +12,24 @@ import { LEDGER_SCHEMA } from '../target/identifiers.js';
 export const LEDGER = LEDGER_SCHEMA;
 
 /** Raised with every change of the tables below. */
-const VERSION = 2;
+const VERSION = 3;
 
 const CREATE_REMEDY = `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`;
 
 /** Any number that no other program is likely to lock. */
 const CREATE_LOCK = 7_135_482_019;
+
+/** Who reads a partition of a shared run, and the how manieth that is: chunks of an earlier one are refused. */
+const CLAIMS = `CREATE TABLE ${LEDGER}.claims (
+  run_id uuid NOT NULL,
+  table_name text NOT NULL,
+  partition integer NOT NULL,
+  claim integer NOT NULL,
+  job uuid NOT NULL,
+  session integer NOT NULL,
+  session_started timestamptz NOT NULL,
+  PRIMARY KEY (run_id, table_name, partition)
+);`;
 
 const TABLES = `
 CREATE TABLE ${LEDGER}.version (version integer NOT NULL);
@@ -30,7 +42,8 @@ CREATE TABLE ${LEDGER}.runs (
   tool_version text NOT NULL,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  error json
+  error json,
+  name text UNIQUE
 );
 CREATE INDEX ON ${LEDGER}.runs (config_hash, started_at);
 CREATE TABLE ${LEDGER}.tables (
@@ -81,6 +94,8 @@ CREATE TABLE ${LEDGER}.chunks (
   PRIMARY KEY (run_id, table_name, partition, chunk)
 );
 CREATE UNLOGGED TABLE ${LEDGER}.unlogged_chunks (LIKE ${LEDGER}.chunks INCLUDING ALL);
+${CLAIMS}
+COMMENT ON COLUMN ${LEDGER}.runs.name IS 'of a run that several hosts share: what they call it';
 COMMENT ON COLUMN ${LEDGER}.chunks.lower IS 'JSON array of exact key texts; keys of the chunk are greater';
 COMMENT ON COLUMN ${LEDGER}.chunks.upper IS 'JSON array of exact key texts; keys of the chunk are not greater';
 COMMENT ON COLUMN ${LEDGER}.chunks.moved_to IS 'not committed: its keys were read again as this partition';
@@ -101,7 +116,15 @@ ALTER TABLE ${LEDGER}.chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigi
 ALTER TABLE ${LEDGER}.unlogged_chunks ADD COLUMN inserted bigint, ADD COLUMN updated bigint, ADD COLUMN deleted bigint,
   ADD COLUMN by_key boolean NOT NULL DEFAULT false;
 UPDATE ${LEDGER}.version SET version = 2;`,
+  2: `ALTER TABLE ${LEDGER}.runs ADD COLUMN name text UNIQUE;
+${CLAIMS}
+UPDATE ${LEDGER}.version SET version = 3;`,
 };
+
+/** Keys as JSON: not jsonb, which knows no U+0000. */
+export function json(key: readonly string[] | null): string | null {
+  return key === null ? null : JSON.stringify(key);
+}
 
 /** @returns the table that holds the chunks of a logged or unlogged target table. */
 export function chunkTable(unlogged: boolean): string {

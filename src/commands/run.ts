@@ -18,6 +18,7 @@ interface RunFlags extends Overrides, WatchFlags {
   fresh?: boolean;
   orResume?: boolean;
   failFast?: boolean;
+  join?: string;
 }
 
 export function addRun(program: Command): Command {
@@ -33,6 +34,12 @@ export function addRun(program: Command): Command {
       ).conflicts('fresh'),
     )
     .option('--fail-fast', 'stop all tables as soon as one fails')
+    .addOption(
+      new Option(
+        '--join <name>',
+        'share the run of this name with every other process that joins it; it begins with the first',
+      ).conflicts(['fresh', 'orResume', 'dryRun', 'failFast']),
+    )
     .option('--source-schema <name>', 'read this schema instead of source.schema')
     .option('--target-schema <name>', 'write to this schema instead of target.schema')
     .option('--workers <n>', 'tables at the same time, instead of migration.workers', wholeNumber(1, 256));
@@ -44,6 +51,7 @@ Examples:
   mssql-pg-migrate -c config.yaml run               migrate
   mssql-pg-migrate --output-json run > result.json  one JSON line for a scheduler
   mssql-pg-migrate run --source-schema sales --target-schema sales --workers 4
+  mssql-pg-migrate run --join nightly-2026-11-22    on several hosts at once: they share the run
   mssql-pg-migrate run --report report.html         a page about the run, to look at and to keep
   mssql-pg-migrate run --metrics-port 9464          and meanwhile: curl http://127.0.0.1:9464/metrics`,
   );
@@ -63,6 +71,7 @@ export async function run(context: Context, flags: RunFlags): Promise<CommandRes
     resume: flags.resume === true,
     unfinished: unfinishedBy(flags),
     failFast: flags.failFast === true,
+    join: flags.join,
     stateFile: context.globals.stateFile,
     threads: context.threads,
   }).finally(() => watch.end());

@@ -3,8 +3,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { gapsOf } from '../checkpoint/coverage.js';
-import { chunksBecomeLogged, type Ledger } from '../checkpoint/ledger.js';
+import type { Ledger } from '../checkpoint/ledger.js';
 import {
+  chunksBecomeLogged,
   claimRun,
   findRun,
   fingerprintOf,

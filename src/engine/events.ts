@@ -131,6 +131,8 @@ export interface RunOptions {
   unfinished?: Unfinished;
   /** The first table that fails ends the run. */
   failFast?: boolean;
+  /** What the hosts call the run they share; left out, it is this process's alone. */
+  join?: string | undefined;
   /** Path of the state file; left out, none is kept. */
   stateFile?: string | undefined;
   toolVersion?: string;

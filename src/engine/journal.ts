@@ -1,7 +1,8 @@
 /**
  * One run's memory: the ledger in the target and the state file beside it, begun or taken up again. Main thread.
  */
-import { Ledger, type LedgerOptions, lockRun } from '../checkpoint/ledger.js';
+import { Ledger, type LedgerOptions } from '../checkpoint/ledger.js';
+import { tryLock } from '../checkpoint/locks.js';
 import { StateMirror } from '../checkpoint/mirror.js';
 import { beginRun, type LedgerTable } from '../checkpoint/runs.js';
 import { ensureLedger } from '../checkpoint/schema.js';
@@ -57,13 +58,9 @@ export class Journal {
     await ensureLedger(target);
     const own = await connectTarget(config.target);
     try {
-      await lockRun(own, runId);
-      const { toolVersion = 'unknown' } = options;
-      const run = { runId, configHash: configHash(config), mode: mode.name, toolVersion };
-      let unlogged = new Set<string>();
-      await mode.prepare(target, plans, async () => {
-        unlogged = await beginRun(target, run, plans, partitions);
-      });
+      await tryLock(own, runId);
+      const planned = { plans, partitions };
+      const unlogged = await enterRun(target, { config, options, runId, planned, mode });
       const ledger = new Ledger(own, ledgerOptions(config, options, runId, 1, unlogged));
       const mirror = mirrorOf(config, options, runId, new Date());
       const keyOf = stateKeys(plans.map(({ source }) => tableLabel(source)));
@@ -168,6 +165,36 @@ export class Journal {
   async close(): Promise<void> {
     await this.ledger.close();
   }
+}
+
+/**
+ * Makes the target's tables ready and enters the run, both or neither.
+ *
+ * @param run `name`: what the hosts that share it call it
+ * @returns labels of the tables that are UNLOGGED
+ */
+export async function enterRun(
+  target: TargetConnection,
+  run: {
+    config: Config;
+    options: RunOptions;
+    runId: string;
+    planned: Pick<Planned, 'plans' | 'partitions'>;
+    mode: TransferMode;
+    name?: string;
+  },
+): Promise<Set<string>> {
+  const { config, options, planned, mode, ...named } = run;
+  const { plans, partitions } = planned;
+  const entry = {
+    ...named,
+    ...{ configHash: configHash(config), mode: mode.name, toolVersion: options.toolVersion ?? 'unknown' },
+  };
+  let unlogged = new Set<string>();
+  await mode.prepare(target, plans, async () => {
+    unlogged = await beginRun(target, entry, plans, partitions);
+  });
+  return unlogged;
 }
 
 function ledgerOptions(

@@ -1,12 +1,14 @@
 /**
  * The run on one page: connect, plan, prepare or resume, transfer, finalize. Main thread; it never touches a row.
  */
-import { type LedgerRun, readTables } from '../checkpoint/runs.js';
+import { findRun, type LedgerRun, readTables } from '../checkpoint/runs.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
+import { AppError } from '../errors.js';
 import { inspectHost } from '../host/host.js';
 import { type TransferMode, transferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
+import type { SourceConnection } from '../source/connection.js';
 import type { TargetConnection } from '../target/connection.js';
 import { orAborted } from './abort.js';
 import { chooseRun, openState } from './checkpoint.js';
@@ -15,6 +17,7 @@ import type { RunOptions, RunOutcome, StepOutcome } from './events.js';
 import { completedOutcome, finalizeTables, outcomeOfRun } from './finishing.js';
 import { Journal } from './journal.js';
 import { type Planned, planRun, tellPlan } from './planning.js';
+import { shareRun } from './shared/sharedRun.js';
 import { synchronize } from './synchronize.js';
 import { Threads } from './threads.js';
 import { transfer } from './transfer.js';
@@ -34,7 +37,8 @@ async function run(config: Config, options: RunOptions, threads: Threads): Promi
   const { onEvent, signal } = options;
   const mode = transferMode(config.migration.target_mode, { dropCascade: config.migration.drop_cascade });
   const host = await inspectHost();
-  const { resume = false, unfinished = 'refuse', stateFile = null } = options;
+  const { resume = false, unfinished = 'refuse', stateFile = null, join } = options;
+  if (join !== undefined) requireShareable(options, mode);
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.
   const anew = mode.loads === 'differences' ? 'give-up' : unfinished;
   const request = { resume, unfinished: anew, stateFile, configHash: configHash(config) };
@@ -44,6 +48,7 @@ async function run(config: Config, options: RunOptions, threads: Threads): Promi
   const [source, target] = await connectBoth(config, signal);
   let journal: Journal | null = null;
   try {
+    if (join !== undefined) return await share(config, options, mode, [source, target], threads, join);
     const chosen = await orAborted(chooseRun(target, request, state), signal);
     if (chosen.run?.status === 'completed') return await nothingLeft(target, chosen.run);
 
@@ -61,6 +66,47 @@ async function run(config: Config, options: RunOptions, threads: Threads): Promi
   } finally {
     await Promise.allSettled([source.close(), target.close(), journal?.close()]);
   }
+}
+
+/** A run that other hosts work on as well: this one finishes it, or tells how another one did. */
+async function share(
+  config: Config,
+  options: RunOptions,
+  mode: TransferMode,
+  [source, target]: [SourceConnection, TargetConnection],
+  threads: Threads,
+  name: string,
+): Promise<RunOutcome> {
+  options.onEvent({ kind: 'phase', phase: 'plan' });
+  const host = await inspectHost();
+  const planned = await orAborted(planRun(config, host, source, target), options.signal);
+  const { runId, finisher } = await shareRun({ name, config, options, planned, mode, threads });
+  if (finisher === null) return outcomeInLedger(target, runId);
+  let journal: Journal | null = null;
+  let complete = false;
+  try {
+    journal = await Journal.resume(config, options, finisher.checkpoint, planned, mode);
+    const outcome = await carryOut(config, options, planned, mode, target, journal, threads);
+    complete = outcome.error === undefined;
+    return outcome;
+  } finally {
+    await journal?.close();
+    await finisher.end(complete);
+  }
+}
+
+/** @throws AppError USAGE, UNSUPPORTED */
+function requireShareable({ stateFile, resume, unfinished }: RunOptions, mode: TransferMode): void {
+  if (resume === true || (unfinished ?? 'refuse') !== 'refuse' || stateFile !== undefined) {
+    throw new AppError('USAGE', 'A shared run is not resumed by itself, and keeps no state file', {
+      remedy:
+        'Leave out the other options: a host that joins again goes on where the ledger says the run is.',
+    });
+  }
+  if (mode.loads === 'everything') return;
+  throw new AppError('UNSUPPORTED', `Hosts can't share a run of target_mode ${mode.name}`, {
+    remedy: 'Run it on one host, or give each host tables of its own with include_tables.',
+  });
 }
 
 /** Moves the rows and finishes the tables. */
@@ -107,6 +153,24 @@ async function carryOut(
   const unwritten = await journal.end(outcome);
   if (unwritten !== null) outcome.error ??= unwritten;
   return outcome;
+}
+
+/** How another host ended the run. */
+async function outcomeInLedger(target: TargetConnection, runId: string): Promise<RunOutcome> {
+  const run = await findRun(target, runId);
+  const tables = await readTables(target, runId);
+  const notes = [`run ${runId} was finished by another host; what is counted is what all of them brought`];
+  const ended = run?.status === 'completed' ? null : (run?.error ?? null);
+  return {
+    runId,
+    tables: tables.map((table) =>
+      table.status === 'failed' && table.error !== null
+        ? { ...completedOutcome(table), status: 'failed' as const, error: table.error }
+        : completedOutcome(table),
+    ),
+    ...{ steps: [], notes },
+    ...(ended !== null && { error: ended }),
+  };
 }
 
 /** A run that was asked to go on and is complete: a scheduler's second try finds the first one's success. */

@@ -5,7 +5,7 @@ import type { CommittedRows, Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
 import { type AppError, type ErrorData, fromErrorData, isRetryable, toErrorData } from '../errors.js';
 import type { Sizes } from '../host/sizes.js';
-import type { ChunkDone, ChunkEnd } from '../plan/chunk.js';
+import type { ChunkDone, ChunkEnd, LedgerEntry } from '../plan/chunk.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
 import { Retries, type RetryPolicy } from '../plan/retry.js';
@@ -51,6 +51,24 @@ export interface Transferred {
   tables: readonly TableWork[];
   /** Why the transfer ended before all tables were through, or null. A failed table alone does not end it. */
   error: unknown;
+}
+
+/** What a reader is told of a partition to load. */
+export function loadWork(
+  config: Config,
+  plan: TablePlan,
+  partition: Partition,
+  ledger: LedgerEntry | undefined,
+): ReadWork {
+  const format = config.migration.use_binary_copy ? 'binary' : 'text';
+  return {
+    plan,
+    partition: partition.partition,
+    query: readQuery(plan, partition, config.source),
+    range: { lower: partition.lower, upper: partition.upper },
+    retries: partition.retries ?? 0,
+    statements: { before: [], copy: copyStatement(plan, format), ...(ledger !== undefined && { ledger }) },
+  };
 }
 
 /** Transfers every partition; does not throw: what went wrong is in the result, beside what went right. */
@@ -168,19 +186,7 @@ class Transfer {
   #work(partition: Partition): ReadWork {
     const { config, plans, ledger } = this.#options;
     const plan = plans[partition.table]!;
-    const format = config.migration.use_binary_copy ? 'binary' : 'text';
-    return {
-      plan,
-      partition: partition.partition,
-      query: readQuery(plan, partition, config.source),
-      range: { lower: partition.lower, upper: partition.upper },
-      retries: partition.retries ?? 0,
-      statements: {
-        before: [],
-        copy: copyStatement(plan, format),
-        ...(ledger !== undefined && { ledger: ledger.chunkEntry(plan) }),
-      },
-    };
+    return loadWork(config, plan, partition, ledger?.chunkEntry(plan));
   }
 
   #writer(): WriterControl {

@@ -21,6 +21,8 @@ export interface MigrateOptions extends CommonOptions {
   unfinished?: Unfinished;
   /** The first table that fails ends the run. */
   failFast?: boolean;
+  /** What the processes call a run they share; each of them takes part of it, and gets the whole run's result. */
+  join?: string;
   /** Path of a file that mirrors how far the run is. */
   stateFile?: string;
   /** How long chunks under way may go on after `signal`, in milliseconds; a minute unless given. */
@@ -38,11 +40,11 @@ const SHUTDOWN_MS = 60_000;
  */
 export async function migrate(config: ConfigSource, options: MigrateOptions = {}): Promise<RunResult> {
   const startedAt = new Date();
-  const { resume = false, unfinished, failFast = false, stateFile, shutdownMs = SHUTDOWN_MS } = options;
+  const { resume = false, unfinished, failFast = false, join, stateFile, shutdownMs = SHUTDOWN_MS } = options;
   const read = await readSource(config, options);
   const outcome = await stoppable(options.signal, (signal) =>
     migrateConfigured(read, {
-      ...{ resume, failFast, stateFile, shutdownMs, signal },
+      ...{ resume, failFast, join, stateFile, shutdownMs, signal },
       ...(unfinished !== undefined && { unfinished }),
       onEvent: options.onEvent ?? (() => {}),
     }),

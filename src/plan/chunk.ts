@@ -49,6 +49,8 @@ export interface LedgerEntry {
    */
   sql: string;
   values: (string | number)[];
+  /** True where other hosts work on the run: none is entered, too, where another one has taken the partition over. */
+  shared?: boolean;
 }
 
 /** A chunk starts: one COPY in one transaction. */

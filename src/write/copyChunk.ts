@@ -120,6 +120,10 @@ export class CopyChunk {
       ]),
     );
     if (result.rowCount === 1) return;
+    if (ledger.shared === true) {
+      // Not this table's fault, nor the run's: whoever has the partition brings these rows.
+      throw new AppError('TARGET_TRANSIENT', `${label}: another host has taken this partition over`);
+    }
     throw new AppError('STATE_INVALID', 'Another process has taken this run over', {
       remedy: 'Nothing more is written by this process. Let the other one finish.',
     });
