@@ -19,7 +19,10 @@ export const EXIT = {
   io: 7,
 } as const;
 
-/** What each code means to the process (`exit`) and to a scheduler (`retryable`: the same command may succeed later). */
+/**
+ * What each code means to the process (`exit`) and to a scheduler (`retryable`: the same command may succeed later); to
+ * people, in `scripts/docs/errorTexts.ts`.
+ */
 const CODES = {
   CONFIG_NOT_FOUND: { exit: EXIT.config, retryable: false },
   CONFIG_SYNTAX: { exit: EXIT.config, retryable: false },

@@ -1,5 +1,5 @@
 /**
- * The JSON Schema for editors, and the README, name what the program knows.
+ * The JSON Schema for editors, and docs/configuration.md, name what the program knows.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -40,11 +40,11 @@ test('the JSON Schema has every key, described, and refuses others', () => {
   }
 });
 
-test('the README names every key', () => {
-  const readme = projectFile('README.md');
+test('the documentation names every key', () => {
+  const page = projectFile('docs/configuration.md');
   for (const path of allPaths()) {
     const name = path.join('.');
-    const named = readme.includes(`\n| \`${path.at(-1)}\` |`) || readme.includes(`\n### ${name}\n`);
-    assert.ok(named, `README.md does not name ${name}`);
+    const named = page.includes(`\n| \`${path.at(-1)}\` |`) || page.includes(`\n## ${name}\n`);
+    assert.ok(named, `docs/configuration.md does not name ${name}`);
   }
 });

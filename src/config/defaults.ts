@@ -1,7 +1,7 @@
 /**
  * Every default of the configuration: its value, its unit, and why it is that.
  *
- * Runs on the main thread only. `schema.ts` takes the values from here, the README's table and
+ * Runs on the main thread only. `schema.ts` takes the values from here, docs/configuration.md and
  * the JSON Schema's descriptions follow from both. Settings that are sized from the host have no value here.
  */
 

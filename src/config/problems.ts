@@ -44,6 +44,6 @@ export function reportProblems(
       ? `${file}: ${first.text}`
       : `${file}: ${lines.length} problems\n${lines.map((line) => `  ${line.text}`).join('\n')}`;
   return new AppError('CONFIG_INVALID', message, {
-    remedy: 'correct the file; README.md lists every key with its bounds and default',
+    remedy: 'correct the file; docs/configuration.md lists every key with its bounds and default',
   });
 }

@@ -284,6 +284,11 @@ const CONVERSIONS: readonly Conversion[] = [
   spatialConversion,
 ];
 
+/** @returns what a source type may become other than its own mapping, as messages and documentation list it. */
+export function conversionsFrom(type: string): string[] {
+  return CONVERSIONS.filter(({ from }) => from.includes(type)).map(({ to }) => to);
+}
+
 /** Types that something becomes, as `format_type` names them without numbers. */
 const TARGETS: ReadonlySet<string> = new Set([
   ...['boolean', 'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision'],
@@ -309,7 +314,7 @@ export function convert(column: SourceColumn, own: ColumnMapping, as: string): C
     const converted = conversion.convert(column, own, to);
     if (converted !== null) return { ...own, ...converted, pgType };
   }
-  const targets = [own.pgType, ...offered.map(({ to: spelled }) => spelled)];
+  const targets = [own.pgType, ...conversionsFrom(column.type)];
   throw new AppError('CONFIG_INVALID', `${column.type} can't become ${as} without altering values`, {
     column: column.name,
     remedy: `In migration.type_overrides, give ${column.type} one of: ${targets.join('; ')}.`,

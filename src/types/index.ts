@@ -51,6 +51,9 @@ const CODECS: readonly TypeCodec[] = [
 const mapperOf = new Map(MAPPERS.flatMap((mapper) => mapper.sqlTypes.map((type) => [type, mapper] as const)));
 const codecOf = new Map(CODECS.flatMap((codec) => codec.wireTypes.map((type) => [type, codec] as const)));
 
+/** SQL Server's types that have a mapping, as its catalog names them. */
+export const SOURCE_TYPES: readonly string[] = [...mapperOf.keys()];
+
 /** @returns whether SQL Server has a system type of this name, as far as this program knows. */
 export function isSourceType(name: string): boolean {
   return mapperOf.has(name);
