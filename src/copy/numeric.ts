@@ -26,9 +26,32 @@ const EXACT_HIGH = 0x200000;
 
 /** Scratch of one call, lowest group first; a worker thread has its own copy of this module. */
 const groups = new Int32Array(MAX_GROUPS + 1);
-/** Scratch of one call: the magnitude's 16-bit limbs, lowest first. */
-const limbs = new Int32Array(8);
 const POWERS_OF_TEN = new Int32Array([1, 10, 100, 1000, 10000]);
+
+const PAIR = 100_000_000;
+/** Bits of a piece of a wide magnitude: so few that `PAIRS` pieces times a pair add up to less than 2^53. */
+const PIECE_BITS = 22;
+/** Pieces of 128 bits, and pairs of base-10000 digits of 128 bits times 1000. */
+const PAIRS = 6;
+
+/**
+ * By decimals missing in the lowest group, pair, and piece: the base-10^8 digit of what a 1 in the piece is worth.
+ * As doubles: products with a piece and their sums are exact.
+ */
+const PIECE_WORTH = new Float64Array(
+  [0, 1, 2, 3].flatMap((missing) =>
+    indexes(PAIRS).flatMap((pair) =>
+      indexes(PAIRS).map((piece) => {
+        const worth = 2n ** BigInt(PIECE_BITS * piece) * 10n ** BigInt(missing);
+        return Number((worth / BigInt(PAIR) ** BigInt(pair)) % BigInt(PAIR));
+      }),
+    ),
+  ),
+);
+
+function indexes(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
 
 /**
  * Writes a numeric field from an [MS-TDS] DECIMALN magnitude. A zero is written without sign, whatever `negative`
@@ -117,8 +140,8 @@ function splitExact(rest: number, count: number): number {
   let small: number;
   if (rest >= 0x7fffffff) {
     // At most 2^53: two groups off, and what is left fits 31 bits, where division is an integer multiplication.
-    const quotient = Math.floor(rest / 100_000_000);
-    const pair = (rest - quotient * 100_000_000) | 0;
+    const quotient = Math.floor(rest / PAIR);
+    const pair = (rest - quotient * PAIR) | 0;
     const upper = (pair / 10_000) | 0;
     groups[n] = pair - upper * 10_000;
     groups[n + 1] = upper;
@@ -136,7 +159,10 @@ function splitExact(rest: number, count: number): number {
   return n;
 }
 
-/** Magnitudes of up to 128 bits: long division of 16-bit limbs until what is left fits a double. */
+/**
+ * Magnitudes of up to 128 bits. Not by dividing them again and again, where each step waits for the one before: every
+ * pair of digits is a sum over the pieces, and only the carry is waited for.
+ */
 function writeWide(
   word0: number,
   word1: number,
@@ -147,43 +173,37 @@ function writeWide(
   view: DataView,
   o: number,
 ): number {
-  limbs[0] = word0 & 0xffff;
-  limbs[1] = word0 >>> 16;
-  limbs[2] = word1 & 0xffff;
-  limbs[3] = word1 >>> 16;
-  limbs[4] = word2 & 0xffff;
-  limbs[5] = word2 >>> 16;
-  limbs[6] = word3 & 0xffff;
-  limbs[7] = word3 >>> 16;
-  let top = 7;
-  while (top >= 0 && limbs[top] === 0) top -= 1;
-  const partial = scale & 3;
-  let count = 0;
-  if (partial !== 0) {
-    groups[0] = divideLimbs(top, POWERS_OF_TEN[partial]!) * POWERS_OF_TEN[4 - partial]!;
-    count = 1;
-    while (top >= 0 && limbs[top] === 0) top -= 1;
+  const piece0 = word0 & 0x3fffff;
+  const piece1 = ((word0 >>> 22) | (word1 << 10)) & 0x3fffff;
+  const piece2 = ((word1 >>> 12) | (word2 << 20)) & 0x3fffff;
+  const piece3 = (word2 >>> 2) & 0x3fffff;
+  const piece4 = ((word2 >>> 24) | (word3 << 8)) & 0x3fffff;
+  const piece5 = word3 >>> 14;
+  // 64 bits times 1000 are 23 decimal digits, 96 bits 32.
+  const pairs = word3 !== 0 ? PAIRS : word2 !== 0 ? 4 : 3;
+  let at = (-scale & 3) * PAIRS * PAIRS;
+  let carry = 0;
+  for (let pair = 0; pair < pairs; pair += 1) {
+    const sum =
+      piece0 * PIECE_WORTH[at]! +
+      piece1 * PIECE_WORTH[at + 1]! +
+      piece2 * PIECE_WORTH[at + 2]! +
+      piece3 * PIECE_WORTH[at + 3]! +
+      piece4 * PIECE_WORTH[at + 4]! +
+      piece5 * PIECE_WORTH[at + 5]!;
+    // Exact: below 2^53, a rounded quotient never reaches the next integer.
+    const above = Math.floor(sum / PAIR);
+    const carried = ((sum - above * PAIR) | 0) + carry;
+    // What is carried is far below a pair: there is one more to carry, or none.
+    const one = (PAIR - 1 - carried) >>> 31;
+    const digits = carried - one * PAIR;
+    carry = (above | 0) + one;
+    const upper = (digits / 10_000) | 0;
+    groups[2 * pair] = digits - upper * 10_000;
+    groups[2 * pair + 1] = upper;
+    at += PAIRS;
   }
-  while (top >= 3) {
-    groups[count] = divideLimbs(top, 10_000);
-    count += 1;
-    while (top >= 0 && limbs[top] === 0) top -= 1;
-  }
-  const rest = limbs[2]! * TWO_32 + limbs[1]! * 0x10000 + limbs[0]!;
-  return writeGroups(splitExact(rest, count), negative, scale, view, o);
-}
-
-/** Divides the limbs up to `top` by `divisor` (at most 10000) in place. @returns the remainder */
-function divideLimbs(top: number, divisor: number): number {
-  let remainder = 0;
-  for (let i = top; i >= 0; i -= 1) {
-    // At most 9999 * 65536 + 65535: fits int32.
-    const value = (remainder << 16) | limbs[i]!;
-    const quotient = (value / divisor) | 0;
-    limbs[i] = quotient;
-    remainder = value - quotient * divisor;
-  }
-  return remainder;
+  return writeGroups(2 * pairs, negative, scale, view, o);
 }
 
 /** Writes the field whose groups, lowest first, are in `groups`. */
