@@ -10,7 +10,7 @@ import { type Migration, type Scene, startScene, succeeded } from './support/end
 
 const MIB = 1024 * 1024;
 const NARROW_ROWS = 2_000_000;
-const LARGE_ROWS = process.env.E2E_LARGE ? 200 : 12;
+const LARGE_ROWS = process.env.E2E_LARGE ? 200 : 6;
 const LARGE_BYTES = 50 * MIB;
 const HUGE_BYTES = 100 * MIB;
 const long = { timeoutMs: 600_000, process: true };

@@ -66,23 +66,28 @@ export function writeUtf16le(src: Buffer, p: number, byteLength: number, out: Bu
   const from = sourceView;
   const to = targetView;
   const end = p + byteLength;
-  const lanesEnd = end - 8;
+  const lanesEnd = end - 16;
   let i = p;
   let at = o;
   while (i < end) {
     while (i <= lanesEnd) {
       const first = from.getInt32(i, true);
       const second = from.getInt32(i + 4, true);
-      // A unit over 0x7f shows by its upper bits, a zero unit by the borrow of subtracting one.
-      const borrow = ((first - 0x00010001) | (second - 0x00010001)) & 0x80008000;
-      if ((((first | second) & 0xff80ff80) | borrow) !== 0) break;
-      to.setInt32(at, ((first | (first >>> 8)) & 0xffff) | ((second | (second >>> 8)) << 16), true);
-      at += 4;
-      i += 8;
+      const third = from.getInt32(i + 8, true);
+      const fourth = from.getInt32(i + 12, true);
+      const low = ((first | (first >>> 8)) & 0xffff) | ((second | (second >>> 8)) << 16);
+      const high = ((third | (third >>> 8)) & 0xffff) | ((fourth | (fourth >>> 8)) << 16);
+      // A unit over 0x7f shows by its upper bits, a zero unit, once all are ASCII, by the borrow of subtracting one.
+      const wide = (first | second | third | fourth) & 0xff80ff80;
+      if ((wide | (((low - 0x01010101) | (high - 0x01010101)) & SIGN_BITS)) !== 0) break;
+      to.setInt32(at, low, true);
+      to.setInt32(at + 4, high, true);
+      at += 8;
+      i += 16;
     }
     // Other than ASCII the loop is slow, so the engine pays sooner.
     if (i + UTF16_WIDE_ENGINE_BYTES <= end) return writeUtf16leByEngine(src, i, end - i, out, at);
-    const singlesEnd = Math.min(i + 8, end);
+    const singlesEnd = Math.min(i + 16, end);
     while (i < singlesEnd) {
       const unit = src[i]! | (src[i + 1]! << 8);
       i += 2;

@@ -175,10 +175,12 @@ class Lanes {
 
   /** Begins what is needed. */
   #look(load: CoreLoad): void {
-    const { lanes, workWaits = () => true } = this.#options;
-    if (this.#failed) return;
+    const { lanes, writersPerLane, workWaits = () => true } = this.#options;
+    const left = lanes - this.#lanes.length;
+    const grown = left === 0 && this.#lanes.every(({ openRings }) => openRings === writersPerLane);
+    if (this.#failed || grown) return;
     const looks = this.#lanes.map(lookAt);
-    const more = growth(looks, lanes - this.#lanes.length, workWaits(), load.look());
+    const more = growth(looks, left, workWaits(), load.look());
     for (const number of more.openRing) {
       const lane = this.#lanes[number]!;
       this.#beginWriter(lane.layout, lane.openRings++);

@@ -29,7 +29,7 @@ const postgres = process.env.TEST_PG_URL ? null : await startPostgres();
 const tests = spawn(
   process.execPath,
   [
-    ...['--test', '--test-concurrency=2', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`],
+    ...['--test', '--test-concurrency=3', '--test-reporter=spec', `--test-timeout=${testTimeoutMs}`],
     ...['--enable-source-maps', ...files],
   ],
   {
