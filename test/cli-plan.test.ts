@@ -67,6 +67,7 @@ const dryRun: DryRun = {
     },
   ],
   estimate: { seconds: 83.4, rows: 10_143_364, bytes: 412_000_000, basis: 'nothing', reason: 'assumed' },
+  scan: null,
   sizes: [{ name: 'lanes', value: 4, unit: 'lanes', reason: 'two for each of the 2 cores' }],
   obstacles: [{ code: 'SCHEMA_CONFLICT', message: 'public.Votes is a view', remedy: 'Drop it.' }],
 };
@@ -129,7 +130,7 @@ test('the estimate says what it is based on, and goes by the slowest part', () =
   const assumed = estimateTime([large, small], { from: 'nothing' }, sizes, 2);
   assert.deepEqual([assumed.rows, assumed.bytes, assumed.basis], [1_000_100, 600_020_000, 'nothing']);
   assert.equal(assumed.seconds, 7.5, '2 cores read 40 MB/s each');
-  assert.match(assumed.reason, /nothing could be measured: 40 MB\/s are assumed of each of 2 readers/);
+  assert.match(assumed.reason, /nothing could be measured: 40 MB\/s are assumed of each of 2 reading/);
   // One stream is as fast as one connection, whatever the number of lanes.
   assert.equal(estimateTime([{ ...large, partitions: 1 }], { from: 'nothing' }, sizes, 16).seconds, 20);
   const sample = { from: 'sample', table: 'dbo.Votes', bytes: 3e7, seconds: 2 } as const;

@@ -11,12 +11,14 @@ import type { TimeEstimate } from '../plan/estimate.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { runScript, tableScript } from '../plan/script.js';
 import { tableLabel } from '../source/model.js';
+import { scanJson, scanLines } from './scan-report.js';
 
 /** The plan as JSON: everything of it but the statements that read. */
-export function planJson({ mode, tables, estimate, sizes, obstacles }: DryRun): object {
+export function planJson({ mode, tables, estimate, scan, sizes, obstacles }: DryRun): object {
   return {
     mode,
     estimate,
+    scan: scan === null ? null : scanJson(scan),
     obstacles: obstacles.map(errorResult),
     ddl: runScript(tables.map(({ plan }) => plan)),
     tables: tables.map(({ plan, partitions, bytes, actions }) => ({
@@ -64,7 +66,7 @@ export function partitionsJson({ tables }: Pick<DryRun, 'tables'>): PartitionRes
 
 /** The plan for people. What stands in the way of a run comes last, where a terminal shows it. */
 export function planReport(
-  { mode, tables, estimate, sizes, obstacles }: DryRun,
+  { mode, tables, estimate, scan, sizes, obstacles }: DryRun,
   notes: readonly string[],
 ): string {
   const lines: string[] = [`Nothing was changed. A run with target_mode ${mode} would do this:`, ''];
@@ -105,6 +107,7 @@ export function planReport(
     ),
   );
   if (estimate !== null) lines.push('', estimated(estimate));
+  if (scan !== null) lines.push('', ...scanLines(scan));
   if (notes.length > 0) lines.push('', 'Notes', ...notes.map((note) => `  ${note}`));
   if (obstacles.length > 0) {
     const listed = obstacles.flatMap((obstacle) => {

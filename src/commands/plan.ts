@@ -23,13 +23,24 @@ interface PlanFlags extends Overrides {
   ddl?: string;
   /** Only the ranges that tables are read in. */
   partitions?: boolean;
+  /** Looks into the data, too. */
+  scan?: boolean;
+  scanLimit?: number;
 }
+
+const SCAN_LIMIT_SECONDS = 600;
 
 export function addPlan(program: Command): Command {
   return program
     .command('plan')
     .description('show what a run would do, touching nothing; exit code 1 if it could not work')
     .option('--ddl <file>', 'write the tables and all their objects as a script for psql')
+    .option('--scan', 'look into the data, too, for what a run would trip over or lose (reads every table)')
+    .option(
+      '--scan-limit <seconds>',
+      `look no longer than this (default: ${SCAN_LIMIT_SECONDS})`,
+      wholeNumber(1, 1_000_000),
+    )
     .option('--partitions', 'print only the key ranges tables are read in, as JSON: for what hands out work')
     .option('--fresh', 'as for `run`: an unfinished run is not in the way')
     .option('--source-schema <name>', 'as for `run`')
@@ -42,11 +53,15 @@ Examples:
   mssql-pg-migrate -c config.yaml plan
   mssql-pg-migrate -c config.yaml plan --ddl schema.sql      and: psql -f schema.sql
   mssql-pg-migrate -c config.yaml --output-json plan > plan.json
+  mssql-pg-migrate -c config.yaml plan --scan        NULs, lost digits, colliding keys, orphans, ...
   mssql-pg-migrate -c config.yaml plan --partitions | jq length    how many may share a run`,
     );
 }
 
 export async function plan(context: Context, flags: PlanFlags): Promise<CommandResult> {
+  if (flags.scanLimit !== undefined && flags.scan !== true) {
+    throw new AppError('USAGE', '--scan-limit says how long --scan may take, and --scan is not given');
+  }
   const config = await loadConfig(context.globals.config, {
     environment: context.environment,
     overrides: flags,
@@ -55,7 +70,8 @@ export async function plan(context: Context, flags: PlanFlags): Promise<CommandR
   for (const text of unused) context.log.warn(text);
   // Loaded only now: --help and a wrong configuration should not wait for the drivers.
   const { rehearse } = await import('../engine/rehearsal.js');
-  const progress = new Progress(context.screen, context.log, 'none', context.tally);
+  const style = flags.scan === true ? context.progressStyle : 'none';
+  const progress = new Progress(context.screen, context.log, style, context.tally);
   progress.start();
   let outcome: RunOutcome;
   try {
@@ -64,6 +80,7 @@ export async function plan(context: Context, flags: PlanFlags): Promise<CommandR
       onEvent: progress.consume,
       unfinished: unfinishedBy(flags),
       estimate: flags.partitions !== true,
+      ...(flags.scan === true && { scanMs: (flags.scanLimit ?? SCAN_LIMIT_SECONDS) * 1000 }),
       stateFile: context.globals.stateFile,
     });
   } finally {

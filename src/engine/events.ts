@@ -7,6 +7,7 @@ import type { ErrorData } from '../errors.js';
 import type { SizeLine } from '../host/sizes.js';
 import type { TimeEstimate } from '../plan/estimate.js';
 import type { Partition, TablePlan } from '../plan/model.js';
+import type { ScanReport } from '../plan/scan/finding.js';
 import type { LaneSample } from './sampler.js';
 import type { Threads } from './threads.js';
 
@@ -100,6 +101,8 @@ export interface DryRun {
   }[];
   /** Null where nothing could be planned. */
   estimate: TimeEstimate | null;
+  /** What the data holds that a run would trip over; null where nobody looked. */
+  scan: ScanReport | null;
   sizes: SizeLine[];
   /** What would keep the run from working. */
   obstacles: ErrorData[];

@@ -29,6 +29,8 @@ export interface Planned {
   partitions: Partition[][];
   sizes: Sizes;
   notes: string[];
+  /** Of the source: `16.0.4085.2`. */
+  productVersion: string;
 }
 
 /**
@@ -95,7 +97,7 @@ export async function planRun(
   await proveGenerated(target, plans);
   for (const table of plans) table.notes.push(...unhashed(table));
   const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
-  return { plans, partitions, sizes, notes };
+  return { plans, partitions, sizes, notes, productVersion: facts.productVersion };
 }
 
 /** What stands in the way of a run for as long as nobody does something about it. */

@@ -23,11 +23,14 @@ import { estimate } from './estimating.js';
 import type { DryRun, RunOptions, RunOutcome } from './events.js';
 import { outcomeOf } from './finishing.js';
 import { attempt, type Planned, planRun, tellPlan } from './planning.js';
+import { scan, scanObstacles } from './scanning.js';
 
 export interface RehearsalOptions
   extends Pick<RunOptions, 'signal' | 'onEvent' | 'unfinished' | 'stateFile'> {
   /** Estimates the time, for which a sample may be read; true by default. */
   estimate?: boolean;
+  /** Looks into the data, for this long at most. */
+  scanMs?: number;
 }
 
 /**
@@ -65,8 +68,9 @@ class Rehearsal {
 
   async outcome(
     host: Awaited<ReturnType<typeof inspectHost>>,
-    { onEvent, unfinished = 'refuse', stateFile, estimate: wanted = true }: RehearsalOptions,
+    options: RehearsalOptions,
   ): Promise<RunOutcome> {
+    const { signal, onEvent, unfinished = 'refuse', stateFile, estimate: wanted = true, scanMs } = options;
     const runId = randomUUID();
     await attempt(this.#obstacles, () => this.#lookForUnfinished(unfinished, stateFile ?? null));
     await attempt(this.#obstacles, () => checkLedger(this.#target));
@@ -75,6 +79,12 @@ class Rehearsal {
     );
     if (planned !== null) tellPlan(runId, planned, onEvent);
     const dryRun = await this.#dryRun(planned, wanted ? host.cores : null);
+    if (planned !== null && scanMs !== undefined) {
+      const limits = { signal, onEvent, limitMs: scanMs };
+      dryRun.scan = await scan(this.#config, planned, planned.productVersion, limits);
+      this.#obstacles.push(...scanObstacles(dryRun.scan));
+      dryRun.obstacles = this.#obstacles.map(toErrorData);
+    }
     const error = impossible(this.#obstacles);
     return {
       runId,
@@ -109,6 +119,7 @@ class Rehearsal {
           actions: found?.actions[i] ?? [],
         })) ?? [],
       estimate: time,
+      scan: null,
       sizes: planned === null ? [] : sizeLines(planned.sizes),
       obstacles: this.#obstacles.map(toErrorData),
     };

@@ -5,6 +5,7 @@
  */
 import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
+import { FINDING_KINDS } from '../plan/scan/finding.js';
 import {
   countSchema,
   failureSchema,
@@ -29,6 +30,33 @@ const tableBytesSchema = says(
   "Bytes its rows take in the source, by the source's catalog; null where it does not tell.",
 );
 
+const scanSchema = v.strictObject({
+  tables: wholeSchema,
+  rows: says(wholeSchema, 'Rows that were looked at.'),
+  duration_seconds: secondsSchema,
+  findings: v.array(
+    v.strictObject({
+      table: sourceTableSchema,
+      column: says(v.nullable(v.string()), 'Column of the source; null where it is about several.'),
+      object: says(v.nullable(v.string()), 'The index or foreign key it is about.'),
+      kind: v.picklist(FINDING_KINDS),
+      severity: says(
+        v.picklist(['fails', 'alters', 'warns']),
+        'fails: the run would not work; alters: it would lose something; warns: good to know.',
+      ),
+      count: says(wholeSchema, 'Rows; for duplicate keys the keys that several rows would have.'),
+      example_key: says(keySchema, 'Key of one of the rows.'),
+      effect: says(v.string(), 'What the run would do.'),
+      remedy: v.string(),
+    }),
+  ),
+  unscanned: says(
+    v.array(v.strictObject({ table: sourceTableSchema, reason: v.string() })),
+    'Tables that were not looked at to the end.',
+  ),
+});
+export type ScanResult = v.InferOutput<typeof scanSchema>;
+
 const dryRunSchema = v.strictObject({
   ...runEntries,
   dry_run: v.strictObject({
@@ -45,6 +73,7 @@ const dryRunSchema = v.strictObject({
       ),
       'A guess at the time the rows take; null where nothing could be planned.',
     ),
+    scan: says(v.nullable(scanSchema), 'What plan --scan found in the data; null where it did not look.'),
     obstacles: says(v.array(resultErrorSchema), 'What would keep the run from working.'),
     ddl: says(v.string(), 'A script that makes all tables and their objects in an empty database.'),
     tables: v.array(

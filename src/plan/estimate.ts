@@ -96,11 +96,11 @@ function ofRates(
   );
   const source =
     measured.from === 'sample'
-      ? `the source gave ${megabytes(read)} in a sample of ${measured.table}, taken for each of ${readers} readers`
-      : `nothing could be measured: ${megabytes(read)} are assumed of each of ${readers} readers`;
+      ? `the source gave ${megabytes(read)} in a sample of ${measured.table}, taken for each of ${readers} reading connections`
+      : `nothing could be measured: ${megabytes(read)} are assumed of each of ${readers} reading connections`;
   return {
     seconds,
-    reason: `${source}; ${megabytes(TARGET_BYTES_PER_SECOND)} are assumed of each of ${writers} writers`,
+    reason: `${source}; ${megabytes(TARGET_BYTES_PER_SECOND)} are assumed of each of ${writers} writing ones`,
   };
 }
 
