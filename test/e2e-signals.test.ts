@@ -198,7 +198,8 @@ for (const how of ['for good', 'for a moment'] as const) {
       assert.ok(done.lastedMs < 20_000, `ended after ${Math.round(done.lastedMs)} ms`);
       const { result } = done;
       const error = tableError(result, 'dbo.big');
-      assert.match(error.code, /^SOURCE_(CONNECTION_LOST|TRANSIENT)$/, done.stdout);
+      // Another lane may just be connecting.
+      assert.match(error.code, /^SOURCE_(CONNECTION_LOST|TRANSIENT|UNREACHABLE)$/, done.stdout);
       assert.deepEqual([error.table, error.recoverable], ['dbo.big', true]);
       // The other table is read over a new connection, if there is one to be had.
       const expected = how === 'for good' ? [2, 'SOURCE_UNREACHABLE'] : [3, 'TABLES_FAILED'];

@@ -185,7 +185,8 @@ test('--fail-fast ends the other tables at the next chunk; an older ledger is br
   const newer = await resume(changes);
   assert.deepEqual([newer.code, newer.result.error?.code], [6, 'STATE_INVALID'], newer.stderr);
   assert.match(newer.result.error?.message ?? '', /version 99/);
-  await scene.client.query(`ALTER TABLE ${ledger}.partitions DROP COLUMN of_partition, DROP COLUMN of_chunk;
+  await scene.client.query(`DROP TABLE ${ledger}.claims; ALTER TABLE ${ledger}.runs DROP COLUMN name;
+    ALTER TABLE ${ledger}.partitions DROP COLUMN of_partition, DROP COLUMN of_chunk;
     ALTER TABLE ${ledger}.chunks ${added}; ALTER TABLE ${ledger}.unlogged_chunks ${added};
     UPDATE ${ledger}.version SET version = 1`);
   const resumed = await resume(changes);
