@@ -116,8 +116,20 @@ import sys, types, json
 class AirflowException(Exception): pass
 class AirflowFailException(AirflowException): pass
 class Task:
-    def __init__(self, function): self.function = function
-    def __call__(self): tasks[self.function.__name__] = self.function; return self
+    def __init__(self, function):
+        self.function = function
+        self.mapped = {}
+    def __call__(self): tasks[self.function.__name__] = self; return self
+    def partial(self, **fixed): self.mapped.update(fixed); return self
+    def expand(self, **over):
+        (self.over, upstream), = over.items()
+        edges.append((upstream.function.__name__, self.function.__name__))
+        self.upstream = upstream.function.__name__
+        return self()
+    def run(self, done):
+        if not self.mapped: return self.function()
+        fixed = {key: value.replace("{{ run_id }}", "manual__1") for key, value in self.mapped.items()}
+        return [self.function(**{self.over: each}, **fixed) for each in done[self.upstream]]
     def __rshift__(self, other): edges.append((self.function.__name__, other.function.__name__)); return other
 tasks, edges, dags = {}, [], {}
 def task(function=None, **options): return Task(function) if function else Task
@@ -128,16 +140,18 @@ def dag(**options):
     return decorate
 class Variable:
     @staticmethod
-    def get(name): return "/etc/" + name + ".yaml"
+    def get(name, default=None): return default or "/etc/" + name + ".yaml"
 sdk = types.ModuleType("airflow.sdk"); sdk.Variable, sdk.dag, sdk.task = Variable, dag, task
 exceptions = types.ModuleType("airflow.exceptions")
 exceptions.AirflowException, exceptions.AirflowFailException = AirflowException, AirflowFailException
 pendulum = types.ModuleType("pendulum"); pendulum.datetime = lambda *a, **k: (a, k)
 sys.modules.update({"airflow": types.ModuleType("airflow"), "airflow.sdk": sdk, "airflow.exceptions": exceptions, "pendulum": pendulum})
+sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+sys.dont_write_bytecode = True
 exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), {"__name__": "dag"})
 outcome = {"dags": list(dags), "edges": edges, "results": {}}
-for name, function in tasks.items():
-    try: outcome["results"][name] = function()
+for name, each in tasks.items():
+    try: outcome["results"][name] = each.run(outcome["results"])
     except AirflowException as error: outcome["results"][name] = [type(error).__name__, str(error)]
 print(json.dumps(outcome))
 `;
@@ -150,18 +164,14 @@ test('the Airflow DAG runs, reads the result and tells what another try may mend
   const tool = join(folder, 'bin', 'mssql-pg-migrate');
   writeFileSync(join(folder, 'stub.py'), AIRFLOW_STUB);
 
-  const importDag = (result: object, exitCode: number) => {
+  const importDag = (result: object, exitCode: number, dag = 'mssql_pg_migrate') => {
     const script = `#!/bin/sh\necho "$@" >> "${folder}/calls"\necho 'a log line' >&2\necho '${JSON.stringify(result)}'\nexit ${exitCode}\n`;
     writeFileSync(tool, script);
     chmodSync(tool, 0o755);
-    const python = spawnSync(
-      'python3',
-      [join(folder, 'stub.py'), join(deploy, 'airflow', 'mssql_pg_migrate.py')],
-      {
-        encoding: 'utf8',
-        env: { ...process.env, PATH: `${join(folder, 'bin')}:${process.env.PATH}` },
-      },
-    );
+    const python = spawnSync('python3', [join(folder, 'stub.py'), join(deploy, 'airflow', `${dag}.py`)], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${join(folder, 'bin')}:${process.env.PATH}` },
+    });
     assert.equal(python.status, 0, python.stderr);
     return JSON.parse(python.stdout);
   };
@@ -187,4 +197,30 @@ test('the Airflow DAG runs, reads the result and tells what another try may mend
   assert.deepEqual(lost.results.migrate, ['AirflowException', 'SOURCE_CONNECTION_LOST: gone (exit code 2)']);
   const differ = importDag({ error: { code: 'ROWS_DIFFER', message: 'no', recoverable: false } }, 4);
   assert.deepEqual(differ.results.verify, ['AirflowFailException', 'ROWS_DIFFER: no (exit code 4)']);
+
+  rmSync(join(folder, 'calls'));
+  const ranges = { ...good, partitions: [{}, {}], error: null };
+  const shared = importDag(ranges, 0, 'mssql_pg_migrate_shared');
+  assert.deepEqual(shared.edges, [
+    ['plan', 'migrate'],
+    ['migrate', 'verify'],
+  ]);
+  assert.deepEqual(shared.results.plan, [0, 1], 'no more hosts than ranges');
+  assert.deepEqual(
+    shared.results.migrate.map(({ host, run_id }: { host: number; run_id: string }) => [host, run_id]),
+    [
+      [0, 'r'],
+      [1, 'r'],
+    ],
+  );
+  const calls = readFileSync(join(folder, 'calls'), 'utf8').trim().split('\n');
+  assert.deepEqual(
+    calls.map((line) => understood(line.split(' '))),
+    ['plan', 'run', 'run', 'verify'],
+  );
+  assert.match(calls[1]!, /run --join manual__1$/);
+  assert.deepEqual(
+    importDag({ ...ranges, partitions: Array(9).fill({}) }, 0, 'mssql_pg_migrate_shared').results.plan,
+    [0, 1, 2, 3],
+  );
 });

@@ -1,7 +1,8 @@
 """Keeps a PostgreSQL target up to date with a SQL Server source, every hour, and proves it.
 
-Put this file into the DAGs folder, and mssql-pg-migrate on the workers' PATH. The configuration's path is the
-Airflow variable `mssql_pg_migrate_config`; the passwords it names with ${...} come from the workers' environment.
+Put this file and mssql_pg_migrate_tool.py into the DAGs folder, and mssql-pg-migrate on the workers' PATH. The
+configuration's path is the Airflow variable `mssql_pg_migrate_config`; the passwords it names with ${...} come from the
+workers' environment.
 
 `run --or-resume` may simply be started again: a try that was killed is gone on with where the target's ledger says
 it ended. Whether another try makes sense is what the result's `recoverable` says.
@@ -9,47 +10,15 @@ it ended. Whether another try makes sense is what the result's `recoverable` say
 
 from __future__ import annotations
 
-import json
-import logging
-import subprocess
 from datetime import timedelta
 
 import pendulum
 
 try:  # Airflow 3
-    from airflow.sdk import Variable, dag, task
+    from airflow.sdk import dag, task
 except ImportError:  # Airflow 2
     from airflow.decorators import dag, task
-    from airflow.models import Variable
-from airflow.exceptions import AirflowException, AirflowFailException
-
-log = logging.getLogger(__name__)
-
-
-def migrate_tool(*arguments: str) -> dict:
-    """Runs the tool, its log lines into the task's log, and returns its result.
-
-    Raises AirflowException where another try may succeed and AirflowFailException where none will.
-    """
-    config = Variable.get("mssql_pg_migrate_config")
-    command = ["mssql-pg-migrate", "-c", config, "--output-json", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        for line in process.stderr:
-            log.info("%s", line.rstrip())
-        # The result is one line, written at the very end: stdout never fills while stderr is read.
-        result = json.loads(process.stdout.read())
-        code = process.wait()
-    finally:
-        # The task was cancelled: SIGTERM lets chunks under way be committed, so that the next try goes on there.
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
-    error = result.get("error")
-    if error is None:
-        return result
-    text = f"{error['code']}: {error['message']} (exit code {code})"
-    raise AirflowException(text) if error["recoverable"] else AirflowFailException(text)
+from mssql_pg_migrate_tool import migrate_tool
 
 
 @dag(
