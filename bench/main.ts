@@ -8,10 +8,10 @@ import { compareFiles } from './compare.js';
 import { microTable, runMicro } from './micro/micro.js';
 import { withPeers } from './peers.js';
 import { plotsOf } from './plots.js';
-import { type BenchFile, benchFile, peerLines, resultTable, targetTable } from './report.js';
+import { type BenchFile, benchFile, hostLines, peerLines, resultTable, targetTable } from './report.js';
 import { runScenarios } from './run.js';
-import { MODES } from './runs.js';
-import { fullScenarios, quickScenarios, type Scenario, scenario, type Tls } from './scenarios.js';
+import { MODES, type Mode, SHARED_MODES } from './runs.js';
+import { fullScenarios, quickScenarios, type Scenario, scenario, shared, type Tls } from './scenarios.js';
 import { SHAPE_NAMES, shapes } from './shapes.js';
 import { startStage } from './stage.js';
 
@@ -22,6 +22,7 @@ const USAGE = `usage: npm run bench -- [options]
   --rows <n>            rows of each (default: a quick run's)
   --writers <n>         writing connections behind one reader (default 1)
   --lanes <n>           reading streams, each with its own writers (default 1)
+  --hosts <n>           processes that share the run (run --join), each with so many lanes and writers
   --tls <sides>         none, source, target or both (default none)
   --objects             also run row objects
   --peers               also run FreeTDS's freebcp with psql, and pgloader, as far as they are installed
@@ -48,6 +49,7 @@ const { values, positionals } = parseArgs({
     rows: { type: 'string' },
     writers: { type: 'string', default: '1' },
     lanes: { type: 'string', default: '1' },
+    hosts: { type: 'string' },
     tls: { type: 'string', default: 'none' },
     objects: { type: 'boolean', default: false },
     peers: { type: 'boolean', default: false },
@@ -80,6 +82,12 @@ function choices<Name extends string>(
   });
 }
 
+/** @returns how many processes share a run of this mode. */
+function sharing(mode: Mode): number {
+  if (!SHARED_MODES.includes(mode)) refuse(`--hosts goes with --mode ${SHARED_MODES.join(', ')}`);
+  return wholeNumber('hosts', values.hosts!);
+}
+
 function chosenScenarios(): Scenario[] {
   if (values.quick) return quickScenarios();
   if (values.shape === undefined && values.mode === undefined) return fullScenarios();
@@ -92,6 +100,7 @@ function chosenScenarios(): Scenario[] {
     (chosenModes.length === 0 ? (['full'] as const) : chosenModes).map((mode) => {
       const rows = values.rows === undefined ? shapes[shape].quickRows : wholeNumber('rows', values.rows);
       const made = scenario(shape, mode, rows, { writers, lanes, tls: tls ?? 'none' });
+      if (values.hosts !== undefined) return shared(sharing(mode), made);
       if (values.objects) made.against.push('objects');
       return made;
     }),
@@ -140,7 +149,7 @@ function show(file: BenchFile): void {
       `\n${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB\n`,
   );
   say(resultTable(file.results));
-  for (const line of ['', ...peerLines(file.results)]) say(line);
+  for (const line of ['', ...peerLines(file.results), ...hostLines(file)]) say(line);
   say(targetTable(file.targets));
   if (values.output !== undefined) {
     writeFileSync(values.output, `${JSON.stringify(file, null, 1)}\n`);

@@ -23,7 +23,7 @@ export function withPeers(scenarios: readonly Scenario[], say: (line: string) =>
     return [...scenarios];
   }
   return scenarios.map((scenario) => {
-    if (scenario.mode !== 'full') return scenario;
+    if (scenario.mode !== 'full' || scenario.hosts !== undefined) return scenario;
     if (!WITHOUT_TEXT.includes(scenario.shape)) {
       say(`freebcp is left out for ${scenario.shape}: it writes text without escaping`);
       return scenario;

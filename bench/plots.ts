@@ -9,7 +9,9 @@ import { SHAPE_NAMES } from './shapes.js';
 /** @returns the plots a run has enough results for, by file name. */
 export function plotsOf({ machine, results }: BenchFile): Map<string, string> {
   const where = `${machine.cores} cores, ${machine.date.slice(0, 10)}`;
-  const loads = results.filter(({ scenario }) => scenario.mode === 'full' && scenario.tls === 'none');
+  const loads = results.filter(
+    ({ scenario: { mode, tls, hosts } }) => mode === 'full' && tls === 'none' && hosts === undefined,
+  );
   const plots = new Map<string, string>();
   const add = (name: string, plot: string | null) => {
     if (plot !== null) plots.set(name, plot);

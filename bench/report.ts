@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { short, textTable } from '../src/observe/format.js';
+import type { Measurement } from './measure/measurement.js';
 import { middleRound, type ScenarioResult } from './run.js';
 import type { Stage } from './stage.js';
 import { type Verdict, verdicts } from './targets.js';
@@ -120,6 +121,17 @@ export function peerLines(results: readonly ScenarioResult[]): string[] {
     return [
       `${result.name}: freebcp and psql ${rate(freebcp.whole.rowsPerSecond)}, this ${rate(product.whole.rowsPerSecond)}: ${times}, ${cpu}`,
     ];
+  });
+}
+
+/** What processes that share a run took, beside one that has it alone. */
+export function hostLines({ results, machine }: BenchFile): string[] {
+  return results.flatMap((result) => {
+    const { single, product } = middleRound(result);
+    if (single === undefined) return [];
+    const seconds = ({ whole }: Measurement) => `${number(whole.seconds, 1)} s`;
+    const times = `${number(result.ratios.singleTime)} times as fast on ${machine.cores} cores`;
+    return [`${result.name}: ${seconds(product)}, one process ${seconds(single)}: ${times}`];
   });
 }
 

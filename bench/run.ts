@@ -2,7 +2,7 @@
  * Runs scenarios, the product and its contenders in turn, and gathers what they took. Main thread.
  */
 import { type Measurement, measure } from './measure/measurement.js';
-import { runBulkCopy, runCopyOnly, runEngine, runRowObjects } from './runs.js';
+import { runBulkCopy, runCopyOnly, runEngine, runHosts, runRowObjects } from './runs.js';
 import { nameOf, type Scenario } from './scenarios.js';
 import { type Scene, startScene } from './scene.js';
 import { shapes } from './shapes.js';
@@ -17,6 +17,8 @@ export interface Round {
   objects?: Measurement;
   /** *FreeTDS and psql*. */
   freebcp?: Measurement;
+  /** The product in one process that shares the run with no other. */
+  single?: Measurement;
 }
 
 /** Of each round, and then the median. */
@@ -29,6 +31,8 @@ export interface Ratios {
   objectsCpu: number | null;
   /** Time of *FreeTDS and psql* / time of the product, both from the start. */
   freebcpTime: number | null;
+  /** Time of one process that has the run alone / time of those that share it, from their start to their end. */
+  singleTime: number | null;
 }
 
 export interface ScenarioResult {
@@ -81,7 +85,7 @@ async function runScenario(
   scenario: Scenario,
   count: number,
 ): Promise<ScenarioResult> {
-  const { mode, rows, writers, lanes, tls } = scenario;
+  const { mode, rows, writers, lanes, tls, hosts } = scenario;
   const sides = { source: tls === 'source' || tls === 'both', target: tls === 'target' || tls === 'both' };
   const engine = { mode, rows, writers, lanes, tls: sides };
   const rounds: Round[] = [];
@@ -89,7 +93,12 @@ async function runScenario(
   let sourceCpu = 0;
   for (let i = 0; i < count; i++) {
     const before = await stage.sourceAccount();
-    const round: Round = { product: measure(await runEngine(stage, scene, engine), mode, rows) };
+    const round: Round = {
+      product:
+        hosts === undefined
+          ? measure(await runEngine(stage, scene, engine), mode, rows)
+          : await runHosts(stage, scene, engine, hosts),
+    };
     const after = await stage.sourceAccount();
     tdsBytes = after.tdsBytes - before.tdsBytes;
     sourceCpu = after.cpuSeconds - before.cpuSeconds;
@@ -105,6 +114,7 @@ async function runScenario(
     if (scenario.against.includes('freebcp')) {
       round.freebcp = measure(await runBulkCopy(stage, scene, rows), 'full', rows);
     }
+    if (scenario.against.includes('single')) round.single = await runHosts(stage, scene, engine, 'alone');
     rounds.push(round);
   }
   return {
@@ -136,6 +146,9 @@ function ratiosOf(rounds: readonly Round[]): Ratios {
     ),
     freebcpTime: each(({ product, freebcp }) =>
       freebcp === undefined ? null : freebcp.whole.seconds / product.whole.seconds,
+    ),
+    singleTime: each(({ product, single }) =>
+      single === undefined ? null : single.whole.seconds / product.whole.seconds,
     ),
   };
 }

@@ -1,6 +1,8 @@
 /**
  * One timed run of the product or of a contender, its answer checked. Main thread.
  */
+import { randomUUID } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
 import type pg from 'pg';
 import { readQuery } from '../src/plan/queries.js';
 import { copyStatement } from '../src/target/ddl.js';
@@ -11,7 +13,9 @@ import type { CopyRequest } from './contenders/copyOnly.js';
 import type { RowObjectsRequest } from './contenders/rowObjects.js';
 import type { EngineRequest } from './engine/main.js';
 import { ask } from './measure/child.js';
+import { serverSeconds } from './measure/cpu.js';
 import type { Report } from './measure/marks.js';
+import { type Measurement, measureTogether } from './measure/measurement.js';
 import { type ConfigChanges, checkLoaded, type Scene, TEMPLATE } from './scene.js';
 import type { Stage } from './stage.js';
 
@@ -26,6 +30,11 @@ export const MODES = [
   'upsert-all',
 ] as const;
 export type Mode = (typeof MODES)[number];
+
+/** Modes whose runs can be shared by several processes. */
+export const SHARED_MODES: readonly Mode[] = ['full', 'full-hash', 'truncate'];
+/** Key ranges of a shared table, however many processes there are: all do the same work. */
+const SHARED_PARTITIONS = 16;
 
 export interface EngineOptions {
   mode: Mode;
@@ -63,10 +72,52 @@ export async function runEngine(stage: Stage, scene: Scene, options: EngineOptio
     rows,
   };
   const report = await ask(ENGINE, request);
-  const table = qualified(scene.plan.target);
-  if (!mode.startsWith('verify')) await checkLoaded(scene, table, rows, 'the product');
-  if (mode === 'full-hash') await checkRowHashes(scene, table);
+  if (!mode.startsWith('verify')) await checkProduct(scene, mode, rows);
   return report;
+}
+
+/**
+ * Runs the product as processes that share one run, or as one that has it alone.
+ *
+ * @returns what they took together, their start and their end included
+ */
+export async function runHosts(
+  stage: Stage,
+  scene: Scene,
+  options: EngineOptions,
+  hosts: number | 'alone',
+): Promise<Measurement> {
+  const { mode, rows, tls } = options;
+  await stage.pretend(scene.source.database, { name: scene.shape.table, rows, hashes: true });
+  const { file } = await scene.config({
+    migration: {
+      ...migration(options),
+      chunk_size: await chunkRowsOf(scene, rows),
+      ...{ large_table_threshold: 1, min_rows_per_partition: 1, max_partitions: SHARED_PARTITIONS },
+    },
+    ...(tls !== undefined && { tls }),
+  });
+  const request: EngineRequest = {
+    ...{ command: 'run', config: file, postmaster: stage.postmaster, rows },
+    ...(hosts !== 'alone' && { join: `bench ${randomUUID()}` }),
+  };
+  const begun = { atMs: performance.now(), server: serverSeconds(stage.postmaster) };
+  const processes = Array.from({ length: hosts === 'alone' ? 1 : hosts }, () => ask(ENGINE, request));
+  const reports = await Promise.all(processes);
+  const seconds = (performance.now() - begun.atMs) / 1000;
+  const measured = measureTogether(reports, rows, seconds, {
+    before: begun.server,
+    after: serverSeconds(stage.postmaster),
+  });
+  await checkProduct(scene, mode, rows);
+  return measured;
+}
+
+/** Throws where the product has not loaded exactly the rows it should, or stored other hashes of them. */
+async function checkProduct(scene: Scene, mode: Mode, rows: number): Promise<void> {
+  const table = qualified(scene.plan.target);
+  await checkLoaded(scene, table, rows, 'the product');
+  if (mode === 'full-hash') await checkRowHashes(scene, table);
 }
 
 /** The source works out its hashes when it is asked for the first time: that must not be in the time taken. */

@@ -5,7 +5,7 @@ import type { Mode } from './runs.js';
 import { SHAPE_NAMES, type ShapeName, shapes } from './shapes.js';
 
 /** Contenders that run beside the product, in turn with it. */
-export type Contender = 'alone' | 'objects' | 'freebcp';
+export type Contender = 'alone' | 'objects' | 'freebcp' | 'single';
 export type Tls = 'none' | 'source' | 'target' | 'both';
 
 export interface Scenario {
@@ -16,6 +16,8 @@ export interface Scenario {
   writers: number;
   lanes: number;
   tls: Tls;
+  /** Processes that share the run, each with so many lanes and writers; left out, one process that shares nothing. */
+  hosts?: number;
   against: Contender[];
 }
 
@@ -27,10 +29,16 @@ export function scenario(shape: ShapeName, mode: Mode, rows: number, more: Parti
   return { shape, mode, rows, writers: 1, lanes: 1, tls: 'none', against, ...more };
 }
 
+/** The same by `hosts` processes that share the run, held against one that has it alone. */
+export function shared(hosts: number, one: Scenario): Scenario {
+  return { ...one, hosts, against: ['single'] };
+}
+
 /** @returns what `scenario` is called, in tables and in comparisons of two runs. */
-export function nameOf({ shape, mode, rows, writers, lanes, tls }: Scenario): string {
+export function nameOf({ shape, mode, rows, writers, lanes, tls, hosts }: Scenario): string {
   const parts = [shape, mode, countOf(rows), `${lanes}x${writers}`];
   if (tls !== 'none') parts.push(`tls ${tls}`);
+  if (hosts !== undefined) parts.push(hosts === 1 ? '1 host' : `${hosts} hosts`);
   return parts.join(' ');
 }
 
@@ -86,6 +94,9 @@ export function fullScenarios(): Scenario[] {
   for (const lanes of [2, 3, 4]) {
     list.push(scenario('votes', 'full', shapes.votes.fullRows, { lanes }));
     list.push(scenario('posts', 'full', shapes.posts.fullRows, { lanes }));
+  }
+  for (const hosts of [1, 4]) {
+    list.push(shared(hosts, scenario('votes', 'full', shapes.votes.fullRows)));
   }
   return list;
 }

@@ -29,7 +29,7 @@ class Results {
   constructor(private readonly all: readonly ScenarioResult[]) {}
 
   matching(wanted: Wanted): ScenarioResult[] {
-    const plain: Wanted = { lanes: 1, writers: 1, tls: 'none', ...wanted };
+    const plain: Wanted = { lanes: 1, writers: 1, tls: 'none', hosts: undefined, ...wanted };
     return this.all
       .filter(({ scenario }) =>
         Object.entries(plain).every(([key, value]) => scenario[key as keyof Option] === value),

@@ -6,9 +6,9 @@ import { after, before, test } from 'node:test';
 import { compareFiles } from '../bench/compare.js';
 import { microTable, runMicro } from '../bench/micro/micro.js';
 import { plotsOf } from '../bench/plots.js';
-import { type BenchFile, benchFile, resultTable, targetTable } from '../bench/report.js';
-import { runScenarios, type ScenarioResult } from '../bench/run.js';
-import { quickScenarios, scenario } from '../bench/scenarios.js';
+import { type BenchFile, benchFile, hostLines, resultTable, targetTable } from '../bench/report.js';
+import { type Round, runScenarios, type ScenarioResult } from '../bench/run.js';
+import { quickScenarios, scenario, shared } from '../bench/scenarios.js';
 import { checkLoaded, type Scene, startScene } from '../bench/scene.js';
 import { shapes } from '../bench/shapes.js';
 import { type Stage, startStage } from '../bench/stage.js';
@@ -43,6 +43,19 @@ test('product and contenders bring the same rows, compare and mend them, and are
   const file = await benchFile(stage, results);
   assert.match(resultTable(file.results), /^votes full 1234 1x2 .* \d+\.\d\dx? /m);
   assert.match(targetTable(file.targets), /votes, two writers: rate \/ PostgreSQL alone/);
+});
+
+test('processes that share a run bring the same rows, beside one that has it alone', async () => {
+  const scenarios = [shared(2, scenario('votes', 'full', 1234))];
+  const results = await runScenarios(stage, { scenarios, rounds: 1, templateRows: 200, say: () => {} });
+  const [{ product, single }] = results[0]!.rounds as [Round];
+  assert.ok(product.cpuPerMillionRows > single!.cpuPerMillionRows);
+  assert.equal(results[0]!.ratios.singleTime, single!.whole.seconds / product.whole.seconds);
+  const [line] = hostLines(await benchFile(stage, results));
+  assert.match(
+    line!,
+    /^votes full 1234 1x1 2 hosts: [\d.]+ s, one process [\d.]+ s: [\d.]+ times as fast on \d+ cores$/,
+  );
 });
 
 test('rows that are wrong do not pass', async () => {
@@ -81,7 +94,13 @@ function fileOf(rate: number, cpu: number): BenchFile {
       tdsBytesPerRow: 22,
       sourceCpuPerMillionRows: 0.1,
       rounds: [{ product, alone }],
-      ratios: { ofAlone: rate / 1e6, cpuOfBackend: cpu / 0.4, objectsCpu: null, freebcpTime: null },
+      ratios: {
+        ofAlone: rate / 1e6,
+        cpuOfBackend: cpu / 0.4,
+        objectsCpu: null,
+        freebcpTime: null,
+        singleTime: null,
+      },
     },
   ];
   return {

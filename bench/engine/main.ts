@@ -14,9 +14,11 @@ export interface EngineRequest {
   postmaster: number | null;
   /** Rows the source pretends to have: a plan that knows of others was not made for this run. */
   rows: number;
+  /** Name of the run that other processes join as well. */
+  join?: string;
 }
 
-serve<EngineRequest>(async ({ command, config: file, postmaster, rows }) => {
+serve<EngineRequest>(async ({ command, config: file, postmaster, rows, join }) => {
   const config = await loadConfig(file);
   const marks = new Marks(postmaster);
   const notes: string[] = [];
@@ -58,7 +60,8 @@ serve<EngineRequest>(async ({ command, config: file, postmaster, rows }) => {
     const { error, tables } = await runMigration(config, {
       signal,
       onEvent,
-      unfinished: 'give-up',
+      // A run that is shared goes on by itself.
+      ...(join === undefined ? { unfinished: 'give-up' as const } : { join }),
       threads,
     });
     if (error !== undefined) throw new Error(error.message);

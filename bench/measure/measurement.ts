@@ -2,7 +2,7 @@
  * A run's report in the terms the benchmark speaks: rates, CPU a million rows, memory. Pure.
  */
 import type { Mode } from '../runs.js';
-import type { TierSeconds, TierThreads } from './cpu.js';
+import type { ServerSeconds, TierSeconds, TierThreads } from './cpu.js';
 import { find, type Report, type Span, span, steadyTransfer, wholeTransfer } from './marks.js';
 
 export interface Measurement {
@@ -28,6 +28,35 @@ export function measure(report: Report, mode: Mode, rows: number): Measurement {
   if (mode.startsWith('verify')) return of(report, { ...between(report, 'verify'), rows }, null);
   if (mode.startsWith('upsert')) return of(report, { ...between(report, 'transfer'), rows }, null);
   return of(report, wholeTransfer(report), steadyTransfer(report));
+}
+
+/**
+ * Processes that did one piece of work together; CPU is all of theirs.
+ *
+ * @param seconds from the start of the first to the end of the last
+ * @param server PostgreSQL's seconds, then and then
+ */
+export function measureTogether(
+  reports: readonly Report[],
+  rows: number,
+  seconds: number,
+  server: Record<'before' | 'after', ServerSeconds | null>,
+): Measurement {
+  const ends = reports.map((report) => find(report, 'end'));
+  const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+  const each = (spent: number) => (spent / rows) * 1e6;
+  const { before, after } = server;
+  return {
+    rowsPerSecond: rows / seconds,
+    steady: false,
+    whole: { seconds, rowsPerSecond: rows / seconds },
+    cpuPerMillionRows: each(sum(ends.map(({ cpuSeconds }) => cpuSeconds))),
+    // The last threads have ended with their work, and their account with them.
+    tiersPerMillionRows: null,
+    backendPerMillionRows: before === null || after === null ? null : each(after.backends - before.backends),
+    peakRssBytes: Math.max(...reports.map(({ peakRssBytes }) => peakRssBytes)),
+    threads: null,
+  };
 }
 
 function between(report: Report, phase: string): Span {
