@@ -7,8 +7,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { parse } from 'yaml';
 import { exampleHash, exampleSql, HASH_EXAMPLES } from '../scripts/docs/hashExamples.js';
 import { filledPages, generatedParts, placesIn } from '../scripts/docs/pages.js';
+import { buildProgram } from '../src/commands/program.js';
+import { configOf } from '../src/config/load.js';
 import { createRowHasher } from '../src/hash/rowHasher.js';
 import { int16, int32 } from './support/hashOracle.js';
 import { sharedPostgres } from './support/postgres.js';
@@ -42,6 +45,45 @@ test('every page is in the index', () => {
   const index = readFileSync(join(repositoryRoot, 'docs/README.md'), 'utf8');
   for (const name of readdirSync(join(repositoryRoot, 'docs'))) {
     if (name !== 'README.md') assert.ok(index.includes(`](${name})`), name);
+  }
+});
+
+test('every command line in the pages is one that the program takes', () => {
+  const program = buildProgram(async () => {});
+  const wrong: string[] = [];
+  let seen = 0;
+  for (const file of ['README.md', ...pages.map((page) => page.file)]) {
+    const text = readFileSync(join(repositoryRoot, file), 'utf8');
+    // In blocks, and in the text; what stands behind a command line is told from it by a comment or two blanks.
+    for (const [, line] of text.matchAll(/(?:^\s*|`)mssql-pg-migrate ([^\n`]+)/gm)) {
+      const words = line!
+        .split(/ {2}| #| [|>] /)[0]!
+        .trim()
+        .split(/\s+/);
+      const command = program.commands.find((each) => words.includes(each.name()));
+      const known = [...program.options, ...(command?.options ?? [])].flatMap(({ short, long }) => [
+        short,
+        long,
+      ]);
+      const options = words.filter((word) => /^--?[a-z]/.test(word) && word !== '--help');
+      seen++;
+      if (options.some((option) => !known.includes(option))) wrong.push(`${file}: ${line}`);
+      if (command === undefined && !words.includes('--version')) wrong.push(`${file}: ${line}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+  assert.ok(seen > 40, `only ${seen} command lines were found`);
+});
+
+test('every configuration in the pages is one', () => {
+  for (const file of ['README.md', ...pages.map((page) => page.file)]) {
+    const text = readFileSync(join(repositoryRoot, file), 'utf8');
+    for (const [, yaml] of text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)) {
+      const { source, target, migration } = parse(yaml!);
+      const login = { host: 'h', database: 'd', user: 'u', password: 'not-a-password' };
+      const whole = { source: { ...login, ...source }, target: { ...login, ...target }, migration };
+      assert.doesNotThrow(() => configOf(whole), file);
+    }
   }
 });
 

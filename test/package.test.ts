@@ -80,6 +80,13 @@ function linksOf(page: string): string[] {
   );
 }
 
+function blocksOf(page: string, language: string): string[] {
+  const text = readFileSync(join(repositoryRoot, page), 'utf8');
+  return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].flatMap(([, of, code]) =>
+    of === language ? [code!] : [],
+  );
+}
+
 test('a TypeScript program imports it by name, migrates, is stopped, goes on, and verifies', async () => {
   const folder = join(scene.directory, 'consumer');
   mkdirSync(join(folder, 'node_modules'), { recursive: true });
@@ -124,11 +131,20 @@ console.log(JSON.stringify({
 }));
 `,
   );
-  const options = { target: 'es2022', module: 'nodenext', strict: true, types: [], skipLibCheck: true };
+  const options = { target: 'es2022', module: 'nodenext', strict: true, types: ['node'], skipLibCheck: true };
   writeFileSync(
     join(folder, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions: { ...options, lib: ['es2024', 'dom'] } }),
+    JSON.stringify({
+      compilerOptions: {
+        ...options,
+        lib: ['es2024', 'dom'],
+        typeRoots: [join(repositoryRoot, 'node_modules/@types')],
+      },
+    }),
   );
+  // The examples of the documentation are programs, too.
+  const examples = blocksOf('docs/library.md', 'ts').join('\n');
+  writeFileSync(join(folder, 'documented.ts'), examples);
   const compiler = join(repositoryRoot, 'node_modules/typescript/bin/tsc');
   const compiled = spawnSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' });
   assert.equal(compiled.status, 0, compiled.stdout);
