@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { Piscina } from 'piscina';
 import { fromErrorData } from '../src/errors.js';
 import type { HashLaneResult } from '../src/hash/hashLane.js';
+import { readSlotTotals } from '../src/hash/slotTotals.js';
 import { RingConsumer } from '../src/ring/consumer.js';
 import { readProgress } from '../src/ring/counters.js';
 import {
@@ -73,6 +74,32 @@ test('the hash worker serves the rings of a lane, hashed and unhashed chunks ali
   const [result, , , ...found] = await Promise.all([hasher, write(0), write(1), read(0), read(1)]);
   for (const bytes of found) assert.deepEqual(bytes, Buffer.concat([hashed, raw, hashed]));
   assert.deepEqual(result, { rowsHashed: 12, bytesHashed: 4 * raw.length, slots: 2 * 13 });
+});
+
+test('where only totals are wanted a slot is left with the sums of its rows', async () => {
+  const layout = createLane({ rings: 1, slotsPerRing: 8, slotBytes: MIN_SLOT_BYTES, hashed: true });
+  const { raw } = expectedStream(mixed, mixedRows);
+  const lane = new LaneProducer(layout);
+  const ring = lane.rings[0]!;
+  ring.publishJson(SLOT_KIND.BEGIN, { hash: { fields: mixed }, totalsOnly: true });
+  // Cut inside the first row, and inside the digits of the last: that row is complete with the last slot.
+  const pieces = [raw.subarray(0, 50), raw.subarray(50, -20), raw.subarray(-20)];
+  for (const [i, piece] of pieces.entries()) {
+    piece.copy(lane.bytes, ring.tryReserve());
+    ring.publish(SLOT_KIND.DATA, piece.length, [0, mixedRows.length - 1, 1][i]!, SLOT_FLAG.CONTINUES_ROW);
+  }
+  ring.publishJson(SLOT_KIND.END, {});
+  ring.publish(SLOT_KIND.CLOSE, 0, 0, 0);
+  assert.equal((await startHasher(layout)).rowsHashed, mixedRows.length);
+  const found = { rows: 0, first: 0, second: 0 };
+  for (const consumer = new RingConsumer(layout, 0); consumer.tryPeek(); consumer.advance()) {
+    if (consumer.kind !== SLOT_KIND.DATA) continue;
+    const sums = readSlotTotals(consumer.buffer, consumer.offset);
+    for (const name of ['rows', 'first', 'second'] as const) found[name] += sums[name];
+  }
+  const digests = mixedRows.map((row) => tuple(mixed, row).digits);
+  const sum = (at: number) => digests.reduce((all, d) => all + Number.parseInt(d.slice(at, at + 8), 16), 0);
+  assert.deepEqual(found, { rows: mixedRows.length, first: sum(0), second: sum(8) });
 });
 
 test('the hash worker refuses slots that do not hold what they say', async () => {

@@ -1,15 +1,18 @@
 /**
- * Rows through reader and hash tier and no further: keys and row hashes for comparisons where SQL Server can't
- * hash. Main thread, over one lane whose ring is emptied here instead of by a writer.
+ * Rows through reader and hash tier and no further: sums, or keys and row hashes, for comparisons where SQL Server
+ * can't hash. Main thread, over one lane whose ring is emptied here instead of by a writer.
  */
 import { AppError, type ErrorData, fromErrorData } from '../errors.js';
-import type { ChunkBegin } from '../plan/chunk.js';
+import { readSlotTotals } from '../hash/slotTotals.js';
+import type { ChunkBegin, ChunkStatements } from '../plan/chunk.js';
 import type { SourceQuery, TablePlan } from '../plan/model.js';
 import { type ReaderControl, type ReadWork, StopFlags } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { RingConsumer } from '../ring/consumer.js';
 import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { type CollectedRow, TupleCollector } from '../verify/collect.js';
+import { NO_ROWS, type Totals } from '../verify/side.js';
+import type { StreamSource } from '../verify/streamedSide.js';
 import { runLanes } from './lanes.js';
 import { Threads } from './threads.js';
 
@@ -28,9 +31,7 @@ const WAITING_BATCHES = 2;
 const BATCH_ROWS = 1000;
 
 /** One query's rows on their way. */
-class Stream {
-  readonly collector: TupleCollector;
-  readonly batches: CollectedRow[][] = [];
+abstract class Stream {
   collected = 0;
   /** Rows the reader has read, known once it is through. */
   rows: number | null = null;
@@ -40,17 +41,29 @@ class Stream {
   changed: () => void = () => {};
   taken: () => void = () => {};
 
-  constructor(plan: TablePlan) {
-    this.collector = new TupleCollector(plan.columns.map(({ keyPosition }) => keyPosition));
-  }
-
   get complete(): boolean {
     return this.rows !== null && this.collected === this.rows;
   }
 
-  /** Takes a slot's tuples; waits while enough batches lie there. */
-  async push(bytes: Buffer): Promise<void> {
-    this.collector.push(bytes);
+  /** Takes a DATA slot; the slot is free again when it resolves. */
+  abstract push(buffer: Buffer, offset: number, bytes: number): Promise<void>;
+  /** A chunk has ended. */
+  abstract flush(): void;
+}
+
+/** Keys and hashes, in batches. */
+class RowsStream extends Stream {
+  readonly collector: TupleCollector;
+  readonly batches: CollectedRow[][] = [];
+
+  constructor(plan: TablePlan) {
+    super();
+    this.collector = new TupleCollector(plan.columns.map(({ keyPosition }) => keyPosition));
+  }
+
+  /** Waits while enough batches lie there. */
+  async push(buffer: Buffer, offset: number, bytes: number): Promise<void> {
+    this.collector.push(buffer.subarray(offset, offset + bytes));
     this.#moveRows(BATCH_ROWS);
     while (this.batches.length > WAITING_BATCHES && !this.abandoned && this.error === null) {
       await new Promise<void>((resolve) => {
@@ -74,7 +87,25 @@ class Stream {
   }
 }
 
-export class RowStreamer {
+/** Sums, as the hash thread leaves them in the slots. */
+class TotalsStream extends Stream {
+  totals: Totals = NO_ROWS;
+
+  async push(buffer: Buffer, offset: number): Promise<void> {
+    const { rows, first, second } = readSlotTotals(buffer, offset);
+    this.collected += rows;
+    this.totals = {
+      rows: this.totals.rows + BigInt(rows),
+      first: this.totals.first + BigInt(first),
+      second: this.totals.second + BigInt(second),
+    };
+    this.changed();
+  }
+
+  flush(): void {}
+}
+
+export class RowStreamer implements StreamSource {
   readonly #options: RowStreamerOptions;
   readonly #threads: Threads;
   /** By the number they go by as partitions. */
@@ -92,33 +123,65 @@ export class RowStreamer {
   }
 
   /** Streams a query's rows, in the query's order. Queries wait for those before them. */
-  async *stream(plan: TablePlan, query: SourceQuery): AsyncGenerator<CollectedRow[], void, void> {
-    this.#start();
-    if (this.#failure !== null) throw this.#failure;
-    const stream = new Stream(plan);
-    const partition = this.#begun++;
-    this.#streams.set(partition, stream);
-    this.#hand({ plan, partition, query, statements: { before: [], copy: '' } });
+  async *rows(plan: TablePlan, query: SourceQuery): AsyncGenerator<CollectedRow[], void, void> {
+    const stream = new RowsStream(plan);
+    const partition = this.#begin(stream, plan, query, {});
     try {
       for (;;) {
         const batch = stream.batches.shift();
         if (batch !== undefined) {
           stream.taken();
           yield batch;
-          continue;
+        } else if (await this.#ended(stream)) {
+          return;
         }
-        if (stream.error !== null) throw stream.error;
-        if (this.#failure !== null) throw this.#failure;
-        if (stream.complete) return;
-        await new Promise<void>((resolve) => {
-          stream.changed = resolve;
-        });
       }
     } finally {
-      stream.abandoned = true;
-      stream.taken();
-      if (stream.complete || stream.error !== null) this.#streams.delete(partition);
+      this.#leave(stream, partition);
     }
+  }
+
+  /** Streams a query's rows as far as the hash tier, which sums their hashes. */
+  async totals(plan: TablePlan, query: SourceQuery): Promise<Totals> {
+    const stream = new TotalsStream();
+    const partition = this.#begin(stream, plan, query, { totalsOnly: true });
+    try {
+      while (!(await this.#ended(stream)));
+      return stream.totals;
+    } finally {
+      this.#leave(stream, partition);
+    }
+  }
+
+  #begin(
+    stream: Stream,
+    plan: TablePlan,
+    query: SourceQuery,
+    how: Pick<ChunkStatements, 'totalsOnly'>,
+  ): number {
+    this.#start();
+    if (this.#failure !== null) throw this.#failure;
+    const partition = this.#begun++;
+    this.#streams.set(partition, stream);
+    this.#hand({ plan, partition, query, statements: { before: [], copy: '', ...how } });
+    return partition;
+  }
+
+  /** Waits for the next change unless everything has come. @returns whether it has */
+  async #ended(stream: Stream): Promise<boolean> {
+    if (stream.error !== null) throw stream.error;
+    if (this.#failure !== null) throw this.#failure;
+    if (stream.complete) return true;
+    await new Promise<void>((resolve) => {
+      stream.changed = resolve;
+    });
+    return false;
+  }
+
+  #leave(stream: Stream, partition: number): void {
+    stream.abandoned = true;
+    stream.taken();
+    if (stream.complete || stream.error !== null) this.#streams.delete(partition);
   }
 
   /** Ends the lane; streams that are under way run to their end first. */
@@ -206,7 +269,7 @@ export class RowStreamer {
         stream = this.#streams.get((ring.json() as ChunkBegin).partition) ?? null;
       } else if (kind === SLOT_KIND.DATA) {
         if (stream === null) throw new AppError('INTERNAL', 'rows came to be compared outside of a chunk');
-        await stream.push(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes));
+        await stream.push(ring.buffer, ring.offset, ring.bytes);
       } else if (kind === SLOT_KIND.END) {
         stream?.flush();
       }

@@ -145,7 +145,7 @@ export function comparisonOf(
     nul: migration.on_nul,
     isolation: source.isolation,
     rowHashColumn: options.trustRowHash ? migration.row_hash_column : null,
-    streamSource: (plan, query) => streamer.stream(plan, query),
+    streamSource: streamer,
   });
   return { verifier, streamer, parallel };
 }

@@ -7,11 +7,20 @@ import type { ChunkHash } from '../plan/chunk.js';
 import { HashConsumer, type HashSlot } from '../ring/hashConsumer.js';
 import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { createRowHasher, type RowHasher } from './rowHasher.js';
+import { writeSlotTotals } from './slotTotals.js';
 
 /** What the hash thread reads of the JSON in a BEGIN slot. */
 export interface HashedChunk {
   /** How the chunk's rows are hashed; null: they carry no row hash and pass through. */
   hash: ChunkHash | null;
+  /** Nobody wants its rows: each slot is left with the sums of its rows' hashes. */
+  totalsOnly?: boolean;
+}
+
+/** The chunk at hand in one ring. */
+interface OpenChunk {
+  hasher: RowHasher | null;
+  totalsOnly: boolean;
 }
 
 export interface HashLaneResult {
@@ -30,27 +39,28 @@ export interface HashLaneResult {
 export function hashLane(layout: LaneLayout): HashLaneResult {
   const consumer = new HashConsumer(layout);
   const view = new DataView(layout.buffer);
-  /** Per ring: the chunk's hasher, null where it is not hashed, undefined between chunks. */
-  const hashers: (RowHasher | null | undefined)[] = new Array(layout.rings).fill(undefined);
+  /** Per ring; undefined between chunks. */
+  const chunks: (OpenChunk | undefined)[] = new Array(layout.rings).fill(undefined);
   const result: HashLaneResult = { rowsHashed: 0, bytesHashed: 0, slots: 0 };
   for (let slot = consumer.next(); slot !== null; slot = consumer.next()) {
     let rows = 0;
     if (slot.kind === SLOT_KIND.DATA) {
-      const hasher = hashers[slot.ring];
-      if (hasher === undefined) throw new AppError('INTERNAL', 'rows came to be hashed outside of a chunk');
+      const chunk = chunks[slot.ring];
+      if (chunk === undefined) throw new AppError('INTERNAL', 'rows came to be hashed outside of a chunk');
+      const { hasher } = chunk;
       if (hasher !== null) {
         rows = hashData(hasher, view, slot);
+        if (chunk.totalsOnly) writeSlotTotals(view, slot.offset, { rows, ...hasher.takeSums() });
         result.rowsHashed += rows;
         result.bytesHashed += slot.bytes;
       }
     } else if (slot.kind === SLOT_KIND.BEGIN) {
-      const spec = readSpec(consumer.buffer, slot);
-      hashers[slot.ring] = spec === null ? null : createRowHasher(spec.fields);
+      chunks[slot.ring] = openChunk(consumer.buffer, slot);
     } else {
-      if (slot.kind === SLOT_KIND.END && hashers[slot.ring]?.atRowEnd === false) {
+      if (slot.kind === SLOT_KIND.END && chunks[slot.ring]?.hasher?.atRowEnd === false) {
         throw new AppError('INTERNAL', 'a chunk ended inside a row');
       }
-      hashers[slot.ring] = undefined;
+      chunks[slot.ring] = undefined;
     }
     result.slots++;
     consumer.done(rows);
@@ -66,15 +76,16 @@ function hashData(hasher: RowHasher, view: DataView, slot: HashSlot): number {
   return rows;
 }
 
-/** @returns the hash description in a BEGIN slot. */
-function readSpec(buffer: Buffer, slot: HashSlot): ChunkHash | null {
+/** @returns what a BEGIN slot asks for. */
+function openChunk(buffer: Buffer, slot: HashSlot): OpenChunk {
   const chunk = JSON.parse(
     buffer.toString('utf8', slot.offset, slot.offset + slot.bytes),
   ) as Partial<HashedChunk>;
-  if (chunk.hash === null) return null;
+  const totalsOnly = chunk.totalsOnly === true;
+  if (chunk.hash === null && !totalsOnly) return { hasher: null, totalsOnly };
   // A chunk that forgets to say must not pass for one that wants no hash.
-  if (chunk.hash === undefined || !Array.isArray(chunk.hash.fields)) {
+  if (!Array.isArray(chunk.hash?.fields)) {
     throw new AppError('INTERNAL', 'a chunk does not say how its rows are hashed');
   }
-  return chunk.hash;
+  return { hasher: createRowHasher(chunk.hash.fields), totalsOnly };
 }

@@ -18,14 +18,29 @@ function hexDigits(value: number): number {
   return (nibbles + 0x30303030 + Math.imul(letters, 39)) | 0;
 }
 
+/** @returns a word with its bytes turned round, as an unsigned number: its digits begin with its low byte. */
+function bigEndian(word: number): number {
+  const swapped = ((word & 0x00ff00ff) << 8) | ((word >>> 8) & 0x00ff00ff);
+  return ((swapped << 16) | (swapped >>> 16)) >>> 0;
+}
+
 /** One MD5 computation after another: `init`, any number of `update`, `finish`. */
 export class Md5 {
   readonly #state = new Int32Array(4);
   /** The block being filled, as words and as bytes in little-endian order. */
   readonly #block = new Int32Array(16);
   readonly #blockView = new DataView(this.#block.buffer);
+  /** Sums of the first and the second word of the hashes finished since they were taken. */
+  readonly #sums = new Float64Array(2);
   #filled = 0;
   #total = 0;
+
+  /** @returns the sums of the first and the second 32-bit word, as the digits read, of all hashes since the last call. */
+  takeSums(): { first: number; second: number } {
+    const sums = { first: this.#sums[0]!, second: this.#sums[1]! };
+    this.#sums.fill(0);
+    return sums;
+  }
 
   /** Starts a new hash. */
   init(): void {
@@ -80,6 +95,8 @@ export class Md5 {
     block[14] = this.#total << 3;
     block[15] = Math.floor(this.#total / 2 ** 29);
     md5Block(state, this.#blockView, 0);
+    this.#sums[0]! += bigEndian(state[0]!);
+    this.#sums[1]! += bigEndian(state[1]!);
     for (let i = 0; i < 4; i++) {
       const value = state[i]!;
       out.setInt32(position + 8 * i, hexDigits(value), true);

@@ -28,6 +28,8 @@ export interface RowHasher {
    * @throws AppError INTERNAL where the bytes are not tuples of the given fields.
    */
   hashSlot(view: DataView, offset: number, length: number): number;
+  /** @returns the sums of the hashes' first and second 32-bit words, of the rows completed since the last call. */
+  takeSums(): { first: number; second: number };
   /** True between two rows. */
   readonly atRowEnd: boolean;
 }
@@ -60,6 +62,10 @@ class SlotHasher implements RowHasher {
 
   get atRowEnd(): boolean {
     return this.#cut.atRowEnd;
+  }
+
+  takeSums(): { first: number; second: number } {
+    return this.#md5.takeSums();
   }
 
   hashSlot(view: DataView, offset: number, length: number): number {

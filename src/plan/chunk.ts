@@ -36,6 +36,8 @@ export interface ChunkStatements {
   copy: string;
   /** Brings the copied rows into their table, and gives one row: `inserted`, `updated`. Left out where COPY did. */
   merge?: string;
+  /** Nothing is written: the hash thread leaves in each slot the sums of its rows' hashes (`hash/slotTotals.ts`). */
+  totalsOnly?: true;
   /** How the chunk is entered in the ledger, last of all; left out where there is none. */
   ledger?: LedgerEntry;
 }

@@ -28,8 +28,12 @@ import {
   WHOLE,
 } from './side.js';
 
-/** Streams the rows of a query, read and hashed as `plan` says; the engine's reader and hash workers do it. */
-export type StreamSource = (plan: TablePlan, query: SourceQuery) => AsyncIterable<CollectedRow[]>;
+/** The rows of a query, read and hashed as `plan` says; the engine's reader and hash workers do it. */
+export interface StreamSource {
+  rows(plan: TablePlan, query: SourceQuery): AsyncIterable<CollectedRow[]>;
+  /** Sums over the rows' hashes, none of which leaves the hash worker. */
+  totals(plan: TablePlan, query: SourceQuery): Promise<Totals>;
+}
 
 export interface StreamedOptions {
   trustRowHash: boolean;
@@ -37,17 +41,21 @@ export interface StreamedOptions {
   isolation: SourceIsolation;
 }
 
-/** Rows of a key range with the hash that `comparisonPlan` asks for. */
-type RowsOf = (range: KeyRange) => AsyncIterable<CollectedRow[]>;
+/** The rows of a key range, with the hash that `comparisonPlan` asks for. */
+interface RangeReader {
+  rows(range: KeyRange): AsyncIterable<CollectedRow[]>;
+  /** Sums of these hashes; asked for where they are the digests. */
+  totals(range: KeyRange): Promise<Totals>;
+}
 
 export class StreamedSide implements Side {
   readonly streamed = true;
-  readonly #rows: RowsOf;
+  readonly #reader: RangeReader;
   readonly #key: PlannedColumn[];
   readonly #trustRowHash: boolean;
 
-  constructor(plan: TablePlan, rows: RowsOf, options: Pick<StreamedOptions, 'trustRowHash'>) {
-    this.#rows = rows;
+  constructor(plan: TablePlan, reader: RangeReader, options: Pick<StreamedOptions, 'trustRowHash'>) {
+    this.#reader = reader;
     this.#key = keyColumns(plan);
     this.#trustRowHash = options.trustRowHash;
   }
@@ -56,6 +64,8 @@ export class StreamedSide implements Side {
   async probe(): Promise<void> {}
 
   async totals(scope: Scope): Promise<Totals> {
+    // Where stored row hashes are compared, the digest is made of them and the key.
+    if (scope.kind === 'range' && !this.#trustRowHash) return this.#reader.totals(scope);
     let sum = NO_ROWS;
     for await (const rows of this.#digested(scope)) for (const { digest } of rows) sum = plus(sum, digest);
     return sum;
@@ -81,7 +91,7 @@ export class StreamedSide implements Side {
   }
 
   async *#digested(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
-    for await (const rows of this.#rows(scope.kind === 'range' ? scope : WHOLE)) {
+    for await (const rows of this.#reader.rows(scope.kind === 'range' ? scope : WHOLE)) {
       const keyed: KeyedDigest[] = [];
       for (const row of rows) {
         const canonical = canonicalKey(this.#key, row.key);
@@ -103,8 +113,12 @@ export class StreamedSide implements Side {
 /** A source whose rows go through the hash tier. */
 export function streamedSource(plan: TablePlan, stream: StreamSource, options: StreamedOptions): Side {
   const compared = comparisonPlan(plan, options.trustRowHash);
-  const rows: RowsOf = (range) => stream(compared, readQuery(compared, range, options));
-  return new StreamedSide(plan, rows, options);
+  const query = (range: KeyRange) => readQuery(compared, range, options);
+  const reader: RangeReader = {
+    rows: (range) => stream.rows(compared, query(range)),
+    totals: (range) => stream.totals(compared, query(range)),
+  };
+  return new StreamedSide(plan, reader, options);
 }
 
 /** The plan of reading what a comparison needs: key and hashed columns, hashed together unless row hashes are compared. */
@@ -128,10 +142,12 @@ export function streamedTarget(
   plan: TablePlan,
   options: { rowHashColumn: string | null },
 ): Side {
-  const trustRowHash = options.rowHashColumn !== null;
-  return new StreamedSide(plan, (range) => copyRows(target, plan, range, options.rowHashColumn), {
-    trustRowHash,
-  });
+  const { rowHashColumn } = options;
+  const reader: RangeReader = {
+    rows: (range) => copyRows(target, plan, range, rowHashColumn),
+    totals: (range) => copyTotals(target, plan, range),
+  };
+  return new StreamedSide(plan, reader, { trustRowHash: rowHashColumn !== null });
 }
 
 async function* copyRows(
@@ -141,23 +157,52 @@ async function* copyRows(
   rowHashColumn: string | null,
 ): AsyncGenerator<CollectedRow[], void, void> {
   const columns = rowHashColumn === null ? comparisonPlan(plan, false).columns : keyColumns(plan);
-  const hash =
-    rowHashColumn === null ? `repeat('0', 32)` : `rpad(COALESCE(t.${quoteIdent(rowHashColumn)}, ''), 32)`;
-  const { condition, values } = targetRange(plan, range, (n) => `current_setting('mssql_pg_migrate.v${n}')`);
-  const query =
-    `SELECT ${[...columns.map(({ targetName }) => `t.${quoteIdent(targetName)}`), hash].join(', ')} ` +
-    `FROM ${qualified(plan.target)} AS t${condition === '' ? '' : ` WHERE ${condition}`}`;
-  const settings = new Map(values.map((value, i) => [`mssql_pg_migrate.v${i + 1}`, value]));
   const hasher = rowHashColumn === null ? createRowHasher(hashFields(columns)) : null;
   const collector = new TupleCollector(columns.map(({ keyPosition }) => keyPosition));
-  for await (const piece of readTuples(target, query, settings)) {
-    hasher?.hashSlot(new DataView(piece.buffer, piece.byteOffset, piece.length), 0, piece.length);
+  for await (const piece of readTuples(target, ...rangeTuples(plan, columns, range, rowHashColumn))) {
+    hasher?.hashSlot(viewOf(piece), 0, piece.length);
     collector.push(piece);
     if (collector.rows.length < 1000) continue;
     yield collector.rows;
     collector.rows = [];
   }
   yield collector.rows;
+}
+
+async function copyTotals(target: TargetConnection, plan: TablePlan, range: KeyRange): Promise<Totals> {
+  const { columns } = comparisonPlan(plan, false);
+  const hasher = createRowHasher(hashFields(columns));
+  let totals = NO_ROWS;
+  for await (const piece of readTuples(target, ...rangeTuples(plan, columns, range, null))) {
+    const rows = hasher.hashSlot(viewOf(piece), 0, piece.length);
+    const { first, second } = hasher.takeSums();
+    totals = {
+      rows: totals.rows + BigInt(rows),
+      first: totals.first + BigInt(first),
+      second: totals.second + BigInt(second),
+    };
+  }
+  return totals;
+}
+
+/** The query of a range's tuples and the values of its settings; a hash, or room for one, comes last. */
+function rangeTuples(
+  plan: TablePlan,
+  columns: readonly PlannedColumn[],
+  range: KeyRange,
+  rowHashColumn: string | null,
+): [query: string, settings: Map<string, string>] {
+  const hash =
+    rowHashColumn === null ? `repeat('0', 32)` : `rpad(COALESCE(t.${quoteIdent(rowHashColumn)}, ''), 32)`;
+  const { condition, values } = targetRange(plan, range, (n) => `current_setting('mssql_pg_migrate.v${n}')`);
+  const query =
+    `SELECT ${[...columns.map(({ targetName }) => `t.${quoteIdent(targetName)}`), hash].join(', ')} ` +
+    `FROM ${qualified(plan.target)} AS t${condition === '' ? '' : ` WHERE ${condition}`}`;
+  return [query, new Map(values.map((value, i) => [`mssql_pg_migrate.v${i + 1}`, value]))];
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** The canonical form of a key: what both servers hash. */
