@@ -46,7 +46,7 @@ export async function planRun(
 ): Promise<Planned> {
   const { migration } = config;
   const facts = await serverFacts(source);
-  const tables = await readScope(source, config);
+  const tables = await readScope(source, config, obstacles);
   const naming = namingOf(config);
   const { chunkRows } = chooseSizes(host, config);
   const { plans, obstacles: found } = examineTables(tables, {

@@ -9,7 +9,7 @@ import type { IndexDefinition } from '../target/objects.js';
 import { translateCondition } from '../translate/translate.js';
 import { inCase } from './casing.js';
 import type { PlannedColumn, TablePlan } from './model.js';
-import { type NameWish, relationKey, relationNames, tooLong } from './names.js';
+import { type NameWish, relationKey, relationNames, sequenceName, tooLong } from './names.js';
 import {
   columnOf,
   leaveOut,
@@ -69,7 +69,7 @@ export function takenNames(plans: readonly TablePlan[]): Set<string> {
     if (primaryKeyName !== null) take(primaryKeyName);
     for (const { source, targetName } of columns) {
       // What PostgreSQL calls the sequence of an identity column.
-      if (source.identity !== null) take(`${target.name}_${targetName}_seq`);
+      if (source.identity !== null) take(sequenceName(target.name, targetName));
     }
   }
   return taken;

@@ -25,9 +25,27 @@ export function fitting(name: string, identity: string): string {
 /** @returns the beginning of a name and eight digits of its identity's hash. */
 export function hashedName(name: string, identity: string): string {
   const digits = createHash('md5').update(identity).digest('hex').slice(0, 8);
+  return `${beginning(name, MAX_IDENTIFIER_BYTES - 9)}_${digits}`;
+}
+
+/** What is left of 63 bytes between the underscores of `table_column_seq`. */
+const SEQUENCE_NAME_BYTES = MAX_IDENTIFIER_BYTES - '__seq'.length;
+
+/** @returns what PostgreSQL calls the sequence of an identity column: the longer of both names is cut first. */
+export function sequenceName(table: string, column: string): string {
+  let [tableBytes, columnBytes] = [bytes(table), bytes(column)];
+  while (tableBytes + columnBytes > SEQUENCE_NAME_BYTES) {
+    if (tableBytes > columnBytes) tableBytes--;
+    else columnBytes--;
+  }
+  return `${beginning(table, tableBytes)}_${beginning(column, columnBytes)}_seq`;
+}
+
+/** @returns as many whole characters as fit. */
+function beginning(name: string, most: number): string {
   let head = name;
-  while (bytes(head) > MAX_IDENTIFIER_BYTES - 9) head = [...head].slice(0, -1).join('');
-  return `${head}_${digits}`;
+  while (bytes(head) > most) head = [...head].slice(0, -1).join('');
+  return head;
 }
 
 /**

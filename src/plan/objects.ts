@@ -14,7 +14,7 @@ import { planComputed } from './computed.js';
 import { planChecks, planForeignKeys } from './constraints.js';
 import { planIndexes, takenNames } from './indexes.js';
 import type { PlannedColumn, PlannedObjects, TablePlan } from './model.js';
-import { type NameWish, relationNames, tooLong } from './names.js';
+import { hashedName, type NameWish, relationKey, relationNames, sequenceName, tooLong } from './names.js';
 import {
   columnOf,
   leaveOut,
@@ -44,9 +44,10 @@ export function planObjects(
     const primaryKey = table?.primaryKey?.name ?? null;
     return [{ plan, source, primaryKey, context: contextOf(plan, sequences, options) }];
   });
+  const tableNames = new Set(plans.map(({ target }) => relationKey(target)));
   for (const work of works) {
     planComputed(work, options.computedColumns);
-    planIdentity(work);
+    planIdentity(work, tableNames);
     planDefaults(work, sequences);
     planComment(work, 'table', work.plan.source.name, work.plan.target.name);
     for (const { sourceName, targetName } of work.plan.columns) {
@@ -90,18 +91,32 @@ function columnExpression(column: PlannedColumn): ReturnType<TranslateContext['c
   return { sql: plain, type: columnType(column.source) };
 }
 
-function planIdentity({ plan }: ObjectWork): void {
+function planIdentity({ plan }: ObjectWork, tableNames: ReadonlySet<string>): void {
   for (const column of plan.columns) {
     const { identity } = column.source;
     if (identity === null) continue;
     if (mayBeIdentity(column.pgType)) {
-      column.identity = { ...identity };
+      column.identity = { ...identity, ...sequenceOf(plan, column, tableNames) };
       continue;
     }
     const definition = `IDENTITY(${identity.seed}, ${identity.increment})`;
     const reason = `PostgreSQL counts smallint, integer and bigint columns only, not ${column.pgType}`;
     leaveOut(plan, 'identity', column.sourceName, definition, reason);
   }
+}
+
+/** A name for the sequence, where another table of the run has the one PostgreSQL would give it. */
+function sequenceOf(
+  { target, notes }: TablePlan,
+  { targetName }: PlannedColumn,
+  tableNames: ReadonlySet<string>,
+): { sequence?: string } {
+  const { schema } = target;
+  const usual = sequenceName(target.name, targetName);
+  if (!tableNames.has(relationKey({ schema, name: usual }))) return {};
+  const name = hashedName(usual, usual);
+  notes.push(`the sequence of column ${targetName} is named ${name}: ${usual} is a table`);
+  return { sequence: qualified({ schema, name }) };
 }
 
 function planDefaults({ plan, source, context }: ObjectWork, sequences: Sequences): void {

@@ -56,14 +56,15 @@ export function examineTables(
   const types = given.types ?? OWN_TYPES;
   const [schema = 'public'] = tables.map((table) => given.naming.schemaOf(table.schema)).sort();
   const options: Planning = { ...given, types, choices: new TypeChoices(types, schema) };
-  options.choices.requireMatches(tables);
+  const mismatch = options.choices.mismatch(tables);
   const problems: Problem[] = [];
   const plans = [...tables]
     .sort((a, b) => b.approximateRows - a.approximateRows || compareLabels(a, b))
     .map((table, index) => planTable(table, index, options, problems));
   namePrimaryKeys(plans, options);
   problems.push(...checkNames(plans, options.naming));
-  return { plans, obstacles: problems.map(asError) };
+  const obstacles = problems.map(asError);
+  return { plans, obstacles: mismatch === null ? obstacles : [mismatch, ...obstacles] };
 }
 
 function planTable(table: SourceTable, index: number, options: Planning, problems: Problem[]): TablePlan {

@@ -92,8 +92,8 @@ export class TypeChoices {
     };
   }
 
-  /** @throws AppError CONFIG_INVALID naming the keys of `type_overrides` that name nothing, or the same thing twice */
-  requireMatches(tables: readonly SourceTable[]): void {
+  /** @returns CONFIG_INVALID naming the keys of `type_overrides` that name nothing, or the same thing twice; else null */
+  mismatch(tables: readonly SourceTable[]): AppError | null {
     const named = new Set<string>();
     const wrong = this.#overrides.flatMap(({ key, parts, as }) => {
       const name = JSON.stringify(parts);
@@ -106,8 +106,8 @@ export class TypeChoices {
       const isKnown = isSourceType(typeName(parts[0] ?? ''));
       return isKnown ? [] : [`migration.type_overrides.${key}: is no type of SQL Server`];
     });
-    if (wrong.length === 0) return;
-    throw new AppError('CONFIG_INVALID', wrong.join('; '), {
+    if (wrong.length === 0) return null;
+    return new AppError('CONFIG_INVALID', wrong.join('; '), {
       remedy:
         'Write a type, or a column as table.column or schema.table.column; names with dots in brackets.',
     });

@@ -129,16 +129,20 @@ const UNMASK_SQL = `SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UNMASK') AS may_
  * Reads every user table of `schemas` (all schemas where the list is empty), as far as the login may see them.
  * Names are compared by the source, in the database's own collation.
  *
+ * @param obstacles takes what stands in the way, where there are tables all the same; left out, it is thrown
  * @throws AppError TABLE_NOT_FOUND where a schema asked for holds no visible table.
  */
 export async function readCatalog(
   source: SourceConnection,
   options: { schemas: readonly string[] },
+  obstacles?: AppError[],
 ): Promise<SourceTable[]> {
   const { names, parameters } = numberedParameters('s', options.schemas);
   const schemaFilter = names.length === 0 ? '' : ` AND s.name IN (${names.join(', ')})`;
   const tableRows = await source.query(tablesSql(schemaFilter), parameters);
-  await requireSchemas(source, options.schemas, tableRows);
+  const missing = await missingSchemas(source, options.schemas, tableRows);
+  if (missing !== null && (obstacles === undefined || tableRows.length === 0)) throw missing;
+  if (missing !== null) obstacles?.push(missing);
   const columnRows = await source.query(columnsSql(schemaFilter), parameters);
   const masked = columnRows.some((row) => row.is_masked) && !(await mayUnmask(source));
   const columns = groupByObject(columnRows);
@@ -166,16 +170,16 @@ export async function readCatalog(
   });
 }
 
-async function requireSchemas(
+async function missingSchemas(
   source: SourceConnection,
   asked: readonly string[],
   rows: Row[],
-): Promise<void> {
+): Promise<AppError | null> {
   const found = new Set(rows.map((row) => text(row.schema_name).toLowerCase()));
   const missing = asked.filter((schema) => !found.has(schema.toLowerCase()));
-  if (missing.length === 0 && rows.length > 0) return;
+  if (missing.length === 0 && rows.length > 0) return null;
   const known = (await source.query(SCHEMAS_SQL)).map((row) => text(row.schema_name));
-  throw new AppError(
+  return new AppError(
     'TABLE_NOT_FOUND',
     `No table is visible in ${missing.length === 0 ? 'the source database' : `source schema ${missing.join(', ')}`}`,
     {

@@ -11,20 +11,24 @@ import { tableLabel } from './model.js';
 
 /**
  * @returns the tables that some include pattern matches (all, where there is none) and no exclude pattern does.
+ * @param obstacles takes what stands in the way, where something is left all the same; left out, it is thrown
  * @throws AppError CONFIG_INVALID where an include pattern, or the whole filter, leaves nothing.
  */
 export function filterTables<T extends { schema: string; name: string }>(
   tables: readonly T[],
   filter: { include_tables: readonly string[]; exclude_tables: readonly string[] },
+  obstacles?: AppError[],
 ): T[] {
   const included = filter.include_tables.map((pattern) => ({ pattern, matches: matcher(pattern) }));
   const excluded = filter.exclude_tables.map(matcher);
-  for (const { pattern, matches } of included) {
-    if (!tables.some(matches)) {
-      throw new AppError('CONFIG_INVALID', `migration.include_tables: ${pattern} matches no source table`, {
-        remedy: `Tables seen: ${listed(tables.map(tableLabel))}. A name's own brackets need a backslash before them.`,
-      });
-    }
+  const idle = included.filter(({ matches }) => !tables.some(matches)).map(({ pattern }) => pattern);
+  if (idle.length > 0) {
+    const text = `migration.include_tables: ${idle.join(', ')} ${idle.length === 1 ? 'matches' : 'match'} no source table`;
+    const error = new AppError('CONFIG_INVALID', text, {
+      remedy: `Tables seen: ${listed(tables.map(tableLabel))}. A name's own brackets need a backslash before them.`,
+    });
+    if (obstacles === undefined || idle.length === included.length) throw error;
+    obstacles.push(error);
   }
   const kept = tables.filter(
     (table) =>

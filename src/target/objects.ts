@@ -36,6 +36,8 @@ export interface IdentityDefinition {
   /** Decimal text. */
   seed: string;
   increment: string;
+  /** What to call its sequence, as SQL names it, where PostgreSQL's own choice is a table's name. */
+  sequence?: string;
 }
 
 /** Largest value of each type an identity column can have here. */
@@ -51,8 +53,9 @@ export function mayBeIdentity(pgType: string): boolean {
 }
 
 /** @returns what follows a column's type; the range is that of the type, as SQL Server's is. */
-export function identityClause(pgType: string, { seed, increment }: IdentityDefinition): string {
-  const options = [`START WITH ${BigInt(seed)}`, `INCREMENT BY ${BigInt(increment)}`];
+export function identityClause(pgType: string, { seed, increment, sequence }: IdentityDefinition): string {
+  const named = sequence === undefined ? [] : [`SEQUENCE NAME ${sequence}`];
+  const options = [...named, `START WITH ${BigInt(seed)}`, `INCREMENT BY ${BigInt(increment)}`];
   const largest = LARGEST[pgType] ?? 0n;
   // PostgreSQL's own ranges begin at 1, or end at -1.
   if (BigInt(increment) > 0n && BigInt(seed) < 1n) options.push(`MINVALUE ${-largest - 1n}`);
