@@ -60,7 +60,17 @@ export type Transcode = (
 const LENGTH_BYTES = 4;
 const FIELD_COUNT_BYTES = 2;
 
-/** @returns the transcoder of a layout; costs a compilation, so make it once per result set shape. */
+interface Generated {
+  /** What the source's free names stand for. */
+  values: readonly unknown[];
+  transcode: Transcode;
+}
+
+/** By source text. A table's partitions, and its rows asked for by key, have one shape: it is compiled and warmed up once. */
+const generated = new Map<string, Generated>();
+const MOST_GENERATED = 100;
+
+/** @returns the transcoder of a layout: a new one where there is none of its shape yet, which costs a compilation */
 export function generateTranscoder(layout: RowLayout): Transcode {
   const source = transcoderSource(layout);
   const helpers: Record<string, unknown> = { gatherPlp };
@@ -72,8 +82,15 @@ export function generateTranscoder(layout: RowLayout): Transcode {
     if (page.kind === 'double') helpers[`${encoding}Lead`] = page.isLead;
   }
   const names = Object.keys(helpers);
+  const values = Object.values(helpers);
+  const shape = `${names.join()}\n${source}`;
+  const known = generated.get(shape);
+  if (known?.values.every((value, i) => value === values[i])) return known.transcode;
   const factory = new Function(...names, source) as (...values: unknown[]) => Transcode;
-  return factory(...names.map((name) => helpers[name]));
+  const transcode = factory(...values);
+  if (generated.size >= MOST_GENERATED) generated.clear();
+  generated.set(shape, { values, transcode });
+  return transcode;
 }
 
 /** Largest content of each column where it is a constant, else null. */
