@@ -1,7 +1,7 @@
 /** When a run gets more lanes and writers: by what its lanes wait for. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { growth, type LaneLook } from '../src/engine/growth.js';
+import { growth, growthLines, type LaneLook } from '../src/engine/growth.js';
 import { CoreLoad } from '../src/host/load.js';
 import { createLane, MIN_SLOT_BYTES, openNextRing, SLOT_KIND } from '../src/ring/layout.js';
 import { LaneProducer } from '../src/ring/producer.js';
@@ -35,6 +35,19 @@ test('where rows wait for the writers, another one begins before another lane do
   assert.deepEqual(growth([starting], 0, true, 0.5), NOTHING);
   const allOpen = lane({ waitsForWriters: true, openRings: 3 });
   assert.deepEqual(growth([allOpen], 6, true, 0.5), { openRing: [], lanes: 1 });
+});
+
+test('what is begun is said, with what was seen', () => {
+  const looks = [lane({ waitsForWriters: true }), lane()];
+  const lines = (lanesLeft: number, some: LaneLook[]) =>
+    growthLines(growth(some, lanesLeft, true, 0.456), some, some.length + lanesLeft, 0.456);
+  assert.deepEqual(lines(6, looks), [
+    'lane 1: writer 2 of up to 3 begins; rows wait for the writers, and the cores are 46 % busy',
+  ]);
+  assert.deepEqual(lines(6, [lane(), lane()]), [
+    'lanes: now 4 of up to 8; work waits, every lane is busy, and the cores are 46 % busy',
+  ]);
+  assert.deepEqual(lines(0, [lane()]), []);
 });
 
 test('a reader begins chunks in open rings only, and closes the others, too', async () => {

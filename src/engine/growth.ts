@@ -3,7 +3,8 @@
  *
  * A run begins with the threads `Sizes` names for the beginning. Where the rows of a lane wait for its writers, it gets
  * another writer; where work waits and every lane is busy, as many lanes again are begun. Neither happens while the
- * cores are busy already: then more threads only cost.
+ * cores are busy already: then more threads only cost. None is taken away: one that waits costs no CPU, and chunks go to
+ * the ring with most room, of equal ones the first, so that writers the rows don't need stay idle.
  */
 
 /** What was seen of a lane since the last look. */
@@ -49,4 +50,26 @@ export function growth(
   const allBusy = looks.every(({ hasRead, idle }) => hasRead && !idle);
   const lanes = openRing.length === 0 && workWaits && allBusy ? Math.min(looks.length, lanesLeft) : 0;
   return { openRing, lanes };
+}
+
+/**
+ * @param mostLanes lanes there may be
+ * @returns what is begun, and why, as lines for the log
+ */
+export function growthLines(
+  { openRing, lanes }: Growth,
+  looks: readonly LaneLook[],
+  mostLanes: number,
+  busyShare: number,
+): string[] {
+  const free = `the cores are ${Math.round(busyShare * 100)} % busy`;
+  const lines = openRing.map((lane) => {
+    const { openRings, rings } = looks[lane]!;
+    return `lane ${lane + 1}: writer ${openRings + 1} of up to ${rings} begins; rows wait for the writers, and ${free}`;
+  });
+  if (lanes > 0) {
+    const all = looks.length + lanes;
+    lines.push(`lanes: now ${all} of up to ${mostLanes}; work waits, every lane is busy, and ${free}`);
+  }
+  return lines;
 }

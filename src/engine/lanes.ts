@@ -13,7 +13,7 @@ import { readProgress } from '../ring/counters.js';
 import { abortLane, createLane, type LaneLayout, openNextRing } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
 import { cancellation } from './abort.js';
-import { growth, type LaneLook } from './growth.js';
+import { growth, growthLines, type LaneLook } from './growth.js';
 import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
 import type { Threads, Tier } from './threads.js';
 
@@ -35,6 +35,8 @@ export interface LanesOptions {
   workWaits?: () => boolean;
   stopFlags: StopFlags;
   signal: AbortSignal;
+  /** Told which threads are begun on the way, and why. */
+  onGrowth?: (message: string) => void;
   /** Told what the lanes do, every `SAMPLE_MS`. */
   onSample?: (lanes: LaneSample[]) => void;
 }
@@ -175,12 +177,14 @@ class Lanes {
 
   /** Begins what is needed. */
   #look(load: CoreLoad): void {
-    const { lanes, writersPerLane, workWaits = () => true } = this.#options;
+    const { lanes, writersPerLane, workWaits = () => true, onGrowth } = this.#options;
     const left = lanes - this.#lanes.length;
     const grown = left === 0 && this.#lanes.every(({ openRings }) => openRings === writersPerLane);
     if (this.#failed || grown) return;
     const looks = this.#lanes.map(lookAt);
-    const more = growth(looks, left, workWaits(), load.look());
+    const busyShare = load.look();
+    const more = growth(looks, left, workWaits(), busyShare);
+    for (const line of growthLines(more, looks, lanes, busyShare)) onGrowth?.(line);
     for (const number of more.openRing) {
       const lane = this.#lanes[number]!;
       this.#beginWriter(lane.layout, lane.openRings++);

@@ -156,6 +156,7 @@ export function tellPlan(runId: string, { plans, sizes, notes }: Planned, onEven
     approximateRows: table.approximateRows,
   }));
   onEvent({ kind: 'run-started', runId, tables });
+  onEvent({ kind: 'log', level: 'info', message: beginning(sizes) });
   for (const { name, value, unit, reason } of sizeLines(sizes)) {
     onEvent({ kind: 'log', level: 'debug', message: `${name}: ${value} ${unit} (${reason})` });
   }
@@ -163,4 +164,21 @@ export function tellPlan(runId: string, { plans, sizes, notes }: Planned, onEven
   for (const table of plans) {
     for (const text of table.notes) onEvent({ kind: 'note', table: tableLabel(table.source), text });
   }
+}
+
+/** @returns what a run begins with and what it may grow to, with the reasons, as one line. */
+function beginning({
+  lanes,
+  lanesAtFirst,
+  writersPerLane,
+  writersAtFirst,
+  chunkRows,
+  reasons,
+}: Sizes): string {
+  const upTo = (now: number, all: number) => (now === all ? `${all}` : `${now} of up to ${all}`);
+  return [
+    `lanes: ${upTo(lanesAtFirst, lanes)} (${reasons.lanes})`,
+    `writers a lane: ${upTo(writersAtFirst, writersPerLane)} (${reasons.writersPerLane})`,
+    `chunks: ${chunkRows} rows (${reasons.chunkRows})`,
+  ].join('; ');
 }

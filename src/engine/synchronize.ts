@@ -187,6 +187,7 @@ async function bringDifferences(
           writer: { target: config.target, retry },
           stopFlags,
           signal: abort.signal,
+          onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
           onSample: (samples) => onEvent({ kind: 'sample', lanes: samples, tables: labels }),
         },
         merges.reader(async () => {

@@ -143,6 +143,7 @@ class Transfer {
         writer: { target: config.target, retry: this.#policy },
         stopFlags: this.#stopFlags,
         signal: this.#abort.signal,
+        onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
         onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
       },
       this.#reader(),

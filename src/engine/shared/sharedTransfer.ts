@@ -110,6 +110,7 @@ class SharedTransfer {
           writer: { target: config.target, retry },
           stopFlags: this.#stopFlags,
           signal: this.#abort.signal,
+          onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
           onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
         },
         this.#reader(),
