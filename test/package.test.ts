@@ -120,9 +120,16 @@ const stopped = await migrate(config, {
 const resumed = await migrate(config, { resume: true });
 const late = await migrate(config, { signal: AbortSignal.abort() }).catch((error: unknown) => error);
 const verified = await verify(config, { details: 3 });
+const broken = await migrate(config, {
+  shutdownMs: 600_000,
+  onEvent: ({ kind }) => {
+    if (kind === 'table-started') throw new Error('of the listener');
+  },
+}).catch((error: unknown) => error);
 const rows: number = resumed.rows_transferred;
 console.log(JSON.stringify({
   refused,
+  broken: broken instanceof Error && broken.message,
   kinds: [...kinds],
   stopped: [stopped.status, stopped.error?.code, stopped.rows_transferred],
   resumed: [resumed.status, rows, resumed.run_id === stopped.run_id],
@@ -154,6 +161,7 @@ console.log(JSON.stringify({
   assert.equal(done.stderr, '', 'a library prints nothing');
   const said = oneLineOfJson(done.stdout) as Record<string, unknown[]>;
   assert.equal(said.refused, 'CONFIG_INVALID');
+  assert.equal(said.broken, 'of the listener');
   for (const kind of ['phase', 'run-started', 'table-started', 'rows'])
     assert.ok(said.kinds?.includes(kind), kind);
   assert.deepEqual(said.stopped?.slice(0, 2), ['cancelled', 'CANCELLED']);

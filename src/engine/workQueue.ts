@@ -267,9 +267,11 @@ export class WorkQueue {
         ? null
         : undefined;
     }
-    this.#start(entry);
+    // Taken before anybody hears of it: who hears that the table begins may drain the queue.
+    const partition = entry.pending.shift()!;
     entry.reading++;
-    return entry.pending.shift()!;
+    this.#start(entry);
+    return partition;
   }
 
   /** @returns the first table of which another partition may be read now. */
@@ -284,9 +286,13 @@ export class WorkQueue {
 
   #wake(): void {
     while (this.#waiting.length > 0) {
+      const waiting = this.#waiting.shift()!;
       const partition = this.#take();
-      if (partition === undefined) return;
-      this.#waiting.shift()!(partition);
+      if (partition === undefined) {
+        this.#waiting.unshift(waiting);
+        return;
+      }
+      waiting(partition);
     }
   }
 }

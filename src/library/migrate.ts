@@ -8,7 +8,7 @@ import { unusedSettings } from '../config/unused.js';
 import type { RunOptions, RunOutcome, Unfinished } from '../engine/events.js';
 import type { Threads } from '../engine/threads.js';
 import { type RunResult, runResult } from '../observe/result.js';
-import { type CommonOptions, type ConfigSource, readSource, stoppable } from './options.js';
+import { type CommonOptions, type ConfigSource, readSource, watched } from './options.js';
 import { version } from './version.js';
 
 export interface MigrateOptions extends CommonOptions {
@@ -42,11 +42,10 @@ export async function migrate(config: ConfigSource, options: MigrateOptions = {}
   const startedAt = new Date();
   const { resume = false, unfinished, failFast = false, join, stateFile, shutdownMs = SHUTDOWN_MS } = options;
   const read = await readSource(config, options);
-  const outcome = await stoppable(options.signal, (signal) =>
+  const outcome = await watched(options, (signal, onEvent) =>
     migrateConfigured(read, {
-      ...{ resume, failFast, join, stateFile, shutdownMs, signal },
+      ...{ resume, failFast, join, stateFile, shutdownMs, signal, onEvent },
       ...(unfinished !== undefined && { unfinished }),
-      onEvent: options.onEvent ?? (() => {}),
     }),
   );
   return runResult(resume ? 'resume' : 'run', { startedAt, finishedAt: new Date() }, outcome);

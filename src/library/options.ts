@@ -22,7 +22,7 @@ export interface CommonOptions {
   environment?: Readonly<Record<string, string | undefined>>;
   /** Stops the work. What was committed stays committed, and a migration can be resumed. */
   signal?: AbortSignal;
-  /** Told of everything that happens, on the main thread; must not throw. */
+  /** Told of everything that happens, on the main thread. Throwing stops the work as `signal` does, and rejects. */
   onEvent?: RunEventHandler;
 }
 
@@ -33,24 +33,36 @@ export async function readSource(source: ConfigSource, options: CommonOptions): 
   return loadConfig(source, { overrides, ...(environment !== undefined && { environment }) });
 }
 
-/** Does `work` with a signal that aborts when `signal` does, with the reason the program knows: CANCELLED. */
-export async function stoppable<T>(
-  signal: AbortSignal | undefined,
-  work: (signal: AbortSignal) => Promise<T>,
+/**
+ * Does `work` with a signal that aborts when the caller's does, with the reason the program knows: CANCELLED, and with an
+ * event handler that may throw: the work is stopped then, and the error is the caller's own.
+ */
+export async function watched<T>(
+  { signal, onEvent }: CommonOptions,
+  work: (signal: AbortSignal, onEvent: RunEventHandler) => Promise<T>,
 ): Promise<T> {
   const stop = new AbortController();
-  const abort = (): void =>
+  const abort = (cause: unknown): void =>
     stop.abort(
       new AppError('CANCELLED', 'stopped on request', {
         remedy: 'resume the run, or start it again, when ready',
-        cause: signal?.reason,
+        cause,
       }),
     );
-  if (signal?.aborted) abort();
-  signal?.addEventListener('abort', abort);
-  try {
-    return await work(stop.signal);
-  } finally {
-    signal?.removeEventListener('abort', abort);
-  }
+  const onAbort = (): void => abort(signal?.reason);
+  let thrown: { error: unknown } | undefined;
+  const tell: RunEventHandler = (event) => {
+    try {
+      onEvent?.(event);
+    } catch (error) {
+      thrown ??= { error };
+      abort(error);
+    }
+  };
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort);
+  const outcome = work(stop.signal, tell).finally(() => signal?.removeEventListener('abort', onAbort));
+  await outcome.catch(() => {});
+  if (thrown !== undefined) throw thrown.error;
+  return outcome;
 }

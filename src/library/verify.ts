@@ -7,7 +7,7 @@ import type { Config } from '../config/schema.js';
 import type { VerifyOutcome, VerifyRunOptions } from '../engine/verifyRun.js';
 import type { VerifyResult } from '../observe/commandSchemas.js';
 import { verifyResult, verifyVerdict } from '../observe/verifyResult.js';
-import { type CommonOptions, type ConfigSource, readSource, stoppable } from './options.js';
+import { type CommonOptions, type ConfigSource, readSource, watched } from './options.js';
 
 export interface VerifyOptions extends CommonOptions {
   /** How many keys to name of each kind of difference; none unless given. */
@@ -31,10 +31,9 @@ export async function verify(config: ConfigSource, options: VerifyOptions = {}):
   const startedAt = new Date();
   const { details = 0, tier1Rows, tier2Rows, trustRowHash = false } = options;
   const read = await readSource(config, options);
-  const outcome = await stoppable(options.signal, (signal) =>
+  const outcome = await watched(options, (signal, onEvent) =>
     verifyConfigured(read, {
-      ...{ details, tier1Rows, tier2Rows, trustRowHash, signal },
-      onEvent: options.onEvent ?? (() => {}),
+      ...{ details, tier1Rows, tier2Rows, trustRowHash, signal, onEvent },
     }),
   );
   return verifyResult('verify', { startedAt, finishedAt: new Date() }, outcome, verifyVerdict(outcome));
