@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { loadConfig } from '../src/config/load.js';
 import { rehearse } from '../src/engine/rehearsal.js';
 import { runCli } from './support/cli.js';
-import { oneLineOfJson, type Scene, startScene } from './support/endToEnd.js';
+import { oneLineOfJson, type Scene, startScene, succeeded } from './support/endToEnd.js';
 
 let scene: Scene;
 
@@ -155,4 +155,30 @@ test('--partitions prints the ranges and nothing else', async () => {
     [['3'], null],
   );
   assert.equal(partitions.length, 7);
+});
+
+test('the run does what was foretold', async () => {
+  const { result } = await scene.migrate({ migration });
+  const failed = result.tables.flatMap(({ table, error }) =>
+    error === undefined ? [] : [[table, error.code]],
+  );
+  assert.deepEqual(failed.sort(), [
+    ['dbo.Bites', 'VALUE_UNREPRESENTABLE'],
+    ['dbo.Cased', 'TARGET_QUERY'],
+    ['dbo.Children', 'SCHEMA_CONFLICT'],
+    ['dbo.Moments', 'TARGET_QUERY'],
+  ]);
+});
+
+test('an earlier run into the target is what the estimate goes by', async () => {
+  const changes = { target: { schema: 'apart' }, migration: { include_tables: ['Clean', 'Parents'] } };
+  succeeded(await scene.migrate(changes));
+  // As if it had gone on for ten seconds: a shorter one tells nothing.
+  await scene.client.query('UPDATE mssql_pg_migrate.chunks SET duration_ms = 10000');
+  const done = await runCli(['-c', scene.config(changes), '--output-json', 'plan']);
+  const { dry_run } = oneLineOfJson(done.stdout) as { dry_run: { estimate: Record<string, unknown> } };
+  const { basis, seconds, rows, reason } = dry_run.estimate;
+  assert.deepEqual([basis, rows], ['earlier run', 6]);
+  assert.ok(Math.abs(Number(seconds) - 10) < 5, String(seconds));
+  assert.match(String(reason), /of COPY data that run [0-9a-f-]+ moved into this target on \d{4}-/);
 });
