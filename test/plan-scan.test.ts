@@ -6,6 +6,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { loadConfig } from '../src/config/load.js';
 import { rehearse } from '../src/engine/rehearsal.js';
+import { namingOf } from '../src/plan/naming.js';
+import { keyProbes } from '../src/plan/scan/keys.js';
+import { planTables } from '../src/plan/tables.js';
+import { connectSource } from '../src/source/connection.js';
+import { readScope } from '../src/source/scope.js';
 import { runCli } from './support/cli.js';
 import { oneLineOfJson, type Scene, startScene, succeeded } from './support/endToEnd.js';
 
@@ -46,6 +51,8 @@ ALTER TABLE dbo.Children WITH NOCHECK ADD CONSTRAINT FK_Parent FOREIGN KEY (Pare
 GO
 ALTER TABLE dbo.Children WITH NOCHECK ADD CONSTRAINT FK_Other FOREIGN KEY (Other) REFERENCES dbo.Bites (Id);
 GO
+ALTER TABLE dbo.Children WITH NOCHECK ADD CONSTRAINT CK_Other CHECK (Other < 50);
+GO
 CREATE TABLE dbo.Clean (Id int NOT NULL PRIMARY KEY, Name nvarchar(20) NULL);
 GO
 INSERT INTO dbo.Clean (Id, Name) VALUES (1, N'😀'), (2, NULL), (3, N'c'), (4, N'd');
@@ -67,6 +74,8 @@ interface Found {
   count: number;
   example_key: string[] | null;
 }
+
+const PLANNING = { chunkRows: 1000, rowHashColumn: null, hashTextColumns: false, unlogged: false };
 
 /** Small enough that the table that bites is looked at range by range. */
 const migration = {
@@ -101,6 +110,7 @@ test('everything that would bite is found, with its count and the key of one row
     'dbo.Bites / Number / out of range / fails / 1 / 3',
     'dbo.Bites / Plain / nul characters / fails / 1 / 3',
     'dbo.Cased / PK_Cased / duplicate keys / fails / 1 / a',
+    'dbo.Children / CK_Other / broken check / warns / 1 / 2',
     'dbo.Children / FK_Other / orphans / warns / 1 / 2',
     'dbo.Children / FK_Parent / orphans / warns / 2 / 2',
     'dbo.Moments / Moment / lost 7th digit / alters / 1 / 2024-01-02 03:04:05.1234567',
@@ -143,6 +153,37 @@ test('the look ends when its time is up, and when the command is stopped', async
   await assert.rejects(rehearse(config, { ...options, signal: stopped, scanMs: 60_000 }), {
     code: 'CANCELLED',
   });
+});
+
+test('a foreign key that the source trusts is looked at where PostgreSQL compares otherwise', async () => {
+  // The stand-in compares strings of foreign keys exactly, and has no such rows where it trusts one.
+  const config = await loadConfig(scene.config({ migration }), { environment: {} });
+  const source = await connectSource(config.source);
+  try {
+    const tables = await readScope(source, config);
+    const naming = namingOf(config);
+    const plans = planTables(tables, { ...PLANNING, naming });
+    const children = plans.find((plan) => plan.source.name === 'Children')!;
+    const key = { onDelete: 'NO ACTION', onUpdate: 'NO ACTION', validate: true };
+    const to = (name: string) => ({ schema: 'public', name });
+    children.objects.foreignKeys = [
+      { name: 'FK_Parent', columns: ['Parent'], to: to('Parents'), toColumns: ['Code'], ...key },
+      { name: 'FK_Other', columns: ['Other'], to: to('Bites'), toColumns: ['Id'], ...key },
+    ];
+    const probes = keyProbes(children, plans, { nul: 'error', utf8: true });
+    assert.deepEqual(
+      probes.map(({ object, severity }) => [object, severity]),
+      [['FK_Parent', 'fails']],
+      'numbers are compared alike',
+    );
+    assert.deepEqual(await source.query(probes[0]!.countSql), [{ n: '2' }], 'abc, and DEF with a blank');
+    const parent = children.columns.find(({ sourceName }) => sourceName === 'Parent')!;
+    parent.collation = 'public.mssql_ci_as';
+    const [folded] = keyProbes(children, plans, { nul: 'error', utf8: true });
+    assert.deepEqual(await source.query(folded!.countSql), [{ n: '1' }], 'the blank alone');
+  } finally {
+    await source.close();
+  }
 });
 
 test('--partitions prints the ranges and nothing else', async () => {

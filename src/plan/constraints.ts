@@ -33,7 +33,8 @@ export function planChecks(work: ObjectWork, naming: Naming, wanted: boolean): v
       continue;
     }
     const target = nameOf(plan, 'check', name, naming);
-    plan.objects.checks.push({ name: target, condition: found.sql, validate: trusted });
+    const untrusted = trusted ? {} : { untrusted: definition };
+    plan.objects.checks.push({ name: target, condition: found.sql, validate: trusted, ...untrusted });
     planComment(work, 'constraint', name, target);
     noteCaveats(plan, 'check', name, found.caveats);
     if (!trusted) plan.notes.push(`check ${name}: ${NOT_TRUSTED} until they are changed`);

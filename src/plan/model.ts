@@ -48,8 +48,8 @@ export interface PlannedObjects {
   defaults: { column: string; expression: string }[];
   /** Unique constraints first. */
   indexes: IndexDefinition[];
-  /** `validate` is false where the source does not trust the constraint either. */
-  checks: { name: string; condition: string; validate: boolean }[];
+  /** `validate` is false where the source does not trust the constraint either; `untrusted` is its T-SQL then. */
+  checks: { name: string; condition: string; validate: boolean; untrusted?: string }[];
   foreignKeys: (ForeignKeyDefinition & { validate: boolean })[];
   comments: Comment[];
   /** What the source has and the target does not get. `definition` is T-SQL, or null. */

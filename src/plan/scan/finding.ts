@@ -15,6 +15,7 @@ export const FINDING_KINDS = [
   'index row',
   'duplicate keys',
   'orphans',
+  'broken check',
 ] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
 

@@ -40,6 +40,7 @@ export function valueProbes(plan: TablePlan, options: ScanOptions): ValueProbe[]
       ...sizeProbes(column),
     ]),
     ...wideIndexes(plan, options),
+    ...checkProbes(plan),
   ];
 }
 
@@ -126,6 +127,30 @@ function momentProbes(column: PlannedColumn): ValueProbe[] {
     });
   }
   return probes;
+}
+
+/**
+ * Checks that the source does not trust. Their T-SQL is the source's own, and known to be a condition over columns: it
+ * was translated, functions of the database's own are not.
+ */
+function checkProbes(plan: TablePlan): ValueProbe[] {
+  return plan.objects.checks.flatMap(({ name, untrusted }) =>
+    untrusted === undefined
+      ? []
+      : [
+          {
+            kind: 'broken check' as const,
+            severity: 'warns' as const,
+            column: null,
+            object: name,
+            condition: `NOT (${untrusted})`,
+            effect: `these rows break ${name}, which the source does not trust: it is made NOT VALID and does not check them until they are changed`,
+            remedy:
+              'Mend or delete the rows in the source, and check it there: ALTER TABLE ... WITH CHECK CHECK CONSTRAINT.',
+            code: 'TARGET_QUERY' as const,
+          },
+        ],
+  );
 }
 
 /** Numbers that an override gives less room. */
