@@ -103,7 +103,7 @@ test('SIGTERM saves, status and receipt tell, run refuses, resume completes unde
   await scene.assertExact('stopped');
 });
 
-test('resume without a run, with another configuration, or with a file that is none', async () => {
+test('resume without a run, with another configuration, or with a file that is none; a file that can not be written', async () => {
   const nothing = await tool('nothing', null)(['resume']);
   assert.deepEqual([nothing.code, nothing.json.error.code], [6, 'STATE_INVALID']);
   const other = await tool('elsewhere', 'stopped.state')(['resume']);
@@ -112,6 +112,8 @@ test('resume without a run, with another configuration, or with a file that is n
   writeFileSync(`${scene.directory}/broken.state`, '{"run_id": 1');
   const broken = await tool('broken')(['resume']);
   assert.deepEqual([broken.code, broken.json.error.code], [6, 'STATE_INVALID']);
+  const nowhere = await tool('nowhere', 'no folder/x.state')(['run']);
+  assert.deepEqual([nowhere.code, nowhere.json.error.code], [7, 'IO']);
 });
 
 test('a run that ended before it touched anything is begun by resume, under its id', async () => {
