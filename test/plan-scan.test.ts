@@ -37,7 +37,7 @@ INSERT INTO dbo.Moments (Moment) VALUES ('2024-01-02T03:04:05.1234560'), ('2024-
 GO
 CREATE TABLE dbo.Cased (Code varchar(10) COLLATE Latin1_General_CS_AS NOT NULL CONSTRAINT PK_Cased PRIMARY KEY);
 GO
-INSERT INTO dbo.Cased (Code) VALUES ('a'), ('A'), ('b');
+INSERT INTO dbo.Cased (Code) VALUES ('a'), ('A'), ('b'), ('b' + CHAR(0));
 GO
 CREATE TABLE dbo.Parents (Code nvarchar(10) NOT NULL CONSTRAINT PK_Parents PRIMARY KEY);
 GO
@@ -109,6 +109,7 @@ test('everything that would bite is found, with its count and the key of one row
     'dbo.Bites / Name / unpaired surrogates / fails / 2 / 3',
     'dbo.Bites / Number / out of range / fails / 1 / 3',
     'dbo.Bites / Plain / nul characters / fails / 1 / 3',
+    'dbo.Cased / Code / nul characters / fails / 1 / b\0',
     'dbo.Cased / PK_Cased / duplicate keys / fails / 1 / a',
     'dbo.Children / CK_Other / broken check / warns / 1 / 2',
     'dbo.Children / FK_Other / orphans / warns / 1 / 2',
@@ -117,22 +118,26 @@ test('everything that would bite is found, with its count and the key of one row
     'dbo.Moments / PK_Moments / duplicate keys / fails / 1 / 2024-01-02 03:04:05.1234560',
   ]);
   assert.equal(result.error.code, 'RUN_IMPOSSIBLE');
-  assert.equal(obstacles.length, 6);
+  assert.equal(obstacles.length, 7);
   const range = obstacles.find(({ column }) => column === 'Number');
   assert.deepEqual([range?.code, range?.key], ['VALUE_UNREPRESENTABLE', '3']);
   const bites = tables.find(({ table }) => table === 'dbo.Bites');
   assert.equal(bites?.partitions.length, 2);
   assert.ok((bites?.bytes ?? 0) > 0);
-  assert.deepEqual([estimate.rows, estimate.basis], [21, 'nothing'], 'a table of five rows measures nothing');
+  assert.deepEqual([estimate.rows, estimate.basis], [22, 'nothing'], 'a table of five rows measures nothing');
 });
 
 test('what only loses something is a warning; other settings and other tables have other findings', async () => {
-  const lenient = { on_nul: 'strip', include_tables: ['Bites', 'Clean'] };
+  const lenient = { on_nul: 'strip', include_tables: ['Bites', 'Cased', 'Clean'] };
   const done = await runCli(['-c', scene.config({ migration: lenient }), 'plan', '--scan']);
   assert.equal(done.code, 1, 'half a surrogate pair fails whatever is set');
   assert.match(
     done.stdout,
     /would be altered: dbo\.Bites, column Plain: nul characters, 1 row, such as key 3\n {4}U\+0000 would be left out/,
+  );
+  assert.match(
+    done.stdout,
+    /would fail: dbo\.Cased, column Code: duplicate keys, 1 key, such as key b\n {4}these keys differ in U\+0000 only/,
   );
   assert.doesNotMatch(done.stdout, /out of range/);
   assert.match(done.stderr, /dbo\.Bites: 5 rows/);
@@ -205,7 +210,7 @@ test('the run does what was foretold', async () => {
   );
   assert.deepEqual(failed.sort(), [
     ['dbo.Bites', 'VALUE_UNREPRESENTABLE'],
-    ['dbo.Cased', 'TARGET_QUERY'],
+    ['dbo.Cased', 'VALUE_UNREPRESENTABLE'],
     ['dbo.Children', 'SCHEMA_CONFLICT'],
     ['dbo.Moments', 'TARGET_QUERY'],
   ]);

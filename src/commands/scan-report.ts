@@ -57,6 +57,9 @@ function place({ table, column, object }: Finding): string {
 }
 
 function howMany({ count: n, kind, exampleKey }: Finding): string {
-  const rows = kind === 'duplicate keys' ? `${count(n)} times` : `${count(n)} ${n === 1 ? 'row' : 'rows'}`;
+  const rows =
+    kind === 'duplicate keys'
+      ? `${count(n)} ${n === 1 ? 'key' : 'keys'}`
+      : `${count(n)} ${n === 1 ? 'row' : 'rows'}`;
   return exampleKey === null ? rows : `${rows}, such as key ${oneLine(exampleKey.join(', '))}`;
 }

@@ -7,6 +7,7 @@
 import { quote, quoteTable } from '../../source/sql.js';
 import { stringComparison } from '../../translate/sqlType.js';
 import { mapColumn } from '../../types/index.js';
+import { nvarcharOf } from '../../types/text.js';
 import type { PlannedColumn, TablePlan } from '../model.js';
 import type { Suspicion } from './finding.js';
 import type { ScanOptions } from './values.js';
@@ -32,7 +33,7 @@ function duplicates(plan: TablePlan, options: ScanOptions): KeyProbe[] {
   if (plan.primaryKeyName !== null) unique.unshift({ name: plan.primaryKeyName, columns: plan.primaryKey });
   return unique.flatMap(({ name, columns: names }) => {
     const columns = names.flatMap((target) => plan.columns.find((one) => one.targetName === target) ?? []);
-    const why = columns.map(merges).find((reason) => reason !== null);
+    const why = columns.map((column) => merges(column, options)).find((reason) => reason !== null);
     const values = columns.map((column) => targetValue(column, options));
     if (why == null || columns.length < names.length || values.includes(null)) return [];
     const known = columns.map(({ sourceName }) => `t.${quote(sourceName)} IS NOT NULL`).join(' AND ');
@@ -59,10 +60,11 @@ function duplicates(plan: TablePlan, options: ScanOptions): KeyProbe[] {
 }
 
 /** @returns in what keys differ that would be one in the target, or null where there are none. */
-function merges({ source, pgType }: PlannedColumn): string | null {
+function merges({ source, pgType, field }: PlannedColumn, { nul, utf8 }: ScanOptions): string | null {
   if (mapColumn(source).loses !== null && source.scale === 7) return 'in the 7th digit of the second only';
-  if (pgType !== 'citext' || source.collation === null) return null;
-  return stringComparison(source.collation).caseSensitive ? 'in case only' : null;
+  if (source.collation === null || (field !== 'text' && field !== 'bpchar')) return null;
+  if (pgType === 'citext' && stringComparison(source.collation).caseSensitive) return 'in case only';
+  return nul !== 'error' && utf8 ? 'in U+0000 only' : null;
 }
 
 /** What two values share that are equal in the target, as T-SQL; null where SQL Server can't tell. */
@@ -139,7 +141,11 @@ function samePair({ from, to }: Pair): string {
   const [child, parent] = [`t.${quote(from.sourceName)}`, `p.${quote(to.sourceName)}`];
   const strict = strictness(from);
   const same = [`${parent} = ${child}`];
-  if (strict === 'case') same.push(`${parent} ${BY_CODE_UNIT} = ${child} ${BY_CODE_UNIT}`);
+  if (strict === 'case') {
+    const exact = ({ source }: PlannedColumn, name: string): string =>
+      `${nvarcharOf(source, Number.POSITIVE_INFINITY, name)} ${BY_CODE_UNIT}`;
+    same.push(`${exact(to, parent)} = ${exact(from, child)}`);
+  }
   if (strict !== null && from.field === 'text') same.push(`DATALENGTH(${parent}) = DATALENGTH(${child})`);
   return same.join(' AND ');
 }
