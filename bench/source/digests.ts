@@ -72,6 +72,11 @@ export class Digests {
     };
   }
 
+  /** Writes the hash of an Id's row to `bytes`. */
+  copyTo(bytes: Buffer, at: number, id: number): void {
+    this.#hashes.copy(bytes, at, (id - 1) * MD5_BYTES, id * MD5_BYTES);
+  }
+
   /** Id, hash of the key and hash of the row for the Ids above `from` up to `to`, ordered by the key's hash. */
   ordered(from: number, to: number): [string, string, string][] {
     const found: [string, string, string][] = [];

@@ -108,6 +108,9 @@ class ReplaySession implements EngineSession {
     if (bulkCopy?.[2] === replayed.table.name) return this.#peer(replayed, bulkCopy[1] !== undefined);
     if (!sql.includes(replayed.from)) return this.#session.execute(sql, parameters, signal);
     const values = new Map(parameters.map(({ name, text }) => [name.replace(/^@/, ''), text]));
+    if (sql.includes(' AS first_key, ')) {
+      return answer(['first_key', 'last_key'], [['1', String(replayed.table.rows)]]);
+    }
     if (sql.includes('ROW_NUMBER() OVER')) return boundaries(replayed, values);
     if (sql.includes('HASHBYTES')) return this.#hashed(replayed, sql, values, signal);
     if (sql.includes(' JOIN (VALUES ')) return this.#keyed(replayed, sql, values);
@@ -175,6 +178,8 @@ class ReplaySession implements EngineSession {
       throw new SqlError(195, "'HASHBYTES' is not a recognized built-in function name.", { class: 15 });
     if (sql.startsWith('SELECT TOP (0)')) return this.#session.execute(sql, [], signal);
     if (sql.includes(' AS s1') && !sql.includes('GROUP BY')) return this.#totals(replayed, sql, values);
+    if (sql.endsWith(' GROUP BY x.g')) return this.#groupTotals(replayed, sql, values);
+    if (sql.endsWith(' ORDER BY x.k, x.h')) return this.#groupRows(replayed, sql, values);
     if (sql.endsWith('ORDER BY x.kh, x.h')) return this.#digestRows(replayed, sql, values);
     throw unknown(sql);
   }
@@ -187,6 +192,52 @@ class ReplaySession implements EngineSession {
     const { from, to } = range(replayed, values);
     const { rows, first, second } = (await this.#digests(replayed, sql)).totals(from, to);
     yield* answer(['n', 's1', 's2'], [[String(rows), String(first), String(second)]]);
+  }
+
+  /** Totals by `Id / size`. */
+  async *#groupTotals(
+    replayed: Replayed,
+    sql: string,
+    values: Map<string, string | null>,
+  ): AsyncGenerator<EngineEvent> {
+    const digests = await this.#digests(replayed, sql);
+    const { from, to } = range(replayed, values);
+    const size = Number(values.get('size'));
+    const rows: Buffer[] = [];
+    for (let low = from; low < to; ) {
+      const group = Math.floor((low + 1) / size);
+      const high = Math.min(to, (group + 1) * size - 1);
+      const totals = digests.totals(low, high);
+      const bytes = Buffer.alloc(32);
+      for (const [i, n] of [BigInt(group), totals.rows, totals.first, totals.second].entries()) {
+        bytes.writeBigInt64BE(n, 8 * i);
+      }
+      rows.push(bytes);
+      low = high;
+    }
+    yield* binaries('p', rows);
+  }
+
+  /** Id and hash of the rows of some groups. */
+  async *#groupRows(
+    replayed: Replayed,
+    sql: string,
+    values: Map<string, string | null>,
+  ): AsyncGenerator<EngineEvent> {
+    const digests = await this.#digests(replayed, sql);
+    const { from, to } = range(replayed, values);
+    const size = Number(values.get('size'));
+    const rows: Buffer[] = [];
+    for (let i = 0; values.has(`g${i}`); i++) {
+      const first = Number(values.get(`g${i}`)) * size;
+      for (let id = Math.max(first, from + 1); id <= Math.min(first + size - 1, to); id++) {
+        const bytes = Buffer.alloc(24);
+        bytes.writeBigInt64BE(BigInt(id));
+        digests.copyTo(bytes, 8, id);
+        rows.push(bytes);
+      }
+    }
+    yield* binaries('p', rows);
   }
 
   async *#digestRows(
@@ -244,6 +295,24 @@ async function* answer(names: string[], rows: readonly string[][]): AsyncGenerat
   }
   at = bytes.writeInt16BE(-1, at);
   yield { kind: 'copy', bytes: bytes.subarray(0, at) };
+  yield { kind: 'done', rowCount: rows.length };
+}
+
+/** One column of bytes. */
+async function* binaries(name: string, rows: readonly Buffer[]): AsyncGenerator<EngineEvent> {
+  const type = { name: 'varbinary', length: 64 } as const;
+  yield { kind: 'columns', columns: [{ name, type, nullable: true }] };
+  const head = Buffer.alloc(19);
+  head.write('PGCOPY\n\xff\r\n\0', 'latin1');
+  const pieces: Buffer[] = [head];
+  for (const row of rows) {
+    const lengths = Buffer.alloc(6);
+    lengths.writeInt16BE(1, 0);
+    lengths.writeInt32BE(row.length, 2);
+    pieces.push(lengths, row);
+  }
+  pieces.push(Buffer.from([0xff, 0xff]));
+  yield { kind: 'copy', bytes: Buffer.concat(pieces) };
   yield { kind: 'done', rowCount: rows.length };
 }
 

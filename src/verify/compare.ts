@@ -3,6 +3,7 @@
  *
  * Main thread. Nothing here grows with the rows that differ: totals are one record a range, rows pass by in batches.
  */
+import { AppError } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import { rangesBetween } from '../plan/partitions.js';
 import { boundaryQuery, rangeColumns } from '../plan/queries.js';
@@ -10,11 +11,24 @@ import { sourceError } from '../source/errors.js';
 import { tableLabel } from '../source/model.js';
 import { mapColumn } from '../types/index.js';
 import { bucketBits, differingBuckets, groupsOf, intervalsOf, larger } from './buckets.js';
+import { type ComparisonParts, GroupComparison } from './groupComparison.js';
 import { keyColumns } from './hashSql.js';
+import { hasIntegerKey, type KeySpread, keySpreadOf, keySpreadQuery } from './integerGroups.js';
 import { interleave, mapParallel } from './interleave.js';
 import { mergeSides, type RowChange } from './merge.js';
 import type { ConnectionPair, PairPool } from './pairs.js';
-import { type KeyRange, type Scope, type Side, sameTotals, type Totals, WHOLE } from './side.js';
+import {
+  type GroupingSide,
+  type KeyedDigest,
+  type KeyGroups,
+  type KeyRange,
+  plus,
+  type Scope,
+  type Side,
+  sameTotals,
+  type Totals,
+  WHOLE,
+} from './side.js';
 
 /** How a table's rows are brought together. */
 export type CompareMethod = 'key ranges' | 'key hashes' | 'whole table';
@@ -109,6 +123,12 @@ export class TableComparison {
 
   async *#byRanges(): AsyncGenerator<Difference, void, void> {
     const { tier1Rows, tier2Rows, parallel } = this.#options;
+    const spread = await this.#keySpread();
+    if (spread !== null) {
+      const groups = new GroupComparison(this.#parts(), this.#options);
+      yield* groups.differences(spread);
+      return;
+    }
     const coarse = await this.#cut(WHOLE, tier1Rows, BigInt(this.#plan.approximateRows));
     const totals = await mapParallel(coarse, parallel, async (range) => {
       const found = await this.#totals(range);
@@ -123,10 +143,37 @@ export class TableComparison {
     yield* interleave(fine.flat(), parallel, (range) => this.#rangeDifferences(range));
   }
 
-  async *#rangeDifferences(range: KeyRange): AsyncGenerator<Difference, void, void> {
+  #parts(): ComparisonParts {
+    return {
+      groups: (size, within) => this.#both(({ grouping }) => groupingOf(grouping).groupTotals(size, within)),
+      totals: (range) => this.#totals(range),
+      settle: (totals, matches) => this.#add(totals, matches),
+      cut: (range, rows) => this.#cut(range, this.#options.tier2Rows, rows),
+      rangeDifferences: (range, counts) => this.#rangeDifferences(range, counts),
+      rowDifferences: (scope, range, sourceRows) => this.#rowDifferences(scope, range, sourceRows),
+    };
+  }
+
+  /** @returns the source's first and last key, or null where the table can't be compared by groups of keys. */
+  async #keySpread(): Promise<KeySpread | null> {
+    const key = rangeColumns(this.#plan);
+    const isSmall = this.#plan.approximateRows <= this.#options.tier2Rows;
+    if (key === null || isSmall || !hasIntegerKey(this.#plan)) return null;
+    return this.#pool.use(async (pair) => {
+      const { source, target } = this.#sidesOf(pair);
+      if (source.grouping === null || target.grouping === null) return null;
+      try {
+        return keySpreadOf(this.#plan, await pair.source.query(keySpreadQuery(this.#plan, key[0]!)));
+      } catch (error) {
+        throw sourceError(error, { table: tableLabel(this.#plan.source) });
+      }
+    });
+  }
+
+  async *#rangeDifferences(range: KeyRange, counts = true): AsyncGenerator<Difference, void, void> {
     const { source, target } = await this.#totals(range);
     if (!sameTotals(source, target)) yield* this.#rowDifferences(range, range, source.rows);
-    this.#options.onRows?.(source.rows);
+    if (counts) this.#options.onRows?.(source.rows);
   }
 
   async *#byHashes(): AsyncGenerator<Difference, void, void> {
@@ -134,7 +181,7 @@ export class TableComparison {
     const coarseBits = bucketBits(this.#plan.approximateRows, tier1Rows);
     const coarse = await this.#buckets(coarseBits, WHOLE);
     for (const side of ['source', 'target'] as const) {
-      for (const found of coarse[side].values()) this.totals[side] = sum(this.totals[side], found);
+      for (const found of coarse[side].values()) this.totals[side] = plus(this.totals[side], found);
     }
     const differing = differingBuckets(coarse.source, coarse.target);
     const rows = differing.reduce((total, bucket) => total + bucket.rows, 0n);
@@ -159,7 +206,7 @@ export class TableComparison {
   }
 
   async *#rowDifferences(
-    scope: Scope,
+    scope: Scope | KeyGroups,
     range: KeyRange | null,
     sourceRows: bigint,
   ): AsyncGenerator<Difference, void, void> {
@@ -167,7 +214,8 @@ export class TableComparison {
     try {
       const { source, target } = this.#sidesOf(pair);
       let part = 0;
-      for await (const changes of mergeSides(source.digests(scope), target.digests(scope), BATCH_CHANGES)) {
+      const rows = (side: Side) => rowsIn(side, scope);
+      for await (const changes of mergeSides(rows(source), rows(target), BATCH_CHANGES)) {
         yield { range, sourceRows, part, changes };
         part++;
       }
@@ -219,17 +267,28 @@ export class TableComparison {
     }));
   }
 
-  #settle({ source, target }: TableTotals): void {
-    this.totals = { source: sum(this.totals.source, source), target: sum(this.totals.target, target) };
-    if (sameTotals(source, target)) this.#options.onRows?.(source.rows);
-    else this.matches = false;
+  #settle(found: TableTotals): void {
+    const matches = sameTotals(found.source, found.target);
+    this.#add(found, matches);
+    if (matches) this.#options.onRows?.(found.source.rows);
   }
+
+  #add({ source, target }: TableTotals, matches: boolean): void {
+    this.totals = { source: plus(this.totals.source, source), target: plus(this.totals.target, target) };
+    if (!matches) this.matches = false;
+  }
+}
+
+function rowsIn(side: Side, scope: Scope | KeyGroups): AsyncGenerator<KeyedDigest[], void, void> {
+  if (scope.kind !== 'groups') return side.digests(scope);
+  return groupingOf(side.grouping).groupDigests(scope);
+}
+
+function groupingOf(grouping: GroupingSide | null): GroupingSide {
+  if (grouping === null) throw new AppError('INTERNAL', 'a side was asked for groups that has none');
+  return grouping;
 }
 
 function most({ source, target }: TableTotals): bigint {
   return larger(source.rows, target.rows);
-}
-
-function sum(a: Totals, b: Totals): Totals {
-  return { rows: a.rows + b.rows, first: a.first + b.first, second: a.second + b.second };
 }

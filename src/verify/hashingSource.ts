@@ -18,7 +18,19 @@ import {
   sourceDigits,
   sourceMd5,
 } from './hashSql.js';
-import { type KeyedDigest, type Scope, type Side, type Totals, WHOLE } from './side.js';
+import { hasIntegerKey } from './integerGroups.js';
+import {
+  type GroupingSide,
+  groupTotalsOf,
+  IntegerDigest,
+  type KeyedDigest,
+  type KeyGroups,
+  type KeyRange,
+  type Scope,
+  type Side,
+  type Totals,
+  WHOLE,
+} from './side.js';
 
 export interface SourceHashOptions {
   nul: NulPolicy;
@@ -27,7 +39,7 @@ export interface SourceHashOptions {
   trustRowHash: boolean;
 }
 
-export class HashingSource implements Side {
+export class HashingSource implements Side, GroupingSide {
   readonly streamed = false;
   readonly #source: SourceConnection;
   readonly #plan: TablePlan;
@@ -72,6 +84,42 @@ export class HashingSource implements Side {
     return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
   }
 
+  get grouping(): GroupingSide | null {
+    return hasIntegerKey(this.#plan) ? this : null;
+  }
+
+  async groupTotals(size: bigint, within: KeyRange): Promise<Map<bigint, Totals>> {
+    const { from, parameters } = this.#from([`${this.#group()} AS g`, `${this.#digest} AS h`], within);
+    const numbers = ['x.g', 'COUNT_BIG(*)', `SUM(${word('x.h', 1)})`, `SUM(${word('x.h', 5)})`];
+    const rows = await this.#source.query(
+      `SELECT ${numbers.map((number) => `CONVERT(binary(8), ${number})`).join(' + ')} AS p ` +
+        `FROM ${from} GROUP BY x.g`,
+      [...parameters, { name: 'size', value: String(size) }],
+    );
+    return groupTotalsOf(rows.map((row) => row.p as Buffer));
+  }
+
+  async *groupDigests({ size, groups, within }: KeyGroups): AsyncGenerator<KeyedDigest[], void, void> {
+    const columns = [`${this.#bigKey()} AS k`, `${this.#group()} AS g`, `${this.#digest} AS h`];
+    const list = groups.map((_, i) => `(CONVERT(bigint, @g${i}))`).join(', ');
+    const { from, parameters } = this.#from(
+      columns,
+      within,
+      false,
+      ` JOIN (VALUES ${list}) AS w(g) ON w.g = ${this.#group()}`,
+    );
+    const sql = `SELECT CONVERT(binary(8), x.k) + x.h AS p FROM ${from} ORDER BY x.k, x.h`;
+    const named = groups.map((group, i) => ({ name: `g${i}`, value: String(group) }));
+    const all = [...parameters, ...named, { name: 'size', value: String(size) }];
+    for await (const rows of readRows(this.#source, sql, all)) {
+      yield rows.map(({ p }) => {
+        const bytes = p as Buffer;
+        bytes[0]! ^= 0x80;
+        return new IntegerDigest(bytes.toString('hex'));
+      });
+    }
+  }
+
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
     const key = keyColumns(this.#plan);
     const texts = rangeColumns(this.#plan);
@@ -93,6 +141,14 @@ export class HashingSource implements Side {
     }
   }
 
+  #bigKey(): string {
+    return `CONVERT(bigint, t.${quote(this.#plan.keyColumns[0]!)})`;
+  }
+
+  #group(): string {
+    return `${this.#bigKey()} / CONVERT(bigint, @size)`;
+  }
+
   #sums(): string {
     // Sums of 2^31 words pass a bigint's range; only a table without a key is summed whole.
     const wide = this.#plan.keyColumns.length === 0;
@@ -108,12 +164,13 @@ export class HashingSource implements Side {
     columns: string[],
     scope: Scope,
     needsKeyHash = false,
+    join = '',
   ): { from: string } & Pick<SourceQuery, 'parameters'> {
     const range =
       scope.kind === 'range' ? rangeCondition(this.#plan, scope) : { condition: '', parameters: [] };
     const all = needsKeyHash || scope.kind === 'hashes' ? [`${this.#keyHash} AS kh`, ...columns] : columns;
     const rows =
-      `(SELECT ${all.join(', ')} FROM ${quoteTable(this.#plan.source)} AS t${this.#hint}` +
+      `(SELECT ${all.join(', ')} FROM ${quoteTable(this.#plan.source)} AS t${this.#hint}${join}` +
       `${range.condition === '' ? '' : ` WHERE ${range.condition}`}) AS x`;
     if (scope.kind === 'range') return { from: rows, parameters: range.parameters };
     const parameters = scope.intervals.flatMap(([from, to], i) => [

@@ -8,14 +8,26 @@ import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { readRows } from '../target/rows.js';
 import { comparedColumns, expressionsOf, keyColumns, targetCanonical } from './hashSql.js';
-import { type KeyedDigest, type KeyRange, type Scope, type Side, type Totals, WHOLE } from './side.js';
+import { hasIntegerKey } from './integerGroups.js';
+import {
+  type GroupingSide,
+  groupTotalsOf,
+  IntegerDigest,
+  type KeyedDigest,
+  type KeyGroups,
+  type KeyRange,
+  type Scope,
+  type Side,
+  type Totals,
+  WHOLE,
+} from './side.js';
 
 export interface TargetHashOptions {
   /** The column to take for the hash of a row's values, or null: they are hashed. */
   rowHashColumn: string | null;
 }
 
-export class HashingTarget implements Side {
+export class HashingTarget implements Side, GroupingSide {
   readonly streamed = false;
   readonly #target: TargetConnection;
   readonly #plan: TablePlan;
@@ -53,6 +65,36 @@ export class HashingTarget implements Side {
     return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
   }
 
+  get grouping(): GroupingSide | null {
+    return hasIntegerKey(this.#plan) ? this : null;
+  }
+
+  async groupTotals(size: bigint, within: KeyRange): Promise<Map<bigint, Totals>> {
+    const { from, values } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], within);
+    const group = `x.k / $${values.length + 1}::bigint`;
+    const sums = [1, 9].map((at) => `sum(${word('x.h', at)})::bigint`);
+    const numbers = [group, 'count(*)', ...sums].map((number) => `int8send(${number})`);
+    const rows = await this.#target.query<{ p: Buffer }>(
+      `SELECT ${numbers.join(' || ')} AS p FROM ${from} GROUP BY ${group}`,
+      [...values, String(size)],
+    );
+    return groupTotalsOf(rows.map(({ p }) => p));
+  }
+
+  async *groupDigests({ size, groups, within }: KeyGroups): AsyncGenerator<KeyedDigest[], void, void> {
+    const { condition, values } = targetRange(this.#plan, within, (n) => `$${n}`);
+    const n = values.length;
+    const sql =
+      `SELECT encode(int8send(x.k # $${n + 1}::bigint), 'hex') || x.h AS p FROM (` +
+      `SELECT ${this.#bigKey()} AS k, ${this.#digest} AS h FROM ${qualified(this.#plan.target)} AS t ` +
+      `WHERE ${condition} AND ${this.#bigKey()} / $${n + 2}::bigint = ANY ($${n + 3}::bigint[]) OFFSET 0) AS x ` +
+      `ORDER BY x.k, x.h COLLATE "C"`;
+    const all = [...values, '-9223372036854775808', String(size), groups.map(String)];
+    for await (const rows of readRows<{ p: string }>(this.#target, sql, all)) {
+      yield rows.map(({ p }) => new IntegerDigest(p));
+    }
+  }
+
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
     const key = keyColumns(this.#plan).map(
       ({ targetName }, i) => `t.${quoteIdent(targetName)}::text AS k${i}`,
@@ -66,6 +108,10 @@ export class HashingTarget implements Side {
         digest: row.h ?? '',
       }));
     }
+  }
+
+  #bigKey(): string {
+    return `t.${quoteIdent(keyColumns(this.#plan)[0]!.targetName)}::bigint`;
   }
 
   #from(columns: string[], scope: Scope, needsKeyHash = false): { from: string; values: string[] } {

@@ -1,7 +1,7 @@
 /**
  * One table as one side of a comparison sees it: sums over a scope of keys, or each row's key and hash.
  *
- * Plain types, main thread. What is behind it, a server that hashes or rows streamed through the hash tier, is of
+ * Main thread. What is behind it, a server that hashes or rows streamed through the hash tier, is of
  * no matter to whoever compares.
  */
 
@@ -40,9 +40,27 @@ export interface KeyedDigest {
   digest: string;
 }
 
+/** Keys of one integer whose `key / size`, cut off towards zero, is one of `groups`; all lie within a range. */
+export interface KeyGroups {
+  kind: 'groups';
+  size: bigint;
+  groups: readonly bigint[];
+  within: KeyRange;
+}
+
+/** What a server that hashes can say of a table whose key is one integer. */
+export interface GroupingSide {
+  /** Totals by `key / size`; groups without rows are left out. */
+  groupTotals(size: bigint, within: KeyRange): Promise<Map<bigint, Totals>>;
+  /** Every row of these groups, ordered by key, then digest; `IntegerDigest`s. */
+  groupDigests(scope: KeyGroups): AsyncGenerator<KeyedDigest[], void, void>;
+}
+
 export interface Side {
   /** True where the rows are streamed: each call reads the whole scope. */
   readonly streamed: boolean;
+  /** Null where the rows are streamed, or the key is not one integer. */
+  readonly grouping: GroupingSide | null;
   /** Has the server look at the statements without a row. @throws AppError where it can't run them */
   probe(): Promise<void>;
   totals(scope: Scope): Promise<Totals>;
@@ -52,6 +70,41 @@ export interface Side {
   digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void>;
 }
 
+/** @returns both together. */
+export function plus(a: Totals, b: Totals): Totals {
+  return { rows: a.rows + b.rows, first: a.first + b.first, second: a.second + b.second };
+}
+
 export function sameTotals(a: Totals, b: Totals): boolean {
   return a.rows === b.rows && a.first === b.first && a.second === b.second;
+}
+
+/** A row by its integer key: `row` is the key's 8 bytes, the sign bit turned, and the digest, all as hex digits. */
+export class IntegerDigest implements KeyedDigest {
+  readonly keyHash: string;
+  readonly digest: string;
+
+  constructor(row: string) {
+    this.keyHash = row.slice(0, 16);
+    this.digest = row.slice(16);
+  }
+
+  /** Few of the rows are ever named. */
+  get key(): string[] {
+    return [String(BigInt(`0x${this.keyHash}`) - 2n ** 63n)];
+  }
+}
+
+/** @returns what `groupTotals` is answered with: four bigints a group, group, rows and sums. */
+export function groupTotalsOf(answers: readonly Buffer[]): Map<bigint, Totals> {
+  return new Map(
+    answers.map((bytes) => [
+      bytes.readBigInt64BE(0),
+      {
+        rows: bytes.readBigInt64BE(8),
+        first: bytes.readBigInt64BE(16),
+        second: bytes.readBigInt64BE(24),
+      },
+    ]),
+  );
 }

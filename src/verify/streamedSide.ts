@@ -50,6 +50,7 @@ interface RangeReader {
 
 export class StreamedSide implements Side {
   readonly streamed = true;
+  readonly grouping = null;
   readonly #reader: RangeReader;
   readonly #key: PlannedColumn[];
   readonly #trustRowHash: boolean;

@@ -1,0 +1,152 @@
+/** Tables whose key is one integer, compared by groups of keys: whatever changed, exactly that is named. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import {
+  differingGroups,
+  groupsRange,
+  keysBetween,
+  runsOf,
+  scopesOf,
+  stretchesOf,
+} from '../src/verify/integerGroups.js';
+import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
+
+const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
+GO
+INSERT INTO dbo.Even (Id, V) SELECT s.value - 1500, s.value FROM GENERATE_SERIES(1, 3000) AS s;
+GO
+CREATE TABLE dbo.Heaps (Id bigint NOT NULL PRIMARY KEY, V int NULL);
+GO
+INSERT INTO dbo.Heaps (Id, V)
+SELECT CASE WHEN s.value <= 1000 THEN s.value - 9000000000000000000 ELSE s.value END, s.value
+FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(2000 AS bigint)) AS s;
+GO
+CREATE TABLE dbo.Least (Id smallint NOT NULL PRIMARY KEY, V int NULL);
+GO
+INSERT INTO dbo.Least (Id, V) SELECT 32 * s.value - 32768, s.value FROM GENERATE_SERIES(0, 2000) AS s;`;
+const tables = ['Even', 'Heaps', 'Least'] as const;
+
+let both: Migrated;
+before(async () => {
+  both = await migrated([script], { include_tables: [...tables] });
+});
+after(() => both?.stop());
+
+const cases: [what: string, where: string][] = [
+  ['one in fifty, evenly', '"V" % 50 = 7'],
+  ['one in three', '"V" % 3 = 1'],
+  ['every row', 'true'],
+  ['one row', '"V" = 1234'],
+  ['a stretch', '"V" BETWEEN 700 AND 1100'],
+];
+for (const [what, where] of cases) {
+  test(`changed: ${what}`, async () => {
+    const wanted = new Map<string, string[]>();
+    for (const table of tables) {
+      const { rows } = await both.client.query<{ id: string }>(
+        `UPDATE "${table}" SET "V" = "V" + 10000 WHERE ${where} RETURNING "Id"::text AS id`,
+      );
+      wanted.set(table, rows.map(({ id }) => id).sort());
+    }
+    try {
+      for (const trustRowHash of [false, true]) {
+        // Stored hashes know nothing of the change.
+        const reports = await verifyAll(both.config, {
+          tier1Rows: 1000,
+          tier2Rows: 100,
+          details: 5000,
+          trustRowHash,
+        });
+        for (const table of tables) {
+          const changed = wanted.get(table)!;
+          const all =
+            trustRowHash || changed.length === 0 ? expected() : expected({ update: changed.join(' ') });
+          assert.deepEqual(found(reports.get(`dbo.${table}`)!), all, table);
+        }
+      }
+    } finally {
+      for (const table of tables) {
+        await both.client.query(`UPDATE "${table}" SET "V" = "V" - 10000 WHERE "V" > 9000`);
+      }
+    }
+  });
+}
+
+test('rows missing, and rows of the target alone within and beyond the keys of the source', async () => {
+  const missing = await both.client.query<{ id: string }>(
+    'DELETE FROM "Even" WHERE "Id" % 100 = 3 OR "Id" IN (-1499, 1500) RETURNING "Id"::text AS id, "V"',
+  );
+  await both.client.query('DELETE FROM "Heaps" WHERE "Id" = 1500');
+  await both.inSource('DELETE FROM dbo.Even WHERE Id BETWEEN 1000 AND 1002');
+  const far = ['-2147483648', '-1501', '1501', '2147483647'];
+  await both.client.query(`INSERT INTO "Even" ("Id") SELECT unnest($1::int[])`, [far]);
+  await both.client.query('INSERT INTO "Heaps" ("Id") VALUES (0), (9223372036854775807)');
+  const reports = await verifyAll(both.config, { tier1Rows: 1000, tier2Rows: 100, details: 5000 });
+  assert.deepEqual(
+    found(reports.get('dbo.Even')!),
+    expected({
+      insert: missing.rows
+        .map(({ id }) => id)
+        .sort()
+        .join(' '),
+      delete: ['1000', '1001', '1002', ...far].sort().join(' '),
+    }),
+  );
+  assert.deepEqual(
+    found(reports.get('dbo.Heaps')!),
+    expected({ insert: '1500', delete: '0 9223372036854775807' }),
+  );
+  assert.equal(reports.get('dbo.Even')!.sourceRows, 2997n);
+  assert.equal(reports.get('dbo.Even')!.targetRows, BigInt(3000 - missing.rows.length + 4));
+});
+
+test('groups of keys: every key lies in the range of its group, and stretches leave none out', () => {
+  const within = keysBetween(-100n, 100n);
+  for (let key = -99n; key <= 100n; key++) {
+    for (const size of [1n, 2n, 7n, 64n, 300n]) {
+      const { lower, upper } = groupsRange(key / size, key / size, size, within);
+      assert.ok(BigInt(lower![0]!) < key && key <= BigInt(upper![0]!), `${key} / ${size}`);
+      const next = (BigInt(upper![0]!) + 1n) / size;
+      assert.ok(next !== key / size || upper![0] === '100', `${key} / ${size}`);
+    }
+  }
+  for (const [first, last, rows] of [
+    [1n, 1n, 1],
+    [-5n, 1000n, 1006],
+    [-(2n ** 62n), 2n ** 62n, 5000],
+  ] as const) {
+    const stretches = stretchesOf({ first, last, rows }, 1000, 10);
+    assert.equal(stretches[0]!.lower![0], String(first - 1n));
+    assert.equal(stretches.at(-1)!.upper![0], String(last));
+    for (const [i, { lower }] of stretches.entries()) {
+      if (i > 0) assert.deepEqual(lower, stretches[i - 1]!.upper);
+    }
+  }
+  const rows = (n: bigint) => ({ rows: n, first: n, second: 0n });
+  const source = new Map([-1n, 0n, 1n, 5n].map((group) => [group, rows(10n)]));
+  const groups = differingGroups(source, new Map([[6n, rows(50_000n)]]));
+  assert.deepEqual(
+    groups.map(({ group }) => group),
+    [-1n, 0n, 1n, 5n, 6n],
+  );
+  assert.deepEqual(
+    runsOf(groups, 10n, within).map(({ range, sourceRows }) => [
+      range.lower![0],
+      range.upper![0],
+      sourceRows,
+    ]),
+    [
+      ['-20', '19', 30n],
+      ['49', '69', 10n],
+    ],
+  );
+  const { scopes, large } = scopesOf(groups, 10n, within);
+  assert.deepEqual(
+    scopes.map((scope) => scope.groups),
+    [[-1n, 0n, 1n, 5n]],
+  );
+  assert.deepEqual(
+    large.map(({ group }) => group),
+    [6n],
+  );
+});
