@@ -55,10 +55,16 @@ export class LiveProgress {
 
   readonly #onExit = (): void => this.stop();
 
+  /** A terminal that nobody has told its size says it has none. */
+  get #columns(): number {
+    return this.#stream.columns || DEFAULT_COLUMNS;
+  }
+
   /** @param above whole lines that scroll above the progress */
   #draw(before = '', above = ''): void {
     const snapshot = this.#snapshot();
-    const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = this.#stream;
+    const rows = this.#stream.rows || DEFAULT_ROWS;
+    const columns = this.#columns;
     // The last column stays free: a terminal may go on to the next line once it is written.
     const room: LineRoom = { width: Math.max(10, columns - 1), color: this.#color };
     const most = Math.max(1, Math.min(MOST_TABLE_LINES, rows - 3));
@@ -75,8 +81,7 @@ export class LiveProgress {
 
   /** @returns what moves the cursor to the first line's first column; a terminal made narrower has wrapped the lines. */
   #toStart(): string {
-    const { columns = DEFAULT_COLUMNS } = this.#stream;
-    const rows = this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / columns)), 0);
+    const rows = this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / this.#columns)), 0);
     return rows > 1 ? `\r\u001b[${rows - 1}A` : '\r';
   }
 }
