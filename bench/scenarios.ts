@@ -58,7 +58,7 @@ export function quickScenarios(): Scenario[] {
     if (shape !== 'comments') list.push(scenario(shape, 'full-hash', rows));
     if (shape !== 'votes') continue;
     for (const mode of ['verify-hashing', 'verify-streamed', 'upsert-nothing', 'upsert-percent'] as const) {
-      list.push(scenario(shape, mode, 500_000));
+      list.push(scenario(shape, mode, rows));
     }
     list.push(scenario(shape, 'full', 1_000_000, { writers: 2, against: [] }));
     list.push(scenario(shape, 'full', 10_000_000, { writers: 2, against: [] }));
