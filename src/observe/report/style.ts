@@ -36,7 +36,7 @@ section, .error { background: var(--card); border: 1px solid var(--rule); border
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; } tr:last-child td { border-bottom: 0; }
-.n { text-align: right; white-space: nowrap; } td.bars { min-width: 110px; width: 16%; vertical-align: middle; }
+.n { text-align: right; white-space: nowrap; } td.bars { min-width: 60px; width: 10%; vertical-align: middle; }
 td:first-child { white-space: nowrap; } td.mostly { color: var(--soft); white-space: nowrap; }
 code { font: 13px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
 ul { margin: 0; padding-left: 20px; } li { margin: 3px 0; overflow-wrap: anywhere; }
