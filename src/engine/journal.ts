@@ -197,7 +197,8 @@ export async function enterRun(
   return unlogged;
 }
 
-function ledgerOptions(
+/** How a process of the run writes its ledger. */
+export function ledgerOptions(
   config: Config,
   { onEvent, signal }: RunOptions,
   runId: string,

@@ -5,7 +5,7 @@ import { findRun, type LedgerRun, readTables } from '../checkpoint/runs.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { AppError } from '../errors.js';
-import { inspectHost } from '../host/host.js';
+import { type Host, inspectHost } from '../host/host.js';
 import { type TransferMode, transferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
 import type { SourceConnection } from '../source/connection.js';
@@ -48,7 +48,7 @@ async function run(config: Config, options: RunOptions, threads: Threads): Promi
   const [source, target] = await connectBoth(config, signal);
   let journal: Journal | null = null;
   try {
-    if (join !== undefined) return await share(config, options, mode, [source, target], threads, join);
+    if (join !== undefined) return await share(config, options, mode, host, [source, target], threads, join);
     const chosen = await orAborted(chooseRun(target, request, state), signal);
     if (chosen.run?.status === 'completed') return await nothingLeft(target, chosen.run);
 
@@ -73,12 +73,12 @@ async function share(
   config: Config,
   options: RunOptions,
   mode: TransferMode,
+  host: Host,
   [source, target]: [SourceConnection, TargetConnection],
   threads: Threads,
   name: string,
 ): Promise<RunOutcome> {
   options.onEvent({ kind: 'phase', phase: 'plan' });
-  const host = await inspectHost();
   const planned = await orAborted(planRun(config, host, source, target), options.signal);
   const { runId, finisher } = await shareRun({ name, config, options, planned, mode, threads });
   if (finisher === null) return outcomeInLedger(target, runId);
@@ -96,12 +96,19 @@ async function share(
 }
 
 /** @throws AppError USAGE, UNSUPPORTED */
-function requireShareable({ stateFile, resume, unfinished }: RunOptions, mode: TransferMode): void {
-  if (resume === true || (unfinished ?? 'refuse') !== 'refuse' || stateFile !== undefined) {
-    throw new AppError('USAGE', 'A shared run is not resumed by itself, and keeps no state file', {
-      remedy:
-        'Leave out the other options: a host that joins again goes on where the ledger says the run is.',
-    });
+function requireShareable(
+  { stateFile, resume, unfinished = 'refuse', failFast }: RunOptions,
+  mode: TransferMode,
+): void {
+  if (resume === true || unfinished !== 'refuse' || failFast === true || stateFile !== undefined) {
+    throw new AppError(
+      'USAGE',
+      'A shared run is not resumed by itself, keeps no state file, and brings every table it can',
+      {
+        remedy:
+          'Leave out the other options: a host that joins again goes on where the ledger says the run is.',
+      },
+    );
   }
   if (mode.loads === 'everything') return;
   throw new AppError('UNSUPPORTED', `Hosts can't share a run of target_mode ${mode.name}`, {

@@ -29,7 +29,7 @@ import { connectTarget, type TargetConnection } from '../../target/connection.js
 import { orAborted } from '../abort.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { RunOptions } from '../events.js';
-import { enterRun } from '../journal.js';
+import { enterRun, ledgerOptions } from '../journal.js';
 import { type Planned, tellPlan } from '../planning.js';
 import type { Threads } from '../threads.js';
 import { Jobs, type PartitionJob } from './jobs.js';
@@ -162,13 +162,8 @@ async function loadShare(
   onEvent({ kind: 'phase', phase: 'transfer' });
   const unlogged = new Set(tables.filter((table) => table.unlogged).map(({ table }) => table));
   const ledger = new Ledger(await connectTarget(config.target), {
-    ...{ runId, attempt, unlogged, shared: true },
-    connect: () => connectTarget(config.target),
-    retry: retryPolicy(config.migration),
-    stallMs: config.target.stall_timeout_seconds * 1000,
-    ended: () => signal.aborted,
-    onRetry: (error) =>
-      onEvent({ kind: 'log', level: 'warn', message: `ledger: trying again after: ${String(error)}` }),
+    ...ledgerOptions(config, options, runId, attempt, unlogged),
+    shared: true,
   });
   try {
     await shareTransfer({
