@@ -20,6 +20,7 @@ import type { Verifier } from '../verify/verifier.js';
 import { cancellation } from './abort.js';
 import { DifferenceWork } from './differenceWork.js';
 import type { RunEventHandler } from './events.js';
+import { laneSettings } from './laneSettings.js';
 import { runLanes } from './lanes.js';
 import { Merges, type SyncedTable, waitingTable } from './merges.js';
 import { emptyTables, fillRowHashes } from './targetRows.js';
@@ -176,19 +177,10 @@ async function bringDifferences(
           writersAtFirst: Math.min(writersPerLane, sizes.writersAtFirst),
           slotsPerRing: sizes.slotsPerRing,
           slotBytes: sizes.slotBytes,
-          hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-          reader: {
-            source: config.source,
-            nul: migration.on_nul,
-            binaryCopy: migration.use_binary_copy,
-            // Rows that were merged already are merged once more, to no effect.
-            retry,
-          },
-          writer: { target: config.target, retry },
+          // Tried again, rows that were merged already are merged once more, to no effect.
+          ...laneSettings(config, plans, retry, onEvent),
           stopFlags,
           signal: abort.signal,
-          onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
-          onSample: (samples) => onEvent({ kind: 'sample', lanes: samples, tables: labels }),
         },
         merges.reader(async () => {
           const next = first ?? feed.next();

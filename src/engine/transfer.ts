@@ -16,10 +16,10 @@ import {
   StopFlags,
   type WriterControl,
 } from '../plan/work.js';
-import { tableLabel } from '../source/model.js';
 import { copyStatement } from '../target/ddl.js';
 import { type Rest, restOf } from './checkpoint.js';
 import type { RunEventHandler } from './events.js';
+import { laneSettings } from './laneSettings.js';
 import { runLanes } from './lanes.js';
 import type { Threads } from './threads.js';
 import { type EarlierWork, type TableWork, WorkQueue } from './workQueue.js';
@@ -127,24 +127,14 @@ class Transfer {
   /** Reads and writes until nothing is left to do. */
   async #lanes(): Promise<void> {
     const { config, plans, sizes, threads, onEvent } = this.#options;
-    const tables = plans.map(({ source }) => tableLabel(source));
     await runLanes(
       {
         ...sizes,
         threads,
         workWaits: () => this.#queue.waits,
-        hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-        reader: {
-          source: config.source,
-          nul: config.migration.on_nul,
-          binaryCopy: config.migration.use_binary_copy,
-          retry: this.#policy,
-        },
-        writer: { target: config.target, retry: this.#policy },
+        ...laneSettings(config, plans, this.#policy, onEvent),
         stopFlags: this.#stopFlags,
         signal: this.#abort.signal,
-        onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
-        onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
       },
       this.#reader(),
       this.#writer(),

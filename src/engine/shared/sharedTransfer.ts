@@ -16,6 +16,7 @@ import { retryPolicy } from '../../plan/retry.js';
 import { type ReaderControl, type ReadWork, StopFlags, type WriterControl } from '../../plan/work.js';
 import { tableLabel } from '../../source/model.js';
 import type { RunEventHandler } from '../events.js';
+import { laneSettings } from '../laneSettings.js';
 import { runLanes } from '../lanes.js';
 import type { Threads } from '../threads.js';
 import { loadWork } from '../transfer.js';
@@ -92,26 +93,15 @@ class SharedTransfer {
     signal.addEventListener('abort', onSignal, { once: true });
     if (signal.aborted) onSignal();
     const handingOn = setInterval(() => void this.#handOn(), HAND_ON_MS);
-    const retry = retryPolicy(config.migration);
-    const tables = plans.map(({ source }) => tableLabel(source));
     try {
       await runLanes(
         {
           ...sizes,
           threads,
           workWaits: () => this.#ready.length > 0 || this.#mayBeMore,
-          hashed: plans.some(({ rowHashColumn }) => rowHashColumn !== null),
-          reader: {
-            source: config.source,
-            nul: config.migration.on_nul,
-            binaryCopy: config.migration.use_binary_copy,
-            retry,
-          },
-          writer: { target: config.target, retry },
+          ...laneSettings(config, plans, retryPolicy(config.migration), onEvent),
           stopFlags: this.#stopFlags,
           signal: this.#abort.signal,
-          onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
-          onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
         },
         this.#reader(),
         this.#writer(),
