@@ -66,6 +66,9 @@ test('four processes, one killed and one told to stop: the others complete the r
   const ids = new Set(others.map(({ json }) => json.run_id));
   assert.equal(ids.size, 1);
   await scene.assertExact('four');
+  const config = scene.config({ migration: crashMigration, target: { schema: 'four' } });
+  const verified = await runCli(['-c', config, 'verify']);
+  assert.equal(verified.code, 0, verified.stdout + verified.stderr);
   const finishers = others.filter(({ json }) => json.steps.length > 0);
   assert.ok(finishers.length <= 1, 'one process finishes the tables');
 
