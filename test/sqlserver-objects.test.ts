@@ -229,3 +229,53 @@ test('NOCHECK constraints are not trusted, and disabled indexes are said to be s
     ],
   );
 });
+
+test('INFORMATION_SCHEMA says of columns and keys what other programs ask it for', async () => {
+  await rowsAffected(
+    sa,
+    `CREATE TABLE app.[Odd.Name]]s] (Id int IDENTITY(1, 1) NOT NULL, Price decimal(9, 2) NULL, Fee money NULL, Ratio float NULL,
+       Word varchar(20) COLLATE Latin1_General_CI_AS NULL, Letters nvarchar(max) NULL, Doc xml NULL, At datetime NULL,
+       Stamp datetime2(4) NULL, Blob varbinary(7) NULL, Yes bit NULL, CONSTRAINT UQ_Odd UNIQUE (Ratio, Price));
+     CREATE TABLE app.Asks (A decimal(9, 2) NULL, B float NULL,
+       CONSTRAINT FK_Asks FOREIGN KEY (B, A) REFERENCES app.[Odd.Name]]s] (Ratio, Price) ON DELETE CASCADE)`,
+  );
+  assert.deepEqual(
+    await texts(
+      `SELECT c.COLUMN_NAME, CONCAT(c.DATA_TYPE, ' ', c.CHARACTER_MAXIMUM_LENGTH, '|', c.NUMERIC_PRECISION, ',', c.NUMERIC_SCALE, ',',
+         c.NUMERIC_PRECISION_RADIX, '|', c.DATETIME_PRECISION, '|', c.CHARACTER_SET_NAME),
+         CONCAT('', COLUMNPROPERTY(OBJECT_ID(c.TABLE_SCHEMA + '.' + QUOTENAME(c.TABLE_NAME), 'U'), c.COLUMN_NAME, 'IsIdentity'))
+       FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
+         ON c.table_schema = t.table_schema AND c.table_name = t.table_name
+       WHERE c.TABLE_CATALOG = 'master' AND c.TABLE_NAME = 'Odd.Name]s' ORDER BY c.ordinal_position`,
+    ),
+    [
+      ['Id', 'int |10,0,10||', '1'],
+      ['Price', 'decimal |9,2,10||', '0'],
+      ['Fee', 'money |19,4,10||', '0'],
+      ['Ratio', 'float |53,,2||', '0'],
+      ['Word', 'varchar 20|,,||iso_1', '0'],
+      ['Letters', 'nvarchar -1|,,||UNICODE', '0'],
+      ['Doc', 'xml -1|,,||', '0'],
+      ['At', 'datetime |,,|3|', '0'],
+      ['Stamp', 'datetime2 |,,|4|', '0'],
+      ['Blob', 'varbinary 7|,,||', '0'],
+      ['Yes', 'bit |,,||', '0'],
+    ],
+  );
+  assert.deepEqual(
+    await texts(
+      `SELECT r.CONSTRAINT_NAME AS 'fk', f.COLUMN_NAME, u.TABLE_NAME, u.COLUMN_NAME AS 'of', r.UPDATE_RULE, r.DELETE_RULE
+       FROM INFORMATION_SCHEMA.REFERENTIAL_CONSTRAINTS r
+         JOIN INFORMATION_SCHEMA.KEY_COLUMN_USAGE f
+           ON f.CONSTRAINT_SCHEMA = r.CONSTRAINT_SCHEMA AND f.CONSTRAINT_NAME = r.CONSTRAINT_NAME
+         JOIN INFORMATION_SCHEMA.KEY_COLUMN_USAGE u
+           ON u.CONSTRAINT_SCHEMA = r.UNIQUE_CONSTRAINT_SCHEMA AND u.CONSTRAINT_NAME = r.UNIQUE_CONSTRAINT_NAME
+       WHERE f.ORDINAL_POSITION = u.ORDINAL_POSITION AND f.TABLE_NAME = 'Asks' ORDER BY f.ORDINAL_POSITION`,
+    ),
+    [
+      ['FK_Asks', 'B', 'Odd.Name]s', 'Ratio', 'NO ACTION', 'CASCADE'],
+      ['FK_Asks', 'A', 'Odd.Name]s', 'Price', 'NO ACTION', 'CASCADE'],
+    ],
+  );
+  await fails(`SELECT COLUMNPROPERTY(1, 'a', 'IsBeautiful')`, 50000);
+});

@@ -5,50 +5,9 @@
  * those of SQL Server that make sense here, in its order and with its types; a column left out answers with
  * error 207. A login sees the objects it has a permission on, as SQL Server's metadata visibility has it.
  */
-import type { SqlType } from '../contract.js';
-import { resolveSystemType, SYSTEM_TYPES } from './types.js';
-
-export interface CatalogView {
-  columns: { name: string; type: SqlType; nullable: boolean }[];
-  sql: string;
-}
-
-/** What a view may need to know of the server beyond this database. */
-export interface CatalogContext {
-  /** PostgreSQL rows for sys.databases: `(id, name, collation, created, snapshot, rcsi)`. */
-  databases: string;
-  database: string;
-  collation: string;
-}
-
-const text = (value: string): string => `'${value.replaceAll("'", "''")}'`;
-
-/** `name type[!]=expression` items, comma-newline separated; `!` is NOT NULL. */
-function view(spec: string, from: string): (context: CatalogContext) => CatalogView {
-  const columns = spec
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-    .map((line) => {
-      const match = /^(\w+) (\w+)(?:\(([^)]*)\))?(!?)=(.+)$/.exec(line);
-      if (!match) throw new Error(`catalog: ${line}`);
-      const args = match[3] ? match[3].split(',').map((arg) => (arg === 'max' ? 'max' : Number(arg))) : [];
-      const type = resolveSystemType({ name: match[2]!, args: args as (number | 'max')[] }, 1);
-      if (!type) throw new Error(`catalog: ${line}`);
-      return { name: match[1]!, type, nullable: match[4] === '', sql: match[5]! };
-    });
-  return (context) => ({
-    columns: columns.map(({ name, type, nullable }) => ({ name, type, nullable })),
-    sql: `SELECT ${columns.map(({ name, sql }) => `${fill(sql, context)} AS "${name}"`).join(', ')} FROM ${fill(from, context)}`,
-  });
-}
-
-function fill(sql: string, context: CatalogContext): string {
-  return sql
-    .replaceAll('$databases', context.databases)
-    .replaceAll('$collation', text(context.collation))
-    .replaceAll('$database', text(context.database));
-}
+import { INFORMATION_SCHEMA } from './informationSchema.js';
+import { SYSTEM_TYPES } from './types.js';
+import { type CatalogContext, type CatalogView, COLUMNS, SEEN, text, view } from './viewSpec.js';
 
 const OBJECT = `
   name sysname!=o.name
@@ -63,7 +22,6 @@ const OBJECT = `
   is_ms_shipped bit!=false
   is_published bit!=false
   is_schema_published bit!=false`;
-const SEEN = 'tsql.sees(o.object_id, o.parent_object_id, o.schema_id)';
 const objectsOf = (...types: string[]): string =>
   `tsql.objects o WHERE o.type IN (${types.map(text).join(', ')}) AND ${SEEN}`;
 
@@ -95,7 +53,6 @@ const COLUMN = `
   encryption_type int=NULL::int
   is_hidden bit!=false
   is_masked bit!=false`;
-const COLUMNS = 'tsql.columns c JOIN tsql.objects o ON o.object_id = c.object_id';
 const numberType = (type: string): string =>
   `jsonb_strip_nulls(jsonb_build_object('name', ${type}->>'name', 'precision', ${type}->'precision', 'scale', ${type}->'scale'))::text`;
 const identityType = numberType('c.type');
@@ -319,23 +276,7 @@ const VIEWS: Record<string, (context: CatalogContext) => CatalogView> = {
     'name sysname!=o.name\nobject_id int!=o.object_id\nparent_class tinyint!=1::int2\nparent_id int!=o.parent_object_id\nis_disabled bit!=false\nis_instead_of_trigger bit!=false',
     objectsOf('TR'),
   ),
-  'INFORMATION_SCHEMA.TABLES': view(
-    `TABLE_CATALOG nvarchar(128)=$database\nTABLE_SCHEMA nvarchar(128)=s.name\nTABLE_NAME sysname!=o.name\nTABLE_TYPE varchar(10)=CASE o.type WHEN 'V' THEN 'VIEW' ELSE 'BASE TABLE' END`,
-    `tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type IN ('U', 'V') AND ${SEEN}`,
-  ),
-  'INFORMATION_SCHEMA.COLUMNS': view(
-    `TABLE_CATALOG nvarchar(128)=$database
-    TABLE_SCHEMA nvarchar(128)=s.name
-    TABLE_NAME sysname!=o.name
-    COLUMN_NAME sysname=c.name
-    ORDINAL_POSITION int=c.column_id
-    COLUMN_DEFAULT nvarchar(4000)=c.default_text
-    IS_NULLABLE varchar(3)=CASE WHEN c.nullable THEN 'YES' ELSE 'NO' END
-    DATA_TYPE nvarchar(128)=c.type->>'name'
-    CHARACTER_MAXIMUM_LENGTH int=(c.type->>'length')::int
-    COLLATION_NAME sysname=c.collation_name`,
-    `${COLUMNS} JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type IN ('U', 'V') AND ${SEEN}`,
-  ),
+  ...INFORMATION_SCHEMA,
 };
 const BY_LOWER_NAME = new Map(Object.entries(VIEWS).map(([name, make]) => [name.toLowerCase(), make]));
 

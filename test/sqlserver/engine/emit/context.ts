@@ -5,9 +5,9 @@
  */
 import type { EngineParameter, SqlType } from '../../contract.js';
 import type { Expr } from '../ast.js';
-import type { CatalogContext } from '../catalog.js';
 import { literal, type Schema } from '../schema.js';
 import { pgType } from '../types.js';
+import type { CatalogContext } from '../viewSpec.js';
 
 /** A PostgreSQL expression in the storage type of a T-SQL type. */
 export interface Emitted {

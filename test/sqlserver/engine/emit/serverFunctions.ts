@@ -3,7 +3,7 @@
  *
  * Runs in the process of the stand-in SQL Server. It presents itself as SQL Server 2022 (16.0), Developer Edition.
  */
-import type { SqlType } from '../../contract.js';
+import { SqlError, type SqlType } from '../../contract.js';
 import { escapeText, literal as pgText, same } from '../schema.js';
 import { INT, nvarchar, SYSNAME } from '../types.js';
 import { type Emitted, type Env, nullOf } from './context.js';
@@ -71,10 +71,37 @@ function splitName(name: string): string[] {
 }
 
 const objectId: BuiltIn = (invocation) => {
+  const argument = invocation.call.args[0];
+  if (argument !== undefined && argument.k !== 'literal' && argument.k !== 'variable') {
+    const name = convert(invocation.arg(0), nvarchar(776)).sql;
+    const kind = invocation.has(1) ? convert(invocation.arg(1), nvarchar(2)).sql : 'NULL';
+    return { sql: `tsql.object_id(${name}, ${kind})`, type: INT, nullable: true };
+  }
   const parts = splitName(known(invocation, 0) ?? '');
   const object = invocation.env.schema.object(parts.at(-2) || 'dbo', parts.at(-1) ?? '');
   const type = invocation.has(1) ? known(invocation, 1) : null;
   return int(object && (!type || same(type.trim(), object.type)) ? object.id : null);
+};
+
+/** Properties of a column, each from `tsql.columns c`. */
+const COLUMN_PROPERTIES: Record<string, string> = {
+  allowsnull: 'c.nullable::int',
+  columnid: 'c.column_id',
+  iscomputed: '(c.computed_text IS NOT NULL)::int',
+  isidentity: '(c.identity_seed IS NOT NULL)::int',
+  isrowguidcol: 'c.rowguid::int',
+  issparse: 'c.sparse::int',
+};
+
+const columnProperty: BuiltIn = (invocation) => {
+  const name = known(invocation, 2) ?? '';
+  const property = COLUMN_PROPERTIES[name.toLowerCase()];
+  if (property === undefined) throw new SqlError(50000, `COLUMNPROPERTY does not know '${name}' here.`);
+  const id = convert(invocation.arg(0), INT);
+  const column = convert(invocation.arg(1), SYSNAME);
+  const named = `c.name COLLATE tsql.ci_as = (${column.sql})::text COLLATE tsql.ci_as`;
+  const sql = `(SELECT ${property} FROM tsql.columns c WHERE c.object_id = ${id.sql} AND ${named})`;
+  return { sql, type: INT, nullable: true };
 };
 
 const objectLookup =
@@ -160,6 +187,7 @@ export const serverFunctions: Record<string, BuiltIn> = {
   DB_NAME: databaseName,
   DB_ID: databaseId,
   OBJECT_ID: objectId,
+  COLUMNPROPERTY: columnProperty,
   OBJECT_NAME: objectLookup('o.name'),
   OBJECT_SCHEMA_NAME: objectLookup('s.name'),
   SCHEMA_NAME: schemaName,

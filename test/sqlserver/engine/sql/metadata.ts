@@ -65,4 +65,14 @@ BEGIN
       AND (p.class = 'database' AND p.permission IN ('SELECT', 'CONTROL', 'VIEW DEFINITION', 'INSERT', 'UPDATE', 'DELETE', 'ALTER')
         OR p.class = 'schema' AND p.id = sees.schema OR p.class = 'object' AND p.id IN (sees.id, sees.parent)));
 END $$;
+-- OBJECT_ID of a value: [schema].[name], also without a schema, which is dbo then; of a type, or of any.
+CREATE FUNCTION tsql.object_id(named text, kind text) RETURNS int LANGUAGE plpgsql STABLE AS $$
+DECLARE parts text[] := array(SELECT coalesce(replace(m[1], ']]', ']'), replace(m[2], '""', '"'), btrim(m[3]))
+  FROM regexp_matches(named, '\\[((?:[^\\]]|\\]\\])*)\\]|"((?:[^"]|"")*)"|([^.[\\]"]+)', 'g') WITH ORDINALITY AS r(m, n) ORDER BY n);
+BEGIN
+  RETURN (SELECT o.object_id FROM tsql.objects o JOIN tsql.schemas s USING (schema_id)
+    WHERE o.name COLLATE tsql.ci_as = parts[cardinality(parts)] COLLATE tsql.ci_as
+      AND s.name COLLATE tsql.ci_as = coalesce(parts[cardinality(parts) - 1], 'dbo') COLLATE tsql.ci_as
+      AND (kind IS NULL OR o.type = upper(btrim(kind))));
+END $$;
 `;
