@@ -12,6 +12,7 @@ const leaves = ['errors', 'secrets'];
 const order = [
   'config',
   'host',
+  'wasm',
   'tds',
   'copy',
   'types',

@@ -12,6 +12,7 @@ import { writeNumericText } from '../../src/hash/numericText.js';
 import { RingConsumer } from '../../src/ring/consumer.js';
 import { createLane, SLOT_KIND } from '../../src/ring/layout.js';
 import { LaneProducer } from '../../src/ring/producer.js';
+import { kernelBuffer } from '../../test/support/kernelMemory.js';
 import type { Micro } from './micro.js';
 
 /** A buffer with its view, as the generated code has them. */
@@ -88,14 +89,16 @@ export function texts(): Micro[] {
         .repeat(Math.ceil(characters / sample.length))
         .slice(0, characters - (i === 2 ? 1 : 0));
       const source = Buffer.from(i === 2 ? `${text}é` : text, 'utf16le');
-      const out = Buffer.alloc(3 * source.length);
+      const bytes = source.length;
+      const memory = kernelBuffer(4 * bytes);
+      memory.set(source);
       return {
         name: `UTF-16 to UTF-8, ${characters} characters, ${kind}`,
-        bytes: source.length,
-        call: () => writeUtf16le(source, 0, source.length, out, 0),
+        bytes,
+        call: () => writeUtf16le(memory, 0, bytes, memory, bytes),
         check: () => {
-          const end = writeUtf16le(source, 0, source.length, out, 0);
-          expect('writeUtf16le', out.toString('utf8', 0, end), source.toString('utf16le'));
+          const end = writeUtf16le(memory, 0, bytes, memory, bytes);
+          expect('writeUtf16le', memory.toString('utf8', bytes, end), source.toString('utf16le'));
         },
       };
     }),

@@ -7,6 +7,7 @@ import { hashFields } from '../../src/plan/chunk.js';
 import { rowLayout } from '../../src/read/layout.js';
 import { generateTranscoder, STOP, type TranscodeState } from '../../src/read/transcoder.js';
 import { readColMetadata } from '../../src/tds/colmetadata.js';
+import { kernelBuffer } from '../../test/support/kernelMemory.js';
 import { type PlanColumn, planOf } from '../../test/support/transcode.js';
 import {
   collation,
@@ -98,30 +99,32 @@ function transcoder(kind: string, columns: readonly Column[], rowHash: boolean):
   if (metadata === null) throw new Error('the column list is cut short');
   const layout = rowLayout(planOf(planned(columns), 1, rowHash), metadata.columns, 'error');
   const transcode = generateTranscoder(layout);
-  const input = Buffer.concat(
+  const rows = Buffer.concat(
     Array.from({ length: ROWS }, (_, i) => {
       const values = columns.map(({ value }) => value(i)).map((bytes) => (bytes === null ? null : { bytes }));
       return values.includes(null) ? nbcRow(wire, values) : row(wire, values);
     }),
   );
-  const output = Buffer.alloc(2 * input.length + ROWS * (60 + 4 * columns.length));
-  const views = [input, output].map((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+  const end = rows.length;
+  const room = 2 * end + ROWS * (60 + 4 * columns.length);
+  // As in a lane: input, scratch and output lie in one memory.
+  const memory = kernelBuffer(2 * end + room);
+  const view = new DataView(memory.buffer);
+  memory.set(rows);
   const state: TranscodeState = { position: 0, output: 0, rows: 0, lastRow: -1 };
-  const scratch = Buffer.alloc(input.length);
-  const call = () =>
-    transcode(input, views[0]!, 0, input.length, output, views[1]!, 0, output.length, ROWS, scratch, state);
+  const call = () => transcode(memory, view, 0, end, memory, view, 2 * end, memory.length, ROWS, end, state);
   return {
     name: `transcoder, a row of ${kind}`,
-    bytes: input.length,
+    bytes: end,
     rows: ROWS,
     call,
     check: () => {
       const stop = call();
-      if (stop !== STOP.ENOUGH_ROWS || state.rows !== ROWS || state.position !== input.length) {
+      if (stop !== STOP.ENOUGH_ROWS || state.rows !== ROWS || state.position !== end) {
         throw new Error(`the transcoder stopped with ${stop} after ${state.rows} rows of ${kind}`);
       }
     },
-    tuples: () => output.subarray(0, state.output),
+    tuples: () => memory.subarray(2 * end, state.output),
   };
 }
 

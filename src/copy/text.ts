@@ -9,13 +9,12 @@ export {
   findTextFault,
   type NulPolicy,
 } from './textFaults.js';
+export { TEXT_HAS_NUL, TEXT_LONE_SURROGATE } from './textKernel.js';
 export { TextStream } from './textStream.js';
 export {
   maxUtf8Bytes,
   padBlank,
-  TEXT_HAS_NUL,
   TEXT_INVALID,
-  TEXT_LONE_SURROGATE,
   writeDoubleByte,
   writeSingleByte,
   writeUtf8,

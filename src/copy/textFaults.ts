@@ -4,15 +4,8 @@
  */
 import { AppError } from '../errors.js';
 import { type CodePage, codePage, type TextEncoding, UNDEFINED_UNIT } from './codepages.js';
-import {
-  TEXT_HAS_NUL,
-  TEXT_INVALID,
-  TEXT_LONE_SURROGATE,
-  writeDoubleByte,
-  writeSingleByte,
-  writeUtf8,
-  writeUtf16le,
-} from './textWriters.js';
+import { TEXT_HAS_NUL, TEXT_LONE_SURROGATE } from './textKernel.js';
+import { TEXT_INVALID, writeDoubleByte, writeSingleByte, writeUtf8, writeUtf16le } from './textWriters.js';
 
 /** What becomes of U+0000: refuse the value, drop the character, or write U+FFFD in its place. */
 export type NulPolicy = 'error' | 'strip' | 'replace';

@@ -3,16 +3,14 @@
  *
  * These functions write the text only; the caller patches the length prefix, since the length is known
  * afterwards. Each returns the offset after the text, or one of the negative codes below; then what lies in `out`
- * from `o` on is undefined. Short values go through loops with an ASCII lane, long ones through the engine's own
+ * from `o` on is undefined. Where both buffers lie in a lane's memory, the kernel does it (a call costs 5 ns, ASCII
+ * 0.08 ns a character). Elsewhere short values go through loops with an ASCII lane, long ones through the engine's own
  * converters, which cost a fixed 0.1 us or more a call and are several times faster per byte.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { type TextEncoding, UNDEFINED_UNIT } from './codepages.js';
+import { TEXT_HAS_NUL, TEXT_LONE_SURROGATE, type TextKernel, textKernel } from './textKernel.js';
 
-/** U+0000 occurs, which PostgreSQL's text cannot hold. */
-export const TEXT_HAS_NUL = -1;
-/** A UTF-16 surrogate without its other half occurs (or an odd number of bytes), which has no UTF-8. */
-export const TEXT_LONE_SURROGATE = -2;
 /** Bytes that are no character of the encoding occur. */
 export const TEXT_INVALID = -3;
 
@@ -34,6 +32,10 @@ let source: Buffer = Buffer.alloc(0);
 let sourceView = viewOf(source);
 let target: Buffer = source;
 let targetView = sourceView;
+/** The kernel where it reaches both; null elsewhere. */
+let kernel: TextKernel | null = null;
+/** A value the kernel is called for; below, the loop has done it before it begins. */
+const KERNEL_BYTES = 16;
 
 function viewOf(buffer: Buffer): DataView {
   return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
@@ -42,11 +44,17 @@ function viewOf(buffer: Buffer): DataView {
 function bindSource(src: Buffer): void {
   source = src;
   sourceView = viewOf(src);
+  bindKernel();
 }
 
 function bindTarget(out: Buffer): void {
   target = out;
   targetView = viewOf(out);
+  bindKernel();
+}
+
+function bindKernel(): void {
+  kernel = source.buffer === target.buffer ? textKernel.over(source.buffer) : null;
 }
 
 /**
@@ -60,9 +68,13 @@ export function maxUtf8Bytes(encoding: TextEncoding, byteLength: number): number
 /** UTF-16LE at any alignment; at most 3 bytes for each unit. */
 export function writeUtf16le(src: Buffer, p: number, byteLength: number, out: Buffer, o: number): number {
   if ((byteLength & 1) !== 0) return TEXT_LONE_SURROGATE;
-  if (byteLength >= UTF16_ENGINE_BYTES) return writeUtf16leByEngine(src, p, byteLength, out, o);
   if (src !== source) bindSource(src);
   if (out !== target) bindTarget(out);
+  if (kernel !== null && byteLength >= KERNEL_BYTES) {
+    const to = kernel.utf16(src.byteOffset + p, byteLength, out.byteOffset + o);
+    return to < 0 ? to : to - out.byteOffset;
+  }
+  if (byteLength >= UTF16_ENGINE_BYTES) return writeUtf16leByEngine(src, p, byteLength, out, o);
   const from = sourceView;
   const to = targetView;
   const end = p + byteLength;
@@ -138,18 +150,15 @@ export function writeSingleByte(
   out: Buffer,
   o: number,
 ): number {
-  if (byteLength >= BYTES_ENGINE_BYTES && isPlainAscii(src, p, byteLength)) {
-    src.copy(out, o, p, p + byteLength);
-    return o + byteLength;
-  }
   if (src !== source) bindSource(src);
   if (out !== target) bindTarget(out);
+  const plain = plainAscii(src, p, byteLength, out, o);
   const from = sourceView;
   const to = targetView;
   const end = p + byteLength;
   const lanesEnd = end - 4;
-  let i = p;
-  let at = o;
+  let i = p + plain;
+  let at = o + plain;
   while (i < end) {
     while (i <= lanesEnd) {
       const word = from.getInt32(i, true);
@@ -193,18 +202,15 @@ export function writeDoubleByte(
   out: Buffer,
   o: number,
 ): number {
-  if (byteLength >= BYTES_ENGINE_BYTES && isPlainAscii(src, p, byteLength)) {
-    src.copy(out, o, p, p + byteLength);
-    return o + byteLength;
-  }
   if (src !== source) bindSource(src);
   if (out !== target) bindTarget(out);
+  const plain = plainAscii(src, p, byteLength, out, o);
   const from = sourceView;
   const to = targetView;
   const end = p + byteLength;
   const lanesEnd = end - 4;
-  let i = p;
-  let at = o;
+  let i = p + plain;
+  let at = o + plain;
   while (i < end) {
     while (i <= lanesEnd) {
       const word = from.getInt32(i, true);
@@ -263,12 +269,13 @@ export function writeUtf8(src: Buffer, p: number, byteLength: number, out: Buffe
   }
   if (src !== source) bindSource(src);
   if (out !== target) bindTarget(out);
+  const plain = plainAscii(src, p, byteLength, out, o);
   const from = sourceView;
   const to = targetView;
   const end = p + byteLength;
   const lanesEnd = end - 4;
-  let i = p;
-  let at = o;
+  let i = p + plain;
+  let at = o + plain;
   while (i < end) {
     while (i <= lanesEnd) {
       const word = from.getInt32(i, true);
@@ -320,10 +327,16 @@ export function writeUtf8(src: Buffer, p: number, byteLength: number, out: Buffe
   return at;
 }
 
-/** Long values only: the view made here is cheap beside the two passes. */
-function isPlainAscii(src: Buffer, p: number, byteLength: number): boolean {
+/** Copies the ASCII, other than NUL, that a value begins with, as far as that is quick. @returns the bytes copied */
+function plainAscii(src: Buffer, p: number, byteLength: number, out: Buffer, o: number): number {
+  if (kernel !== null) {
+    return byteLength < KERNEL_BYTES ? 0 : kernel.ascii(src.byteOffset + p, byteLength, out.byteOffset + o);
+  }
+  if (byteLength < BYTES_ENGINE_BYTES) return 0;
   const value = src.subarray(p, p + byteLength);
-  return isAscii(value) && value.indexOf(0) < 0;
+  if (!isAscii(value) || value.indexOf(0) >= 0) return 0;
+  src.copy(out, o, p, p + byteLength);
+  return byteLength;
 }
 
 /**

@@ -7,14 +7,14 @@ import type { NulPolicy } from '../copy/text.js';
 import { AppError, toErrorData } from '../errors.js';
 import { Retries, type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ReaderControl, ReadWork, StopFlags } from '../plan/work.js';
-import { isLaneAborted, type LaneLayout } from '../ring/layout.js';
+import { inputOffset, isLaneAborted, type LaneLayout } from '../ring/layout.js';
 import { LaneProducer } from '../ring/producer.js';
 import { connectSource, type SourceConnection, type SourceOptions } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { InputWindow } from '../tds/window.js';
 import { ChunkSink } from './chunkSink.js';
 import { readPartition, startOf } from './readPartition.js';
-import type { ReaderBuffers, RowPump } from './rowPump.js';
+import type { RowPump } from './rowPump.js';
 
 /** What a reader worker is started with; `control` carries a comlink `ReaderControl`. */
 export interface ReaderTask {
@@ -61,7 +61,7 @@ class LaneReader {
   readonly #stopFlags: StopFlags;
   readonly #lane: LaneProducer;
   readonly #sink: ChunkSink;
-  readonly #buffers: ReaderBuffers;
+  readonly #window: InputWindow;
   readonly #policy: RetryPolicy;
   readonly #check: NodeJS.Timeout;
   #source: SourceConnection | null = null;
@@ -77,7 +77,7 @@ class LaneReader {
     this.#stopFlags = stopFlags;
     this.#lane = new LaneProducer(task.lane);
     this.#sink = new ChunkSink(this.#lane);
-    this.#buffers = { window: new InputWindow(WINDOW_BYTES), scratch: Buffer.alloc(WINDOW_BYTES) };
+    this.#window = new InputWindow(WINDOW_BYTES, { bytes: this.#lane.bytes, from: inputOffset(task.lane) });
     this.#policy = task.retry ?? NO_RETRIES;
     this.#aborted = new Promise<null>((resolve) => {
       this.#onAbort = () => resolve(null);
@@ -157,7 +157,7 @@ class LaneReader {
       progress,
       task: this.#task,
       sink: this.#sink,
-      buffers: this.#buffers,
+      window: this.#window,
       stopFlags: this.#stopFlags,
     };
     const error = await readPartition(reading, source, (pump) => {

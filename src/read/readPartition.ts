@@ -9,9 +9,10 @@ import type { ReadWork, StopFlags } from '../plan/work.js';
 import { type SourceConnection, type SourceIsolation, sourceError } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { bulkRead } from '../tds/bulkRead.js';
+import type { InputWindow } from '../tds/window.js';
 import type { ChunkSink } from './chunkSink.js';
 import type { ReaderTask } from './readLane.js';
-import { type PumpOptions, type RangeProgress, type ReaderBuffers, RowPump } from './rowPump.js';
+import { type PumpOptions, type RangeProgress, RowPump } from './rowPump.js';
 
 export interface PartitionReading {
   work: ReadWork;
@@ -19,7 +20,7 @@ export interface PartitionReading {
   progress: RangeProgress;
   task: Pick<ReaderTask, 'nul' | 'binaryCopy'> & { source: { isolation: SourceIsolation } };
   sink: ChunkSink;
-  buffers: ReaderBuffers;
+  window: InputWindow;
   stopFlags: StopFlags;
 }
 
@@ -41,7 +42,7 @@ export async function readPartition(
 ): Promise<AppError | null> {
   const { work, progress } = reading;
   const place = { table: tableLabel(work.plan.source), partition: work.partition };
-  const pump = new RowPump(pumpOptions(reading), reading.sink, reading.buffers);
+  const pump = new RowPump(pumpOptions(reading), reading.sink, reading.window);
   onPump(pump);
   try {
     const { range, plan } = work;

@@ -24,13 +24,6 @@ import { generateTranscoder, STOP, type Transcode, type TranscodeState } from '.
  */
 const MAX_CHUNK_BYTES = 128 * 1024 * 1024;
 
-/** Buffers a reader keeps for its life. */
-export interface ReaderBuffers {
-  window: InputWindow;
-  /** As large as the window. */
-  scratch: Buffer;
-}
-
 /** How far a partition was read, in whole chunks; what a next try goes on from. */
 export interface RangeProgress {
   /** The last key of the last chunk; at first the partition's own bound. */
@@ -65,7 +58,6 @@ export class RowPump implements ResponseSink {
   readonly #options: PumpOptions;
   readonly #sink: ChunkSink;
   readonly #window: InputWindow;
-  readonly #scratch: Buffer;
   readonly #state: TranscodeState = { position: 0, output: 0, rows: 0, lastRow: -1 };
   #layout: RowLayout | null = null;
   #transcode: Transcode | null = null;
@@ -82,11 +74,10 @@ export class RowPump implements ResponseSink {
   /** The server has sent an ERROR: the request ends with it. */
   #failed = false;
 
-  constructor(options: PumpOptions, sink: ChunkSink, buffers: ReaderBuffers) {
+  constructor(options: PumpOptions, sink: ChunkSink, window: InputWindow) {
     this.#options = options;
     this.#sink = sink;
-    this.#window = buffers.window;
-    this.#scratch = buffers.scratch;
+    this.#window = window;
     this.#window.clear();
   }
 
@@ -209,7 +200,7 @@ export class RowPump implements ResponseSink {
       room.position,
       room.end,
       this.#options.plan.chunkRows - sink.rows,
-      this.#scratch,
+      window.scratch,
       this.#state,
     );
     window.position = this.#state.position;
@@ -262,12 +253,13 @@ export class RowPump implements ResponseSink {
   #keyAt(position: number): string[] {
     const window = this.#window;
     const after = window.position;
-    const room = { bytes: this.#scratch, position: 0, end: this.#scratch.length };
+    const { bytes, scratch, sizeBytes } = window;
+    const room = { bytes, position: scratch, end: scratch + sizeBytes };
     const interpreter = new RowStream(this.#layout!, window, room);
     window.position = position;
     for (const need of interpreter.row()) {
       if (need === 'input') throw new AppError('INTERNAL', 'the last row of a chunk is not whole any more');
-      room.position = 0;
+      room.position = scratch;
     }
     window.position = after;
     return interpreter.key;
@@ -300,7 +292,7 @@ export class RowPump implements ResponseSink {
     const token = readToken(window.bytes, window.position, window.fill);
     if (token === null) {
       if (window.full)
-        throw new AppError('PROTOCOL', `SQL Server sent a token of more than ${window.fill} bytes`);
+        throw new AppError('PROTOCOL', `SQL Server sent a token of more than ${window.sizeBytes} bytes`);
       return false;
     }
     window.position = token.end;

@@ -228,7 +228,7 @@ export class RowStream {
   }
 
   *#need(bytes: number): Generator<Need, void, void> {
-    if (bytes > this.#input.bytes.length) {
+    if (bytes > this.#input.sizeBytes) {
       throw new AppError(
         'PROTOCOL',
         `Table ${this.#layout.table}: SQL Server sent a value of ${bytes} bytes of a type that has none so large`,

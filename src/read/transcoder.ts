@@ -6,7 +6,6 @@
  * or exception per row; a row that can't go on is given back whole, from its first byte.
  */
 import { codePage } from '../copy/codepages.js';
-import { AppError } from '../errors.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TOKEN } from '../tds/tokens.js';
 import { ROW_HASH_BYTES, type RowLayout } from './layout.js';
@@ -40,7 +39,7 @@ export interface TranscodeState {
 /**
  * Writes whole rows while it can.
  *
- * @param scratch at least as large as the input window: PLP values in several chunks are put together here
+ * @param scratch offset in the input of room as large as the window: PLP values in several chunks are put together there
  * @returns one of `STOP`
  */
 export type Transcode = (
@@ -53,7 +52,7 @@ export type Transcode = (
   outputPosition: number,
   outputEnd: number,
   maxRows: number,
-  scratch: Buffer,
+  scratch: number,
   state: TranscodeState,
 ) => number;
 
@@ -120,7 +119,7 @@ function transcoderSource(layout: RowLayout): string {
   const text = `'use strict';
 return function transcode(ib, iv, p, end, ob, ov, o, oEnd, maxRows, scratch, state) {
   let rows = 0, status = 0, rowStart = p, rowOut = o, lastRow = -1, bitmap = 0, nbc = false;
-  let v = 0, n = 0, i = 0, r = 0, w = 0, d = 0, t = 0, u = 0, b = ib;
+  let v = 0, n = 0, i = 0, r = 0, w = 0, d = 0, t = 0, u = 0;
   loop: for (;;) {
     rowStart = p; rowOut = o;
     if (rows === maxRows) { status = ${STOP.ENOUGH_ROWS}; break; }
@@ -150,13 +149,12 @@ const NULL_FIELD = `ov.setInt32(o, -1); o += ${LENGTH_BYTES};`;
 function columnSource(layout: RowLayout, column: WireColumn, i: number, restBytes: number): string {
   const codec = layout.codecs[i]!;
   const target = layout.targets[i]!;
-  const src = column.framing === 'plp' ? 'b' : 'ib';
   const content = codec.contentBytes(column, target);
   const room =
     typeof content === 'number'
       ? ''
       : `if (o + ${LENGTH_BYTES} + ${content} + ${restBytes} > oEnd) { status = ${STOP.NEED_OUTPUT}; break loop; }`;
-  const write = `${room} ${codec.emit(column, target, src)}`;
+  const write = `${room} ${codec.emit(column, target)}`;
   return `    // column ${i}
     if (nbc && (ib[bitmap + ${i >> 3}] & ${1 << (i & 7)}) !== 0) { ${NULL_FIELD} }
     else { ${framed(column, write)} }`;
@@ -191,11 +189,11 @@ function framed(column: WireColumn, write: string): string {
         t = iv.getUint32(p, true); u = iv.getUint32(p + 4, true);
         if (u === 0xffffffff && t === 0xffffffff) { p += 8; ${NULL_FIELD} }
         else {
-          p += 8; if (p + 4 > end) NEED; n = iv.getUint32(p, true); p += 4; b = ib; v = p;
+          p += 8; if (p + 4 > end) NEED; n = iv.getUint32(p, true); p += 4; v = p;
           if (n !== 0) {
             if (p + n + 4 > end) NEED;
             if (iv.getUint32(p + n, true) === 0) p += n + 4;
-            else { n = gatherPlp(ib, iv, p - 4, end, scratch, state); if (n < 0) NEED; p = state.position; b = scratch; v = 0; }
+            else { n = gatherPlp(ib, iv, p - 4, end, scratch, state); if (n < 0) NEED; p = state.position; v = scratch; }
           }
           if (u === 0xffffffff ? t !== 0xfffffffe : u !== 0 || t !== n) BAD;
           ${write}
@@ -209,7 +207,7 @@ function isExact(column: WireColumn): boolean {
 }
 
 /**
- * Puts the chunks of a PLP value together in `scratch`.
+ * Puts the chunks of a PLP value together at `scratch`; they are no more than the window holds.
  *
  * @param p offset of the first chunk's length
  * @returns bytes put together, with `state.position` after the terminator; -1 where chunks are missing
@@ -219,7 +217,7 @@ function gatherPlp(
   iv: DataView,
   p: number,
   end: number,
-  scratch: Buffer,
+  scratch: number,
   state: TranscodeState,
 ): number {
   let total = 0;
@@ -232,9 +230,7 @@ function gatherPlp(
       return total;
     }
     if (p + n > end) return -1;
-    if (total + n > scratch.length)
-      throw new AppError('INTERNAL', 'the scratch buffer is smaller than the input window');
-    ib.copy(scratch, total, p, p + n);
+    ib.copyWithin(scratch + total, p, p + n);
     total += n;
     p += n;
   }

@@ -11,12 +11,14 @@
  * ring words   published | hashed | released | reader waits | writer counters | open chunk    (a cache line each)
  * slot headers ring 0 slot 0, slot 1, ... ring 1 ...                                            (a cache line each)
  * slots        [prefix 64 bytes | slotBytes] ...
+ * input        what the reader was sent and has not transcoded yet: in this memory, since WebAssembly works on one
  * ```
  *
  * Sequences are free-running Int32 counts of slots; only their wrapped difference (`(a - b) | 0`) means
  * anything. Slot of sequence `s` is `s & (slotsPerRing - 1)`.
  */
 import { AppError } from '../errors.js';
+import { adopt, allocateShared, type SharedMemory } from '../wasm/memory.js';
 
 /** Smallest slot: below 16 KiB the per-slot cost shows, and a chunk descriptor must fit. */
 export const MIN_SLOT_BYTES = 64 * 1024;
@@ -26,6 +28,9 @@ export const MIN_SLOT_BYTES = 64 * 1024;
  * (`d` and length) that turns the slot into one CopyData message without copying it.
  */
 export const SLOT_PREFIX_BYTES = 64;
+
+/** Bytes of the reader's own, behind the slots. */
+export const INPUT_BYTES = 2 * 1024 * 1024 + 64 * 1024;
 
 /** What a slot holds. */
 export const SLOT_KIND = {
@@ -113,8 +118,7 @@ export const SLOT_WORD = {
 export const LANE_STATE = { RUNNING: 0, ABORTED: 1 } as const;
 
 /** A lane as plain data; structured clone keeps `buffer` shared. */
-export interface LaneLayout {
-  buffer: SharedArrayBuffer;
+export interface LaneLayout extends SharedMemory {
   rings: number;
   /** A power of two. */
   slotsPerRing: number;
@@ -140,7 +144,8 @@ export interface LaneOptions {
 /** @returns the bytes of shared memory a lane of this shape takes. */
 export function laneBytes(options: LaneOptions): number {
   const slots = options.rings * slotsOf(options);
-  return headBytes(options.rings, slotsOf(options)) + slots * (SLOT_PREFIX_BYTES + slotBytesOf(options));
+  const slotBytes = slots * (SLOT_PREFIX_BYTES + slotBytesOf(options));
+  return headBytes(options.rings, slotsOf(options)) + slotBytes + INPUT_BYTES;
 }
 
 /**
@@ -157,7 +162,7 @@ export function createLane(options: LaneOptions): LaneLayout {
     );
   }
   const layout: LaneLayout = {
-    buffer: new SharedArrayBuffer(bytes),
+    ...allocateShared(bytes),
     rings: options.rings,
     slotsPerRing: slotsOf(options),
     slotBytes: slotBytesOf(options),
@@ -180,8 +185,9 @@ export function laneWords(layout: LaneLayout): Int32Array {
   return new Int32Array(layout.buffer, 0, headBytes(layout.rings, layout.slotsPerRing) / WORD_BYTES);
 }
 
-/** @returns the whole lane as bytes; slot offsets count from its start. */
+/** @returns the whole lane as bytes, known to this thread's kernels from now on; slot offsets count from its start. */
 export function laneBuffer(layout: LaneLayout): Buffer {
+  adopt(layout);
   return Buffer.from(layout.buffer);
 }
 
@@ -200,6 +206,11 @@ export const SLOT_HEADER_WORDS = LINE_WORDS;
 export function firstSlotOffset(layout: LaneLayout, ring: number): number {
   const head = headBytes(layout.rings, layout.slotsPerRing);
   return head + ring * layout.slotsPerRing * slotStride(layout) + SLOT_PREFIX_BYTES;
+}
+
+/** @returns the byte offset of the reader's `INPUT_BYTES`. */
+export function inputOffset(layout: LaneLayout): number {
+  return firstSlotOffset(layout, layout.rings) - SLOT_PREFIX_BYTES;
 }
 
 /** @returns the bytes from one slot's data to the next one's. */

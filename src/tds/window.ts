@@ -1,21 +1,35 @@
 /**
  * The bytes of a response that have arrived and are not yet used up. Reader thread.
  *
- * Message chunks are appended and parsed in place; what is left of an unfinished row moves to the front
- * when room runs out. One buffer for the life of a reader: nothing is allocated per packet or row.
+ * They are parsed in place; what is left of an unfinished row moves to the front when room runs out. One stretch of
+ * memory for the life of a reader: nothing is allocated per packet or row. As much again lies behind it, where pieces
+ * of a value are put together.
  */
 
 export class InputWindow {
+  /** The memory the window lies in; offsets count from its start. */
   readonly bytes: Buffer;
   readonly view: DataView;
+  /** The most bytes it takes. */
+  readonly sizeBytes: number;
+  /** Offset of `sizeBytes` that anybody may write for the time of a call. */
+  readonly scratch: number;
   /** Offset of the first byte not yet used. */
-  position = 0;
+  position: number;
   /** Offset after the last byte that has arrived. */
-  fill = 0;
+  fill: number;
+  readonly #from: number;
 
-  constructor(sizeBytes: number) {
-    this.bytes = Buffer.from(new ArrayBuffer(sizeBytes));
-    this.view = new DataView(this.bytes.buffer);
+  /** @param place memory to lie in, with room for twice `sizeBytes` from `from`; left out, it has memory of its own */
+  constructor(sizeBytes: number, place?: { bytes: Buffer; from: number }) {
+    const { bytes, from } = place ?? { bytes: Buffer.from(new ArrayBuffer(2 * sizeBytes)), from: 0 };
+    this.sizeBytes = sizeBytes;
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.scratch = from + sizeBytes;
+    this.#from = from;
+    this.position = from;
+    this.fill = from;
   }
 
   /** Bytes that have arrived and are not yet used. */
@@ -25,7 +39,7 @@ export class InputWindow {
 
   /** True where the window can take no more: a row that still lacks bytes then is larger than the window. */
   get full(): boolean {
-    return this.position === 0 && this.fill === this.bytes.length;
+    return this.position === this.#from && this.fill === this.scratch;
   }
 
   /**
@@ -34,22 +48,26 @@ export class InputWindow {
    * @returns the offset in the chunk after the last byte taken
    */
   append(chunk: Buffer, from: number): number {
-    let room = this.bytes.length - this.fill;
-    if (room < chunk.length - from && this.position > 0) {
-      this.bytes.copyWithin(0, this.position, this.fill);
-      this.fill -= this.position;
-      this.position = 0;
-      room = this.bytes.length - this.fill;
-    }
+    const room = this.makeRoom(chunk.length - from);
     const taken = Math.min(room, chunk.length - from);
     chunk.copy(this.bytes, this.fill, from, from + taken);
     this.fill += taken;
     return from + taken;
   }
 
+  /** Moves what is left to the front where `wanted` bytes do not fit behind it. @returns the bytes that fit then */
+  makeRoom(wanted: number): number {
+    if (this.scratch - this.fill < wanted && this.position > this.#from) {
+      this.bytes.copyWithin(this.#from, this.position, this.fill);
+      this.fill -= this.position - this.#from;
+      this.position = this.#from;
+    }
+    return this.scratch - this.fill;
+  }
+
   /** Forgets everything; between responses. */
   clear(): void {
-    this.position = 0;
-    this.fill = 0;
+    this.position = this.#from;
+    this.fill = this.#from;
   }
 }

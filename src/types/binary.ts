@@ -47,11 +47,11 @@ export const binaryCodec: TypeCodec = {
     return 'n';
   },
 
-  emit(_column, _target, src) {
+  emit() {
     // Short values byte by byte: a call into the engine costs more than it saves.
     return `ov.setInt32(o, n); o += 4;
-      if (n < 32) { for (i = 0; i < n; i++) ob[o + i] = ${src}[v + i]; }
-      else ${src}.copy(ob, o, v, v + n);
+      if (n < 32) { for (i = 0; i < n; i++) ob[o + i] = ib[v + i]; }
+      else ib.copy(ob, o, v, v + n);
       o += n;`;
   },
 

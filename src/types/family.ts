@@ -95,7 +95,7 @@ export interface TypeCodec {
    */
   contentBytes(column: WireColumn, target: TargetField): number | string;
   /** @returns JavaScript statements that write the whole field, length prefix included. */
-  emit(column: WireColumn, target: TargetField, src: string): string;
+  emit(column: WireColumn, target: TargetField): string;
   /** @returns the field's content; throws AppError VALUE_UNREPRESENTABLE without a place. */
   encode(column: WireColumn, target: TargetField, value: Buffer): Buffer;
   /**

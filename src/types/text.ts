@@ -90,12 +90,12 @@ function encodingOf(column: WireColumn): TextEncoding {
 }
 
 /** The conversion call; the generator declares the code page's tables under these names. */
-function convert(encoding: TextEncoding, src: string): string {
-  if (encoding === 'utf16le') return `writeUtf16le(${src}, v, n, ob, o + 4)`;
-  if (encoding === 'utf8') return `writeUtf8(${src}, v, n, ob, o + 4)`;
+function convert(encoding: TextEncoding): string {
+  if (encoding === 'utf16le') return 'writeUtf16le(ib, v, n, ob, o + 4)';
+  if (encoding === 'utf8') return 'writeUtf8(ib, v, n, ob, o + 4)';
   return isDoubleByte(encoding)
-    ? `writeDoubleByte(${src}, v, n, ${encoding}Table, ${encoding}Lead, ob, o + 4)`
-    : `writeSingleByte(${src}, v, n, ${encoding}Table, ob, o + 4)`;
+    ? `writeDoubleByte(ib, v, n, ${encoding}Table, ${encoding}Lead, ob, o + 4)`
+    : `writeSingleByte(ib, v, n, ${encoding}Table, ob, o + 4)`;
 }
 
 export const textCodec: TypeCodec = {
@@ -113,16 +113,16 @@ export const textCodec: TypeCodec = {
     return `(${encoding === 'utf16le' ? '(n >> 1)' : 'n'} * 3 + ${target.padCharacters})`;
   },
 
-  emit(column, target, src) {
+  emit(column, target) {
     const encoding = encodingOf(column);
     const isXml = column.type === TYPE.XML;
-    return `${isXml ? `if (n >= 2 && ${src}[v] === 0xff && ${src}[v + 1] === 0xfe) { v += 2; n -= 2; }` : ''}
+    return `${isXml ? `if (n >= 2 && ib[v] === 0xff && ib[v + 1] === 0xfe) { v += 2; n -= 2; }` : ''}
       ${encoding === 'utf16le' ? 'if ((n & 1) !== 0) BAD;' : ''}
-      r = ${convert(encoding, src)};
+      r = ${convert(encoding)};
       ${
         target.nul === 'error'
           ? ''
-          : `if (r === ${TEXT_HAS_NUL}) r = convertWithNul(${src}, v, n, '${encoding}', '${target.nul}', ob, o + 4);`
+          : `if (r === ${TEXT_HAS_NUL}) r = convertWithNul(ib, v, n, '${encoding}', '${target.nul}', ob, o + 4);`
       }
       if (r < 0) BAD;
       ${target.padCharacters > 0 ? `r = padBlank(ob, o + 4, r, ${target.padCharacters});` : ''}

@@ -5,9 +5,9 @@
 import type { NulPolicy } from '../../src/copy/text.js';
 import type { TablePlan } from '../../src/plan/model.js';
 import { ChunkSink } from '../../src/read/chunkSink.js';
-import { type ReaderBuffers, RowPump } from '../../src/read/rowPump.js';
+import { RowPump } from '../../src/read/rowPump.js';
 import { RingConsumer } from '../../src/ring/consumer.js';
-import { createLane, type LaneLayout, SLOT_KIND } from '../../src/ring/layout.js';
+import { createLane, INPUT_BYTES, inputOffset, type LaneLayout, SLOT_KIND } from '../../src/ring/layout.js';
 import { LaneProducer } from '../../src/ring/producer.js';
 import { InputWindow } from '../../src/tds/window.js';
 
@@ -28,13 +28,16 @@ export class TestPump {
   /** Called for each DATA slot while it is the ring's current one. */
   onData: (ring: RingConsumer) => void = () => {};
   readonly #sink: ChunkSink;
-  readonly #buffers: ReaderBuffers;
+  readonly #window: InputWindow;
 
   constructor({ windowBytes = 16_384, slotBytes = 65_536, slotsPerRing = 4 } = {}) {
     this.lane = createLane({ rings: 1, slotsPerRing, slotBytes, hashed: false });
     this.ring = new RingConsumer(this.lane, 0);
-    this.#sink = new ChunkSink(new LaneProducer(this.lane));
-    this.#buffers = { window: new InputWindow(windowBytes), scratch: Buffer.alloc(windowBytes) };
+    const producer = new LaneProducer(this.lane);
+    this.#sink = new ChunkSink(producer);
+    const fits = 2 * windowBytes <= INPUT_BYTES;
+    const place = { bytes: producer.bytes, from: inputOffset(this.lane) };
+    this.#window = new InputWindow(windowBytes, fits ? place : undefined);
   }
 
   /** Feeds a response; the chunk that is open at an error is given up. A response with an ERROR token is not finished. */
@@ -61,7 +64,7 @@ export class TestPump {
         draining: () => false,
       },
       this.#sink,
-      this.#buffers,
+      this.#window,
     );
     pump.onMessage = ({ kind, number, message }) => {
       failed ||= kind === 'error';
