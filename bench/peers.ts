@@ -2,33 +2,33 @@
  * Other tools beside the product: which of them can run here, and on what. Main thread.
  */
 import { spawnSync } from 'node:child_process';
-import type { Scenario } from './scenarios.js';
+import { PEERS, type Peer, type Scenario } from './scenarios.js';
 
 /** Shapes whose values freebcp's unescaped text holds, each NULL told from each value. */
 const WITHOUT_TEXT = ['votes', 'decimals'];
 
+/** What the tools need, and the Debian package each is in. */
+const PROGRAMS: Record<Peer, Record<string, string>> = {
+  freebcp: { freebcp: 'freetds-bin', psql: 'postgresql-client' },
+  pgloader: { pgloader: 'pgloader' },
+};
+
 /** @returns the scenarios, those that other tools can do with them beside the product; says why where they can't. */
 export function withPeers(scenarios: readonly Scenario[], say: (line: string) => void): Scenario[] {
-  // It wants INFORMATION_SCHEMA in forms that the replay source's engine does not have.
-  say(
-    installed('pgloader')
-      ? 'pgloader is left out: the replay source does not answer its catalog queries; run it against a SQL Server'
-      : 'pgloader is left out: it is not installed (Debian: pgloader)',
-  );
-  const missing = ['freebcp', 'psql'].filter((program) => !installed(program));
-  if (missing.length > 0) {
-    say(
-      `freebcp is left out: ${missing.join(' and ')} not installed (Debian: freetds-bin, postgresql-client)`,
-    );
-    return [...scenarios];
-  }
+  const peers = PEERS.filter((peer) => {
+    const missing = Object.entries(PROGRAMS[peer]).filter(([program]) => !installed(program));
+    for (const [program, debian] of missing) {
+      say(`${peer} is left out: ${program} is not installed (Debian: ${debian})`);
+    }
+    return missing.length === 0;
+  });
   return scenarios.map((scenario) => {
     if (scenario.mode !== 'full' || scenario.hosts !== undefined) return scenario;
-    if (!WITHOUT_TEXT.includes(scenario.shape)) {
+    const able = peers.filter((peer) => peer !== 'freebcp' || WITHOUT_TEXT.includes(scenario.shape));
+    if (able.length < peers.length) {
       say(`freebcp is left out for ${scenario.shape}: it writes text without escaping`);
-      return scenario;
     }
-    return { ...scenario, against: [...scenario.against, 'freebcp'] };
+    return { ...scenario, against: [...scenario.against, ...able] };
   });
 }
 

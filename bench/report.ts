@@ -6,8 +6,11 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { short, textTable } from '../src/observe/format.js';
 import type { Measurement } from './measure/measurement.js';
 import { middleRound, type ScenarioResult } from './run.js';
+import { PEERS, type Peer } from './scenarios.js';
 import type { Stage } from './stage.js';
 import { type Verdict, verdicts } from './targets.js';
+
+const PEER_NAMES: Record<Peer, string> = { freebcp: 'freebcp and psql', pgloader: 'pgloader' };
 
 /** Where and when a run was made. */
 export interface Machine {
@@ -110,18 +113,19 @@ export function resultTable(results: readonly ScenarioResult[]): string {
   );
 }
 
-/** What the peers took, where they ran. */
+/** What the peers took, where they ran, from the start of a program to its end. */
 export function peerLines(results: readonly ScenarioResult[]): string[] {
-  return results.flatMap((result) => {
-    const { freebcp, product } = middleRound(result);
-    if (freebcp === undefined) return [];
-    const rate = (rows: number) => `${short(rows)} rows/s`;
-    const times = `${number(result.ratios.freebcpTime, 1)} times as long`;
-    const cpu = `${number(freebcp.cpuPerMillionRows / product.cpuPerMillionRows, 1)} times the CPU`;
-    return [
-      `${result.name}: freebcp and psql ${rate(freebcp.whole.rowsPerSecond)}, this ${rate(product.whole.rowsPerSecond)}: ${times}, ${cpu}`,
-    ];
-  });
+  return results.flatMap((result) =>
+    PEERS.flatMap((peer) => {
+      const { [peer]: other, product } = middleRound(result);
+      if (other === undefined) return [];
+      const took = ({ program }: Measurement) =>
+        `${number(program.seconds, 1)} s and ${number(program.cpuPerMillionRows)} CPU s/M`;
+      const times = `${number(result.ratios[`${peer}Time`], 1)} times as long`;
+      const cpu = `${number(other.program.cpuPerMillionRows / product.program.cpuPerMillionRows, 1)} times the CPU`;
+      return [`${result.name}: ${PEER_NAMES[peer]} ${took(other)}, this ${took(product)}: ${times}, ${cpu}`];
+    }),
+  );
 }
 
 /** What processes that share a run took, beside one that has it alone. */

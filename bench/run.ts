@@ -2,8 +2,8 @@
  * Runs scenarios, the product and its contenders in turn, and gathers what they took. Main thread.
  */
 import { type Measurement, measure } from './measure/measurement.js';
-import { runBulkCopy, runCopyOnly, runEngine, runHosts, runRowObjects } from './runs.js';
-import { nameOf, type Scenario } from './scenarios.js';
+import { runCopyOnly, runEngine, runHosts, runPeer, runRowObjects } from './runs.js';
+import { nameOf, PEERS, type Scenario } from './scenarios.js';
 import { type Scene, startScene } from './scene.js';
 import { shapes } from './shapes.js';
 import type { Stage } from './stage.js';
@@ -17,6 +17,7 @@ export interface Round {
   objects?: Measurement;
   /** *FreeTDS and psql*. */
   freebcp?: Measurement;
+  pgloader?: Measurement;
   /** The product in one process that shares the run with no other. */
   single?: Measurement;
 }
@@ -29,8 +30,10 @@ export interface Ratios {
   cpuOfBackend: number | null;
   /** CPU of *row objects* / CPU of the product. */
   objectsCpu: number | null;
-  /** Time of *FreeTDS and psql* / time of the product, both from the start. */
+  /** Time of *FreeTDS and psql* / time of the product, both from a program's start to its end. */
   freebcpTime: number | null;
+  /** The same of pgloader. */
+  pgloaderTime: number | null;
   /** Time of one process that has the run alone / time of those that share it, from their start to their end. */
   singleTime: number | null;
 }
@@ -111,8 +114,10 @@ async function runScenario(
       const fewer = Math.max(1, Math.round(rows * OBJECTS_SHARE));
       round.objects = measure(await runRowObjects(stage, scene, fewer), 'full', fewer);
     }
-    if (scenario.against.includes('freebcp')) {
-      round.freebcp = measure(await runBulkCopy(stage, scene, rows), 'full', rows);
+    for (const peer of PEERS) {
+      if (scenario.against.includes(peer)) {
+        round[peer] = measure(await runPeer(stage, scene, peer, rows), 'full', rows);
+      }
     }
     if (scenario.against.includes('single')) round.single = await runHosts(stage, scene, engine, 'alone');
     rounds.push(round);
@@ -145,7 +150,10 @@ function ratiosOf(rounds: readonly Round[]): Ratios {
       objects === undefined ? null : objects.cpuPerMillionRows / product.cpuPerMillionRows,
     ),
     freebcpTime: each(({ product, freebcp }) =>
-      freebcp === undefined ? null : freebcp.whole.seconds / product.whole.seconds,
+      freebcp === undefined ? null : freebcp.program.seconds / product.program.seconds,
+    ),
+    pgloaderTime: each(({ product, pgloader }) =>
+      pgloader === undefined ? null : pgloader.program.seconds / product.program.seconds,
     ),
     singleTime: each(({ product, single }) =>
       single === undefined ? null : single.whole.seconds / product.whole.seconds,

@@ -8,8 +8,8 @@ import { readQuery } from '../src/plan/queries.js';
 import { copyStatement } from '../src/target/ddl.js';
 import { qualified, quoteIdent } from '../src/target/identifiers.js';
 import { rowHashSql } from '../src/verify/hashSql.js';
-import type { BulkCopyRequest } from './contenders/bulkCopy.js';
 import type { CopyRequest } from './contenders/copyOnly.js';
+import type { PeerRequest } from './contenders/peer.js';
 import type { RowObjectsRequest } from './contenders/rowObjects.js';
 import type { EngineRequest } from './engine/main.js';
 import { ask } from './measure/child.js';
@@ -47,8 +47,11 @@ export interface EngineOptions {
 
 const ENGINE = new URL('./engine/main.js', import.meta.url);
 const COPY_ONLY = new URL('./contenders/copyOnly.js', import.meta.url);
-const BULK_COPY = new URL('./contenders/bulkCopy.js', import.meta.url);
 const ROW_OBJECTS = new URL('./contenders/rowObjects.js', import.meta.url);
+const PEERS = {
+  freebcp: new URL('./contenders/bulkCopy.js', import.meta.url),
+  pgloader: new URL('./contenders/pgloader.js', import.meta.url),
+} as const;
 
 /** Runs the product. Verify and upsert find the target as the source is, changed as far as the mode says. */
 export async function runEngine(stage: Stage, scene: Scene, options: EngineOptions): Promise<Report> {
@@ -245,29 +248,40 @@ export async function runRowObjects(stage: Stage, scene: Scene, rows: number): P
     rows,
   };
   const report = await ask(ROW_OBJECTS, request);
-  const { rows: counted } = await scene.client.query<{ n: string }>(
-    `SELECT count(*)::text AS n FROM ${table}`,
-  );
-  if (counted[0]?.n !== String(rows)) throw new Error(`row objects loaded ${counted[0]?.n} rows of ${rows}`);
+  await checkCount(scene, table, rows, 'row objects');
   await scene.client.query(`DROP TABLE ${table}`);
   return report;
 }
 
-/** Runs *FreeTDS and psql*. */
-export async function runBulkCopy(stage: Stage, scene: Scene, rows: number): Promise<Report> {
-  const table = await emptyTable(scene, 'bulk_copy');
+/** Runs another tool; of what pgloader makes of decimals only the number of rows is checked, since it rounds them. */
+export async function runPeer(
+  stage: Stage,
+  scene: Scene,
+  peer: keyof typeof PEERS,
+  rows: number,
+): Promise<Report> {
+  const table = await emptyTable(scene, peer);
   await stage.pretend(scene.source.database, { name: scene.shape.table, rows, hashes: true });
-  const request: BulkCopyRequest = {
+  const request: PeerRequest = {
     source: { ...scene.source, port: stage.plainPort },
     target: scene.target,
     postmaster: stage.postmaster,
     directory: stage.directory,
     from: scene.shape.table,
-    into: table,
+    into: { schema: TEMPLATE.schema, name: peer },
     rows,
   };
-  const report = await ask(BULK_COPY, request);
-  await checkLoaded(scene, table, rows, 'FreeTDS and psql');
+  const report = await ask(PEERS[peer], request);
+  if (peer === 'pgloader' && scene.shape.name === 'decimals') await checkCount(scene, table, rows, peer);
+  else await checkLoaded(scene, table, rows, peer);
   await scene.client.query(`DROP TABLE ${table}`);
   return report;
+}
+
+/** Throws where a table has another number of rows. */
+async function checkCount(scene: Scene, table: string, rows: number, who: string): Promise<void> {
+  const { rows: counted } = await scene.client.query<{ n: string }>(
+    `SELECT count(*)::text AS n FROM ${table}`,
+  );
+  if (counted[0]?.n !== String(rows)) throw new Error(`${who} loaded ${counted[0]?.n} rows of ${rows}`);
 }

@@ -5,7 +5,10 @@ import type { Mode } from './runs.js';
 import { SHAPE_NAMES, type ShapeName, shapes } from './shapes.js';
 
 /** Contenders that run beside the product, in turn with it. */
-export type Contender = 'alone' | 'objects' | 'freebcp' | 'single';
+export type Contender = 'alone' | 'objects' | Peer | 'single';
+/** Other tools. */
+export const PEERS = ['freebcp', 'pgloader'] as const;
+export type Peer = (typeof PEERS)[number];
 export type Tls = 'none' | 'source' | 'target' | 'both';
 
 export interface Scenario {

@@ -5,10 +5,18 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { compareFiles } from '../bench/compare.js';
 import { microTable, runMicro } from '../bench/micro/micro.js';
+import { withPeers } from '../bench/peers.js';
 import { plotsOf } from '../bench/plots.js';
-import { type BenchFile, benchFile, hostLines, resultTable, targetTable } from '../bench/report.js';
+import {
+  type BenchFile,
+  benchFile,
+  hostLines,
+  peerLines,
+  resultTable,
+  targetTable,
+} from '../bench/report.js';
 import { type Round, runScenarios, type ScenarioResult } from '../bench/run.js';
-import { quickScenarios, scenario, shared } from '../bench/scenarios.js';
+import { PEERS, quickScenarios, scenario, shared } from '../bench/scenarios.js';
 import { checkLoaded, type Scene, startScene } from '../bench/scene.js';
 import { shapes } from '../bench/shapes.js';
 import { type Stage, startStage } from '../bench/stage.js';
@@ -43,6 +51,17 @@ test('product and contenders bring the same rows, compare and mend them, and are
   const file = await benchFile(stage, results);
   assert.match(resultTable(file.results), /^votes full 1234 1x2 .* \d+\.\d\dx? /m);
   assert.match(targetTable(file.targets), /votes, two writers: rate \/ PostgreSQL alone/);
+});
+
+test('other tools, as far as they are installed, bring the same rows from the same source', async (t) => {
+  const said: string[] = [];
+  const scenarios = withPeers([scenario('votes', 'full', 1234, { against: [] })], (line) => said.push(line));
+  const peers = PEERS.filter((peer) => scenarios[0]!.against.includes(peer));
+  assert.equal(said.length > 0, peers.length < PEERS.length, said.join('\n'));
+  if (peers.length === 0) return t.skip(said.join('; '));
+  const results = await runScenarios(stage, { scenarios, rounds: 1, templateRows: 200, say: () => {} });
+  for (const peer of peers) assert.ok(results[0]!.ratios[`${peer}Time`]! > 0);
+  assert.equal(peerLines(results).length, peers.length);
 });
 
 test('processes that share a run bring the same rows, beside one that has it alone', async () => {
@@ -80,6 +99,7 @@ function fileOf(rate: number, cpu: number): BenchFile {
     rowsPerSecond: rate,
     steady: true,
     whole: { seconds: 1, rowsPerSecond: rate },
+    program: { seconds: 2, cpuPerMillionRows: 1 },
     cpuPerMillionRows: cpu,
     tiersPerMillionRows: null,
     backendPerMillionRows: 0.4,
@@ -99,6 +119,7 @@ function fileOf(rate: number, cpu: number): BenchFile {
         cpuOfBackend: cpu / 0.4,
         objectsCpu: null,
         freebcpTime: null,
+        pgloaderTime: null,
         singleTime: null,
       },
     },

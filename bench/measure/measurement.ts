@@ -12,6 +12,8 @@ export interface Measurement {
   steady: boolean;
   /** From the first connection of a worker to the last commit. */
   whole: { seconds: number; rowsPerSecond: number };
+  /** The program from its start to its end: planning, keys and all. Of a contender, what it brings the rows with. */
+  program: { seconds: number; cpuPerMillionRows: number };
   /** CPU seconds of the process. */
   cpuPerMillionRows: number;
   /** The same by thread. What ended threads took is missing, so they may add up to less. */
@@ -46,11 +48,13 @@ export function measureTogether(
   const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
   const each = (spent: number) => (spent / rows) * 1e6;
   const { before, after } = server;
+  const cpuPerMillionRows = each(sum(ends.map(({ cpuSeconds }) => cpuSeconds)));
   return {
     rowsPerSecond: rows / seconds,
     steady: false,
     whole: { seconds, rowsPerSecond: rows / seconds },
-    cpuPerMillionRows: each(sum(ends.map(({ cpuSeconds }) => cpuSeconds))),
+    program: { seconds, cpuPerMillionRows },
+    cpuPerMillionRows,
     // The last threads have ended with their work, and their account with them.
     tiersPerMillionRows: null,
     backendPerMillionRows: before === null || after === null ? null : each(after.backends - before.backends),
@@ -66,10 +70,16 @@ function between(report: Report, phase: string): Span {
 function of(report: Report, whole: Span, steady: Span | null): Measurement {
   const { rows, seconds, cpuSeconds, tiers, server } = steady ?? whole;
   const each = (spent: number) => (spent / rows) * 1e6;
+  // Its clock and its CPU account begin with the process.
+  const end = report.marks.find(({ name }) => name === 'end');
   return {
     rowsPerSecond: rows / seconds,
     steady: steady !== null,
     whole: { seconds: whole.seconds, rowsPerSecond: whole.rows / whole.seconds },
+    program: {
+      seconds: end === undefined ? whole.seconds : end.atMs / 1000,
+      cpuPerMillionRows: ((end ?? whole).cpuSeconds / whole.rows) * 1e6,
+    },
     cpuPerMillionRows: each(cpuSeconds),
     tiersPerMillionRows:
       tiers === null

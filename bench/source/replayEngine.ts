@@ -105,7 +105,9 @@ class ReplaySession implements EngineSession {
       return this.#session.execute(counted, parameters, signal);
     }
     const bulkCopy = /^\s*(SET FMTONLY ON\s+)?select \* from dbo\.(\w+)(\s+SET FMTONLY OFF)?\s*$/i.exec(sql);
-    if (bulkCopy?.[2] === replayed.table.name) return this.#peer(replayed, bulkCopy[1] !== undefined);
+    if (bulkCopy?.[2] === replayed.table.name) return this.#peer(replayed, '*', bulkCopy[1] !== undefined);
+    const pgloader = /^SELECT (.+) FROM \[dbo\]\.\[(\w+)\];$/s.exec(sql);
+    if (pgloader?.[2] === replayed.table.name) return this.#peer(replayed, pgloader[1]!, false);
     if (!sql.includes(replayed.from)) return this.#session.execute(sql, parameters, signal);
     const values = new Map(parameters.map(({ name, text }) => [name.replace(/^@/, ''), text]));
     if (sql.includes(' AS first_key, ')) {
@@ -132,9 +134,9 @@ class ReplaySession implements EngineSession {
     yield { kind: 'done', rowCount: to - from };
   }
 
-  /** What freebcp asks: the table's columns, then all of it. */
-  async *#peer(replayed: Replayed, columnsOnly: boolean): AsyncGenerator<EngineEvent> {
-    const all = `SELECT * FROM ${replayed.from} ORDER BY t.[Id]`;
+  /** What other tools ask: all of the table, and freebcp its columns before. */
+  async *#peer(replayed: Replayed, select: string, columnsOnly: boolean): AsyncGenerator<EngineEvent> {
+    const all = `SELECT ${select} FROM ${replayed.from} ORDER BY t.[Id]`;
     if (!columnsOnly) return yield* this.#rows(replayed, all, new Map());
     yield { kind: 'columns', columns: (await this.#recording(replayed, all)).columns };
     yield { kind: 'done', rowCount: 0 };
