@@ -3,9 +3,11 @@
  * Benchmark process, main thread.
  */
 import { createRowHasher } from '../../src/hash/rowHasher.js';
+import { RowKernel } from '../../src/hash/rowKernel.js';
 import { hashFields } from '../../src/plan/chunk.js';
 import { rowLayout } from '../../src/read/layout.js';
 import { generateTranscoder, STOP, type TranscodeState } from '../../src/read/transcoder.js';
+import { HASH_BYTES } from '../../src/ring/layout.js';
 import { readColMetadata } from '../../src/tds/colmetadata.js';
 import { kernelBuffer } from '../../test/support/kernelMemory.js';
 import { type PlanColumn, planOf } from '../../test/support/transcode.js';
@@ -131,9 +133,15 @@ function transcoder(kind: string, columns: readonly Column[], rowHash: boolean):
 function hasher(kind: string, columns: readonly Column[]): Micro {
   const made = transcoder(kind, columns, true);
   made.check();
-  const tuples = made.tuples();
-  const view = new DataView(tuples.buffer, tuples.byteOffset, tuples.length);
-  const rows = createRowHasher(hashFields(planOf(planned(columns), 1, true).columns));
+  const transcoded = made.tuples();
+  // As in a lane: the hash thread's own part lies behind the slots.
+  const slotBytes = Math.ceil(transcoded.length / 64) * 64;
+  const memory = kernelBuffer(slotBytes + HASH_BYTES);
+  memory.set(transcoded);
+  const tuples = memory.subarray(0, transcoded.length);
+  const view = new DataView(memory.buffer);
+  const kernel = RowKernel.over(memory.buffer, slotBytes);
+  const rows = createRowHasher(hashFields(planOf(planned(columns), 1, true).columns), kernel);
   return {
     name: `row hash, a row of ${kind}`,
     bytes: tuples.length,

@@ -5,8 +5,9 @@
 import { AppError } from '../errors.js';
 import type { ChunkHash } from '../plan/chunk.js';
 import { HashConsumer, type HashSlot } from '../ring/hashConsumer.js';
-import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
+import { hashingOffset, type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { createRowHasher, type RowHasher } from './rowHasher.js';
+import { RowKernel } from './rowKernel.js';
 import { writeSlotTotals } from './slotTotals.js';
 
 /** What the hash thread reads of the JSON in a BEGIN slot. */
@@ -39,6 +40,7 @@ export interface HashLaneResult {
 export function hashLane(layout: LaneLayout): HashLaneResult {
   const consumer = new HashConsumer(layout);
   const view = new DataView(layout.buffer);
+  const kernel = RowKernel.over(layout.buffer, hashingOffset(layout));
   /** Per ring; undefined between chunks. */
   const chunks: (OpenChunk | undefined)[] = new Array(layout.rings).fill(undefined);
   const result: HashLaneResult = { rowsHashed: 0, bytesHashed: 0, slots: 0 };
@@ -55,7 +57,7 @@ export function hashLane(layout: LaneLayout): HashLaneResult {
         result.bytesHashed += slot.bytes;
       }
     } else if (slot.kind === SLOT_KIND.BEGIN) {
-      chunks[slot.ring] = openChunk(consumer.buffer, slot);
+      chunks[slot.ring] = openChunk(consumer.buffer, slot, kernel);
     } else {
       if (slot.kind === SLOT_KIND.END && chunks[slot.ring]?.hasher?.atRowEnd === false) {
         throw new AppError('INTERNAL', 'a chunk ended inside a row');
@@ -77,7 +79,7 @@ function hashData(hasher: RowHasher, view: DataView, slot: HashSlot): number {
 }
 
 /** @returns what a BEGIN slot asks for. */
-function openChunk(buffer: Buffer, slot: HashSlot): OpenChunk {
+function openChunk(buffer: Buffer, slot: HashSlot, kernel: RowKernel | null): OpenChunk {
   const chunk = JSON.parse(
     buffer.toString('utf8', slot.offset, slot.offset + slot.bytes),
   ) as Partial<HashedChunk>;
@@ -87,5 +89,5 @@ function openChunk(buffer: Buffer, slot: HashSlot): OpenChunk {
   if (!Array.isArray(chunk.hash?.fields)) {
     throw new AppError('INTERNAL', 'a chunk does not say how its rows are hashed');
   }
-  return { hasher: createRowHasher(chunk.hash.fields), totalsOnly };
+  return { hasher: createRowHasher(chunk.hash.fields, kernel), totalsOnly };
 }

@@ -12,6 +12,7 @@
  * slot headers ring 0 slot 0, slot 1, ... ring 1 ...                                            (a cache line each)
  * slots        [prefix 64 bytes | slotBytes] ...
  * input        what the reader was sent and has not transcoded yet: in this memory, since WebAssembly works on one
+ * hashing      what the hash thread puts together of rows (hashed lanes only)
  * ```
  *
  * Sequences are free-running Int32 counts of slots; only their wrapped difference (`(a - b) | 0`) means
@@ -31,6 +32,9 @@ export const SLOT_PREFIX_BYTES = 64;
 
 /** Bytes of the reader's own, behind the slots. */
 export const INPUT_BYTES = 2 * 1024 * 1024 + 64 * 1024;
+
+/** Bytes of the hash thread's own, behind the reader's; only in hashed lanes. */
+export const HASH_BYTES = 320 * 1024;
 
 /** What a slot holds. */
 export const SLOT_KIND = {
@@ -145,7 +149,8 @@ export interface LaneOptions {
 export function laneBytes(options: LaneOptions): number {
   const slots = options.rings * slotsOf(options);
   const slotBytes = slots * (SLOT_PREFIX_BYTES + slotBytesOf(options));
-  return headBytes(options.rings, slotsOf(options)) + slotBytes + INPUT_BYTES;
+  const ownBytes = INPUT_BYTES + (options.hashed ? HASH_BYTES : 0);
+  return headBytes(options.rings, slotsOf(options)) + slotBytes + ownBytes;
 }
 
 /**
@@ -211,6 +216,11 @@ export function firstSlotOffset(layout: LaneLayout, ring: number): number {
 /** @returns the byte offset of the reader's `INPUT_BYTES`. */
 export function inputOffset(layout: LaneLayout): number {
   return firstSlotOffset(layout, layout.rings) - SLOT_PREFIX_BYTES;
+}
+
+/** @returns the byte offset of the hash thread's `HASH_BYTES`, a multiple of 64. */
+export function hashingOffset(layout: LaneLayout): number {
+  return inputOffset(layout) + INPUT_BYTES;
 }
 
 /** @returns the bytes from one slot's data to the next one's. */

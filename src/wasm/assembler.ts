@@ -216,6 +216,8 @@ export const i32 = {
   store: store(0x36),
   store8: store(0x3a),
   store16: store(0x3b),
+  /** Zeros below the lowest one. */
+  ctz: plain(0x68),
   eqz: plain(0x45),
   eq: plain(0x46),
   ne: plain(0x47),
@@ -242,6 +244,8 @@ export const v128 = {
     ...value,
     ...[0xfd, 0x5b, 0, ...unsigned(offset), 0],
   ],
+  /** Four bytes, four times. */
+  load32Splat: access(0xfd, 0x09),
   const32: (words: readonly number[]): Code => [
     ...[0xfd, 0x0c],
     ...Buffer.from(Int32Array.from(words, (word) => word | 0).buffer),
@@ -257,10 +261,31 @@ export const v128 = {
 };
 
 export const i8x16 = {
+  /** The bytes of the first which the second's bytes name. */
+  swizzle: simd(0x0e),
   /** The bytes of both operands, 0 to 31, in the order given. */
   shuffle: (a: Code, b: Code, order: readonly number[]): Code => [...a, ...b, 0xfd, 0x0d, ...order],
   /** Units of 16 bits as bytes, those over 255 as 255. */
   narrowI16x8U: simd(0x66),
   allTrue: simd(0x63),
   bitmask: simd(0x64),
+};
+
+export const i32x4 = {
+  splat: simd(0x11),
+  extract: (value: Code, lane: number): Code => [...value, 0xfd, 0x1b, lane],
+  eq: simd(0x37),
+  /** One bit a lane: its highest. */
+  bitmask: simd(0xa4),
+  shl: simd(0xab),
+  shrU: simd(0xad),
+  add: simd(0xae),
+  sub: simd(0xb1),
+  minU: simd(0xb7),
+};
+
+export const i64x2 = {
+  /** The low two words, as units of 64 bits. */
+  extendLowI32x4U: simd(0xc9),
+  add: simd(0xce),
 };

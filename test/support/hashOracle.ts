@@ -4,8 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createRowHasher } from '../../src/hash/rowHasher.js';
+import { createRowHasher, type RowHasher } from '../../src/hash/rowHasher.js';
+import { RowKernel } from '../../src/hash/rowKernel.js';
 import type { HashField } from '../../src/plan/chunk.js';
+import { HASH_BYTES } from '../../src/ring/layout.js';
+import { kernelBuffer } from './kernelMemory.js';
 
 export const int16 = (value: number) => Buffer.from([(value >> 8) & 255, value & 255]);
 export const int32 = (value: number) => {
@@ -68,29 +71,62 @@ export function tuple(columns: Column[], values: Value[]): { bytes: Buffer; digi
   return { bytes: Buffer.concat(parts), digits: hash.digest('hex') };
 }
 
-/** Hashes `stream` cut at `cuts`, each piece in a memory of its own. @returns the hashed stream and the rows counted. */
-export function hashInPieces(
-  columns: Column[],
+/** What became of a stream. */
+export interface Hashed {
+  bytes: Buffer;
+  /** Rows completed in each piece. */
+  rows: number[];
+  /** Of the first and the second words of all digests. */
+  sums: { first: number; second: number };
+}
+
+/** Memory as a lane's is, for pieces up to so many bytes, and the kernel over it. */
+const PIECE_BYTES = 2 * 1024 * 1024;
+const laneMemory = kernelBuffer(PIECE_BYTES + HASH_BYTES);
+const laneKernel = RowKernel.over(laneMemory.buffer, PIECE_BYTES);
+
+/**
+ * Hashes `stream` cut at `cuts`, once in memory the kernel works on and once, each piece in a memory of its own, by the
+ * loops; both must agree. @returns the hashed stream and the rows counted.
+ */
+export function hashInPieces(columns: Column[], stream: Buffer, cuts: number[]): Hashed {
+  assert.ok(laneKernel !== null);
+  const byKernel = hashPieces(createRowHasher(columns, laneKernel), stream, cuts, (bytes) =>
+    laneMemory.subarray(0, bytes),
+  );
+  const plain = hashPieces(createRowHasher(columns), stream, cuts, (bytes) =>
+    Buffer.from(new SharedArrayBuffer(bytes)),
+  );
+  assert.deepEqual(byKernel, plain);
+  return byKernel;
+}
+
+function hashPieces(
+  hasher: RowHasher,
   stream: Buffer,
   cuts: number[],
-): { bytes: Buffer; rows: number[] } {
-  const hasher = createRowHasher(columns);
+  memoryOf: (bytes: number) => Buffer,
+): Hashed {
   const edges = [0, ...cuts.map((cut) => cut % (stream.length + 1)).sort((a, b) => a - b), stream.length];
   const rows: number[] = [];
   const pieces: Buffer[] = [];
+  const sums = { first: 0, second: 0 };
   for (let i = 1; i < edges.length; i++) {
     const piece = stream.subarray(edges[i - 1], edges[i]);
-    const memory = Buffer.from(new SharedArrayBuffer(piece.length + 10)).fill(0x2e);
+    const memory = memoryOf(piece.length + 10).fill(0x2e);
     piece.copy(memory, 3);
     rows.push(hasher.hashSlot(new DataView(memory.buffer), 3, piece.length));
     assert.equal(
       memory.subarray(0, 3).toString() + memory.subarray(3 + piece.length).toString(),
       '.'.repeat(10),
     );
-    pieces.push(memory.subarray(3, 3 + piece.length));
+    pieces.push(Buffer.from(memory.subarray(3, 3 + piece.length)));
+    const some = hasher.takeSums();
+    sums.first += some.first;
+    sums.second += some.second;
   }
   assert.equal(hasher.atRowEnd, true);
-  return { bytes: Buffer.concat(pieces), rows };
+  return { bytes: Buffer.concat(pieces), rows, sums };
 }
 
 export function expectedStream(

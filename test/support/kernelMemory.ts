@@ -2,7 +2,7 @@
 import { adopt, allocateShared } from '../../src/wasm/memory.js';
 
 /** @returns at least so many bytes, all zero */
-export function kernelBuffer(bytes: number): Buffer {
+export function kernelBuffer(bytes: number): Buffer<SharedArrayBuffer> {
   const memory = allocateShared(bytes);
   adopt(memory);
   return Buffer.from(memory.buffer);
