@@ -19,6 +19,7 @@ import {
   type Local,
   loop,
   set,
+  type ValueType,
   v128,
   when,
 } from '../wasm/assembler.js';
@@ -47,6 +48,10 @@ export function md5Constants(): Int32Array {
     const constant = Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32);
     return i < 48 ? constant : constant - 1;
   });
+}
+
+interface Tools {
+  local: (type: ValueType) => Local;
 }
 
 /** The state words of four lanes. */
@@ -99,38 +104,53 @@ function mixed(round: number, a: Code, b: Local, c: Local, d: Local): Code {
   }
 }
 
-/** The place in the block of the word that step `i` takes. */
-function wordOf(i: number): number {
-  const n = i % 16;
-  return [n, (5 * n + 1) % 16, (3 * n + 5) % 16, (7 * n) % 16][i >> 4]!;
-}
+/** Words of the block that a round's first four steps take; each four steps on they are so many words further. */
+const WORDS = [
+  { first: [0, 1, 2, 3], further: 4 },
+  { first: [1, 6, 11, 0], further: 4 },
+  { first: [5, 8, 11, 14], further: 12 },
+  { first: [0, 7, 14, 5], further: 12 },
+] as const;
 
-/** Mixes the blocks at `AREA.BLOCKS` into the states. */
-function compress(base: Local, states: readonly State[], temporaries: readonly Local[], k: Local): Code[] {
-  const steps = Array.from({ length: 64 }, (_, i) => {
-    const round = i >> 4;
-    const shift = SHIFTS[round]![i & 3]!;
-    const load = set(k, v128.load32Splat(get(base), AREA.CONSTANTS + 4 * i));
-    const perSet = states.map((state, s) => {
-      const [a, b, c, d] = [0, 1, 2, 3].map((word) => state[(word + 64 - i) & 3]!) as [
-        Local,
-        Local,
-        Local,
-        Local,
-      ];
-      const t = temporaries[s]!;
-      const word = v128.load(get(base), AREA.BLOCKS + 256 * s + 16 * wordOf(i));
+/**
+ * Mixes the blocks at `AREA.BLOCKS` into the states.
+ *
+ * Four steps a turn: V8 orders what does not depend on each other within a turn only. Without the loop it does all steps
+ * of the first vector, then all of the second, and neither fills the other's waiting times.
+ */
+function compress(base: Local, states: readonly State[], t: readonly Local[], tools: Tools): Code[] {
+  const constant = tools.local('v128');
+  const constants = tools.local('i32');
+  const turn = tools.local('i32');
+  const word = tools.local('i32');
+  const step = (round: number, i: number): Code[] => [
+    set(word, i32.and(i32.add(get(turn), int(16 * WORDS[round]!.first[i]!)), int(16 * 15))),
+    set(word, i32.add(get(word), get(base))),
+    set(constant, v128.load32Splat(get(constants), 4 * i)),
+    ...states.flatMap((state, s) => {
+      const [a, b, c, d] = [0, 1, 2, 3].map((n) => state[(n + 4 - i) & 3]!) as [Local, Local, Local, Local];
+      const added = i32x4.add(v128.load(get(word), AREA.BLOCKS + 256 * s), get(constant));
+      const sum = t[s]!;
+      const shift = int(SHIFTS[round]![i]!);
+      const rest = int(32 - SHIFTS[round]![i]!);
       return [
-        set(t, mixed(round, i32x4.add(i32x4.add(word, get(k)), get(a)), b, c, d)),
-        set(
-          a,
-          i32x4.add(v128.or(i32x4.shl(get(t), int(shift)), i32x4.shrU(get(t), int(32 - shift))), get(b)),
-        ),
+        set(sum, mixed(round, i32x4.add(added, get(a)), b, c, d)),
+        set(a, i32x4.add(v128.or(i32x4.shl(get(sum), shift), i32x4.shrU(get(sum), rest)), get(b))),
       ];
-    });
-    return [load, ...perSet.flat()];
-  });
-  return steps.flat();
+    }),
+  ];
+  return [
+    set(constants, i32.add(get(base), int(AREA.CONSTANTS))),
+    ...WORDS.flatMap(({ further }, round) => [
+      set(turn, int(0)),
+      loop((again) => [
+        ...[0, 1, 2, 3].flatMap((i) => step(round, i)),
+        set(constants, i32.add(get(constants), int(16))),
+        set(turn, i32.and(i32.add(get(turn), int(16 * further)), int(16 * 15))),
+        branchIf(again, get(turn)),
+      ]),
+    ]),
+  ];
 }
 
 /** Hashes the queue's messages, writes the digits of each, and adds its first two words to the sums. */
@@ -147,7 +167,6 @@ export const hashQueue = () =>
     const digest = local('v128');
     const high = local('v128');
     const sums = local('v128');
-    const k = local('v128');
     const t = Array.from({ length: 6 }, () => local('v128'));
     const left = Array.from({ length: SETS }, () => local('v128'));
     const states = left.map((): State => [local('v128'), local('v128'), local('v128'), local('v128')]);
@@ -249,7 +268,7 @@ export const hashQueue = () =>
               ),
             ),
             ...states.flatMap((state, s) => state.map((word, i) => set(started[s]![i]!, get(word)))),
-            ...compress(base, states, t, k),
+            ...compress(base, states, t, { local }),
             ...states.flatMap((state, s) =>
               state.map((word, i) => set(word, i32x4.add(get(word), get(started[s]![i]!)))),
             ),
