@@ -9,6 +9,8 @@ import { existsSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type pg from 'pg';
+import { loadConfig } from '../src/config/load.js';
+import { rehearse } from '../src/engine/rehearsal.js';
 import type { RunResult } from '../src/observe/result.js';
 import { rowFilters } from '../src/source/rowFilters.js';
 import { runCli } from './support/cli.js';
@@ -189,10 +191,41 @@ test('--fail-fast ends the other tables at the next chunk; an older ledger is br
     ALTER TABLE ${ledger}.partitions DROP COLUMN of_partition, DROP COLUMN of_chunk;
     ALTER TABLE ${ledger}.chunks ${added}; ALTER TABLE ${ledger}.unlogged_chunks ${added};
     UPDATE ${ledger}.version SET version = 1`);
+  await assertOnlyRead(changes, done.result.run_id!);
   const resumed = await resume(changes);
   assert.equal(succeeded(resumed).run_id, done.result.run_id);
   await assertRows(schema);
 });
+
+/** What only reads says all it has to say of a ledger of version 1, and leaves it one. */
+async function assertOnlyRead(changes: ConfigChanges, runId: string): Promise<void> {
+  const catalog = () =>
+    scene.rows(`SELECT c.oid, a.attname, a.xmin, (SELECT version FROM mssql_pg_migrate.version)
+      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+      WHERE c.relnamespace = 'mssql_pg_migrate'::regnamespace ORDER BY c.oid, a.attnum`);
+  const found = await catalog();
+  const said = async (target: Record<string, unknown>, unfinished: 'refuse' | 'give-up') => {
+    const config = await loadConfig(scene.config({ ...changes, target: { ...changes.target, ...target } }));
+    const { signal } = new AbortController();
+    const { notes, dryRun } = await rehearse(config, { signal, onEvent: () => {}, unfinished });
+    return { notes: notes.join('\n'), obstacles: dryRun?.obstacles.map(({ message }) => message) ?? [] };
+  };
+  const planned = await said({}, 'refuse');
+  assert.match(planned.notes, /ledger in schema mssql_pg_migrate from version 1 to version 3/);
+  assert.equal(planned.obstacles.length, 1, planned.obstacles.join('\n'));
+  assert.match(planned.obstacles[0]!, new RegExp(`^Run ${runId} of .* is not finished \\(failed\\)`));
+  const role = `planner_${process.pid}`;
+  await scene.client.query(`CREATE ROLE ${role} LOGIN PASSWORD 'a word';
+    GRANT ALL ON SCHEMA mssql_pg_migrate, fast TO ${role};
+    GRANT ALL ON ALL TABLES IN SCHEMA mssql_pg_migrate, fast TO ${role}`);
+  const notOwner = await said({ user: role, password: 'a word' }, 'give-up');
+  await scene.client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  assert.match(notOwner.obstacles[0] ?? '', /does not own the tables in schema mssql_pg_migrate/);
+  const status = await runCli(['-c', scene.config(changes), '--output-json', 'status', '--run-id', runId]);
+  assert.equal(status.code, 0, status.stderr + status.stdout);
+  assert.equal(JSON.parse(status.stdout).run_id, runId);
+  assert.deepEqual(await catalog(), found);
+}
 
 test('a run that another process works on is not resumed, nor one whose ledger is gone', async () => {
   const schema = 'taken';

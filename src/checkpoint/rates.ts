@@ -4,7 +4,7 @@
  * Runs on the main thread.
  */
 import type { TargetConnection } from '../target/connection.js';
-import { ALL_CHUNKS, LEDGER, ledgerExists } from './schema.js';
+import { ALL_CHUNKS, LEDGER, ledgerExists, OLDER } from './schema.js';
 
 export interface EarlierRun {
   runId: string;
@@ -22,16 +22,18 @@ const LEAST_SECONDS = 2;
 
 /** Merges are left out: they load differences only. */
 const NEWEST_SQL = `
-SELECT r.run_id AS "runId", max(c.committed_at) AS "finishedAt", sum(c.bytes)::float8 AS bytes,
-  extract(epoch FROM max(c.committed_at) - min(c.committed_at - make_interval(secs => c.duration_ms / 1000.0)))::float8
-    AS seconds
-FROM ${LEDGER}.runs r
-JOIN ${ALL_CHUNKS} AS c ON c.run_id = r.run_id
-WHERE r.status = 'completed' AND r.attempt = 1 AND c.inserted IS NULL AND c.moved_to IS NULL
-  AND c.duration_ms IS NOT NULL
-GROUP BY r.run_id
-ORDER BY max(c.committed_at) DESC
-LIMIT 20`;
+SELECT newest.* FROM ${OLDER.chunks}, LATERAL (
+  SELECT r.run_id AS "runId", max(c.committed_at) AS "finishedAt", sum(c.bytes)::float8 AS bytes,
+    extract(epoch FROM max(c.committed_at) - min(c.committed_at - make_interval(secs => c.duration_ms / 1000.0)))::float8
+      AS seconds
+  FROM ${LEDGER}.runs r
+  JOIN ${ALL_CHUNKS} AS c ON c.run_id = r.run_id
+  WHERE r.status = 'completed' AND r.attempt = 1 AND inserted IS NULL AND c.moved_to IS NULL
+    AND c.duration_ms IS NOT NULL
+  GROUP BY r.run_id
+  ORDER BY max(c.committed_at) DESC
+  LIMIT 20) AS newest
+ORDER BY "finishedAt" DESC`;
 
 /** @returns the newest run that loaded for long enough to tell by, or null; a run that was resumed had pauses. */
 export async function newestRates(target: TargetConnection): Promise<EarlierRun | null> {

@@ -11,7 +11,7 @@ import { inTransaction, type TargetConnection } from '../target/connection.js';
 import type { LedgerChunk, LedgerPartition } from './coverage.js';
 import type { LedgerTableStatus, RunStatus } from './ledger.js';
 import { unlock, waitForLock } from './locks.js';
-import { ALL_CHUNKS, chunkTable, json, LEDGER } from './schema.js';
+import { ALL_CHUNKS, chunkTable, json, LEDGER, OLDER } from './schema.js';
 
 export interface LedgerRun {
   runId: string;
@@ -62,17 +62,20 @@ export interface FullChunk extends LedgerChunk, MergedRows {
 
 const RUN = `run_id AS "runId", attempt, config_hash AS "configHash", mode, status, tool_version AS "toolVersion",
   started_at AS "startedAt", updated_at AS "updatedAt", error, name`;
+/** Runs as a ledger of any version has them. */
+const runsWhere = (condition: string): string =>
+  `SELECT r.* FROM ${OLDER.runs}, LATERAL (SELECT ${RUN} FROM ${LEDGER}.runs WHERE ${condition}) AS r`;
 const UNFINISHED = `status IN ('running', 'failed', 'cancelled')`;
 
 /** @returns the run of this id, or null. */
 export async function findRun(target: TargetConnection, runId: string): Promise<LedgerRun | null> {
-  const [run] = await target.query<LedgerRun>(`SELECT ${RUN} FROM ${LEDGER}.runs WHERE run_id = $1`, [runId]);
+  const [run] = await target.query<LedgerRun>(runsWhere('run_id = $1'), [runId]);
   return run ?? null;
 }
 
 /** @returns the shared run of this name, or null. */
 export async function findSharedRun(target: TargetConnection, name: string): Promise<LedgerRun | null> {
-  const [run] = await target.query<LedgerRun>(`SELECT ${RUN} FROM ${LEDGER}.runs WHERE name = $1`, [name]);
+  const [run] = await target.query<LedgerRun>(runsWhere('name = $1'), [name]);
   return run ?? null;
 }
 
@@ -83,8 +86,8 @@ export async function newestRun(
   unfinished: boolean,
 ): Promise<LedgerRun | null> {
   const [run] = await target.query<LedgerRun>(
-    `SELECT ${RUN} FROM ${LEDGER}.runs WHERE config_hash = $1 ${unfinished ? `AND ${UNFINISHED}` : ''}
-      ORDER BY started_at DESC LIMIT 1`,
+    `${runsWhere(`config_hash = $1 ${unfinished ? `AND ${UNFINISHED}` : ''}`)}
+      ORDER BY "startedAt" DESC LIMIT 1`,
     [configHash],
   );
   return run ?? null;
@@ -226,16 +229,19 @@ export async function readTables(
     parameters,
   );
   const partitions = await target.query<PartitionRow>(
-    `SELECT table_name AS table, partition, lower, upper, retries, of_partition AS "ofPartition",
-      of_chunk AS "ofChunk" FROM ${LEDGER}.partitions
-      WHERE ${wanted} ORDER BY table_name, partition`,
+    `SELECT p.* FROM ${OLDER.partitions}, LATERAL (
+      SELECT table_name AS table, partition, lower, upper, retries, of_partition AS "ofPartition",
+        of_chunk AS "ofChunk" FROM ${LEDGER}.partitions WHERE ${wanted}) AS p
+      ORDER BY p.table, partition`,
     parameters,
   );
   const chunks = await target.query<FullChunk & { table: string }>(
-    `SELECT table_name AS table, partition, chunk, lower, upper, rows::float8 AS rows, bytes::float8 AS bytes, digest,
-      committed_at AS "committedAt", duration_ms AS "durationMs", retries, moved_to AS "movedTo",
-      inserted::float8 AS inserted, updated::float8 AS updated, deleted::float8 AS deleted, by_key AS "byKey"
-      FROM ${ALL_CHUNKS} AS c WHERE ${wanted} ORDER BY table_name, partition, chunk`,
+    `SELECT c.* FROM ${OLDER.chunks}, LATERAL (
+      SELECT table_name AS table, partition, chunk, lower, upper, rows::float8 AS rows, bytes::float8 AS bytes, digest,
+        committed_at AS "committedAt", duration_ms AS "durationMs", retries, moved_to AS "movedTo",
+        inserted::float8 AS inserted, updated::float8 AS updated, deleted::float8 AS deleted, by_key AS "byKey"
+        FROM ${ALL_CHUNKS} AS every WHERE ${wanted}) AS c
+      ORDER BY c.table, partition, chunk`,
     parameters,
   );
   const byTable = new Map<string, LedgerTable>();

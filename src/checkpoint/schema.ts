@@ -5,7 +5,7 @@
  * both at once, so that the ledger never tells of rows that are gone.
  */
 import { AppError } from '../errors.js';
-import { schemaRights } from '../target/catalog.js';
+import { existingRelations, schemaRights } from '../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { LEDGER_SCHEMA } from '../target/identifiers.js';
 
@@ -15,6 +15,8 @@ export const LEDGER = LEDGER_SCHEMA;
 const VERSION = 3;
 
 const CREATE_REMEDY = `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`;
+
+const UPGRADE_REMEDY = `Run once as the owner of schema ${LEDGER}: its tables must be altered.`;
 
 /** Any number that no other program is likely to lock. */
 const CREATE_LOCK = 7_135_482_019;
@@ -131,6 +133,17 @@ export function chunkTable(unlogged: boolean): string {
   return `${LEDGER}.${unlogged ? 'unlogged_chunks' : 'chunks'}`;
 }
 
+/**
+ * What ledgers of older versions lack, for what only reads and must alter nothing. In front of a `LATERAL (SELECT ...)`
+ * a name that its own tables do not have, and that is written without theirs, finds NULL here.
+ */
+export const OLDER = {
+  runs: '(SELECT NULL::text AS name) AS older',
+  partitions: '(SELECT NULL::integer AS of_partition, NULL::integer AS of_chunk) AS older',
+  chunks: `(SELECT NULL::bigint AS inserted, NULL::bigint AS updated, NULL::bigint AS deleted,
+    false AS by_key) AS older`,
+};
+
 /** Both chunk tables as one. */
 export const ALL_CHUNKS = `(SELECT * FROM ${chunkTable(false)} UNION ALL SELECT * FROM ${chunkTable(true)})`;
 
@@ -165,9 +178,16 @@ export async function ensureLedger(target: TargetConnection): Promise<void> {
       throw refused(error, CREATE_REMEDY);
     }
   }
-  let found = await versionOf(target);
-  if (found !== undefined && UPGRADES[found] !== undefined) found = await upgrade(target);
-  if (found === VERSION) return;
+  if ((await knownVersion(target)) !== VERSION) await upgrade(target);
+}
+
+/**
+ * @returns the version of the ledger that is there
+ * @throws AppError STATE_INVALID where it is newer than this program, TARGET_PERMISSION
+ */
+export async function knownVersion(target: TargetConnection): Promise<number> {
+  const found = await versionOf(target);
+  if (found !== undefined && (found === VERSION || UPGRADES[found] !== undefined)) return found;
   throw new AppError(
     'STATE_INVALID',
     `The ledger in schema ${LEDGER} has version ${found}; this program knows version ${VERSION}`,
@@ -187,34 +207,48 @@ async function versionOf(target: TargetConnection): Promise<number | undefined> 
   }
 }
 
-async function upgrade(target: TargetConnection): Promise<number | undefined> {
+async function upgrade(target: TargetConnection): Promise<void> {
   try {
-    return await inTransaction(target, async () => {
+    await inTransaction(target, async () => {
       await target.query('SELECT pg_advisory_xact_lock($1)', [CREATE_LOCK]);
       for (;;) {
-        const version = await versionOf(target);
-        const step = version === undefined ? undefined : UPGRADES[version];
-        if (step === undefined) return version;
+        const step = UPGRADES[await knownVersion(target)];
+        if (step === undefined) return;
         await target.query(step);
       }
     });
   } catch (error) {
-    throw refused(error, `Run once as the owner of schema ${LEDGER}: its tables must be altered.`);
+    throw refused(error, UPGRADE_REMEDY);
   }
 }
 
 /**
  * Looks whether a run could use the ledger, and makes nothing.
  *
+ * @returns what a run would change of a ledger that is there, or null
  * @throws AppError as `ensureLedger` would
  */
-export async function checkLedger(target: TargetConnection): Promise<void> {
-  if (await ledgerExists(target)) return ensureLedger(target);
+export async function checkLedger(target: TargetConnection): Promise<string | null> {
+  const there = await ledgerExists(target);
+  const version = there ? await knownVersion(target) : VERSION;
+  if (there && version === VERSION) return null;
   const [rights] = await schemaRights(target, [LEDGER]);
-  if (rights?.mayCreate === true) return;
-  const what = rights?.exists === true ? `tables in schema ${LEDGER}` : `schema ${LEDGER}`;
-  const error = new AppError('TARGET_PERMISSION', `the target role may not create ${what}`);
-  throw refused(error, CREATE_REMEDY);
+  if (rights?.mayCreate !== true) {
+    const what = rights?.exists === true ? `tables in schema ${LEDGER}` : `schema ${LEDGER}`;
+    const error = new AppError('TARGET_PERMISSION', `the target role may not create ${what}`);
+    throw refused(error, there ? UPGRADE_REMEDY : CREATE_REMEDY);
+  }
+  if (!there) return null;
+  const tables = ['version', 'runs', 'tables', 'partitions', 'chunks', 'unlogged_chunks'];
+  const relations = await existingRelations(
+    target,
+    tables.map((name) => ({ schema: LEDGER, name })),
+  );
+  if (relations.some(({ owned }) => !owned)) {
+    const what = `the target role does not own the tables in schema ${LEDGER}`;
+    throw refused(new AppError('TARGET_PERMISSION', what), UPGRADE_REMEDY);
+  }
+  return `a run would bring the ledger in schema ${LEDGER} from version ${version} to version ${VERSION}`;
 }
 
 /** @returns a missing right on the ledger with its remedy, or the error as it is. */

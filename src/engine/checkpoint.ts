@@ -15,7 +15,7 @@ import {
   newestRun,
   readTables,
 } from '../checkpoint/runs.js';
-import { ensureLedger, ledgerExists } from '../checkpoint/schema.js';
+import { knownVersion, ledgerExists } from '../checkpoint/schema.js';
 import { readState, type State, writeState } from '../checkpoint/stateFile.js';
 import { AppError } from '../errors.js';
 import type { Partition, TablePlan } from '../plan/model.js';
@@ -77,7 +77,8 @@ export async function chooseRun(
 ): Promise<Checkpoint> {
   const { configHash, resume } = request;
   const there = await ledgerExists(target);
-  if (there) await ensureLedger(target);
+  // A newer one is refused; an older one is read as it is, and brought up to date when the run begins.
+  if (there) await knownVersion(target);
   if (resume) return resumed(target, request, state, there);
   // A file that tells of tables belongs to a run that this ledger does not know: what begins is another one.
   const begun = { runId: state !== null && isBegun(state) ? state.run_id : randomUUID(), run: null };

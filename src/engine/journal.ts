@@ -83,6 +83,7 @@ export class Journal {
   ): Promise<Journal> {
     const own = await connectTarget(config.target);
     try {
+      await ensureLedger(own);
       const remaining = await takeOver(own, runId, planned.plans);
       const { attempt, plans, tables, earlier, completed, ignored } = remaining;
       const unlogged = new Set(tables.filter((table) => table.unlogged).map(({ table }) => table));

@@ -73,7 +73,7 @@ class Rehearsal {
     const { signal, onEvent, unfinished = 'refuse', stateFile, estimate: wanted = true, scanMs } = options;
     const runId = randomUUID();
     await attempt(this.#obstacles, () => this.#lookForUnfinished(unfinished, stateFile ?? null));
-    await attempt(this.#obstacles, () => checkLedger(this.#target));
+    const upgrade = await attempt(this.#obstacles, () => checkLedger(this.#target));
     const planned = await attempt(this.#obstacles, () =>
       planRun(this.#config, host, this.#source, this.#target, this.#obstacles),
     );
@@ -90,7 +90,7 @@ class Rehearsal {
       runId,
       tables: planned?.plans.map((plan) => outcomeOf(plan, 'planned')) ?? [],
       steps: [],
-      notes: planned?.notes ?? [],
+      notes: [...(upgrade === null ? [] : [upgrade]), ...(planned?.notes ?? [])],
       dryRun,
       ...(error !== null && { error: toErrorData(error) }),
     };
