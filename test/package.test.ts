@@ -6,7 +6,15 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,7 +39,8 @@ let tool: string;
 
 before(async () => {
   scene = await startScene('package', script);
-  const pack = npm(['pack', '--ignore-scripts', '--json', '--pack-destination', scene.directory]);
+  const checkout = copyOfCheckout();
+  const pack = npm(['pack', '--ignore-scripts', '--json', '--pack-destination', scene.directory], checkout);
   const [made] = JSON.parse(pack) as [{ filename: string; files: { path: string }[] }];
   packed = made.files.map(({ path }) => path).sort();
   const prefix = join(scene.directory, 'prefix');
@@ -45,8 +54,25 @@ before(async () => {
 });
 after(() => scene?.stop());
 
-function npm(args: string[]): string {
-  const done = spawnSync('npm', args, { cwd: repositoryRoot, encoding: 'utf8' });
+/** What is packed of, with the step before packing done: this checkout's dist/ keeps all its declarations. */
+function copyOfCheckout(): string {
+  const copy = join(scene.directory, 'checkout');
+  const { files } = JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8')) as {
+    files: string[];
+  };
+  const named = files.map((file) => file.replace(/\/\*.*$/, ''));
+  for (const file of new Set([...named, 'package.json', 'README.md', 'LICENSE'])) {
+    cpSync(join(repositoryRoot, file), join(copy, file), { recursive: true });
+  }
+  const step = spawnSync(process.execPath, [join(repositoryRoot, 'dist/scripts/publicTypes.js'), copy], {
+    encoding: 'utf8',
+  });
+  assert.equal(step.status, 0, step.stderr);
+  return copy;
+}
+
+function npm(args: string[], cwd = repositoryRoot): string {
+  const done = spawnSync('npm', args, { cwd, encoding: 'utf8' });
   assert.equal(done.status, 0, `npm ${args.join(' ')}\n${done.stdout}\n${done.stderr}`);
   return done.stdout;
 }
@@ -70,6 +96,18 @@ test('the package holds what runs, its types and its documentation, and nothing 
   for (const link of packed.filter((file) => file.endsWith('.md')).flatMap(linksOf)) {
     assert.ok(existsSync(join(repositoryRoot, link)), `${link} is linked to, and is not there`);
   }
+});
+
+test('of the declarations it holds those that its entry leads to, and all of them', () => {
+  const types = packed.filter((file) => file.endsWith('.d.ts'));
+  const named = types.flatMap((file) =>
+    [...readFileSync(join(installed, file), 'utf8').matchAll(/["'](\.\.?\/[^"']+)\.js["']/g)].map(
+      ([, path]) => `${normalize(join(dirname(file), path!))}.d.ts`,
+    ),
+  );
+  assert.deepEqual([...new Set([...named, 'dist/src/index.d.ts'])].sort(), types);
+  const { length } = packed.filter((file) => file.endsWith('.js'));
+  assert.ok(types.length < length / 2, `${types.length} declarations of ${length} modules`);
 });
 
 /** Files that a page links to, as paths of the repository. */
