@@ -10,8 +10,9 @@ import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { runCli } from './support/cli.js';
 import { type CrashScene, crashMigration, startCrashScene } from './support/crashScene.js';
-import { type Migration, oneLineOfJson } from './support/endToEnd.js';
+import { type Migration, oneLineOfJson, succeeded } from './support/endToEnd.js';
 import { startPostgres, type TestPostgres } from './support/postgres.js';
+import { assertVerified } from './support/upserting.js';
 
 let scene: CrashScene;
 let server: TestPostgres;
@@ -22,9 +23,11 @@ before(async () => {
 });
 after(() => scene?.stop());
 
-const ENTERED = `SELECT count(*) FROM (SELECT run_id, table_name FROM mssql_pg_migrate.chunks UNION ALL
-    SELECT run_id, table_name FROM mssql_pg_migrate.unlogged_chunks) AS c
-  JOIN mssql_pg_migrate.tables USING (run_id, table_name) WHERE target_schema = $1`;
+/** Chunks of a schema that are in the ledger: those that were loaded, or merges. */
+const entered = (merges: boolean) => `SELECT count(*) FROM (SELECT * FROM mssql_pg_migrate.chunks UNION ALL
+    SELECT * FROM mssql_pg_migrate.unlogged_chunks) AS c
+  JOIN mssql_pg_migrate.tables USING (run_id, table_name)
+  WHERE target_schema = $1 AND (inserted IS NOT NULL) = ${merges}`;
 
 /** A client that is made again after a crash. */
 async function ask(text: string, values: unknown[]): Promise<number> {
@@ -45,8 +48,9 @@ async function crashed(
   schema: string,
   chunks: readonly number[],
   migration: Record<string, unknown>,
-  options: { signal?: 'SIGQUIT' | 'SIGKILL'; pauseMs?: number } = {},
+  options: { signal?: 'SIGQUIT' | 'SIGKILL'; pauseMs?: number; merges?: boolean } = {},
 ): Promise<Migration> {
+  const { signal = 'SIGQUIT', pauseMs = 0, merges = false } = options;
   let over = false;
   const changes = { migration: { ...crashMigration, ...migration }, target: { schema } };
   const args = ['--verbosity', 'warn', '--state-file', `${scene.directory}/${schema}.state`];
@@ -57,10 +61,10 @@ async function crashed(
   });
   let crashes = 0;
   for (const wanted of chunks) {
-    while (!over && (await ask(ENTERED, [schema]).catch(() => 0)) < wanted)
+    while (!over && (await ask(entered(merges), [schema]).catch(() => 0)) < wanted)
       await new Promise((resolve) => setTimeout(resolve, 5));
     if (over) break;
-    await server.crash!(options.signal ?? 'SIGQUIT', options.pauseMs ?? 0);
+    await server.crash!(signal, pauseMs);
     crashes++;
   }
   const done = await running;
@@ -82,6 +86,28 @@ for (const [name, migration, signal] of [
     await scene.assertExact(schema);
   });
 }
+
+test('in the middle of merges: the upsert goes on when the server is back, and verify finds nothing', async () => {
+  const schema = 'merging';
+  const upsert = { target_mode: 'upsert', upsert_batch_size: 60, exclude_tables: ['keyless'] };
+  const migration = { ...crashMigration, ...upsert, max_retries: 6 };
+  const changes = { migration, target: { schema } };
+  succeeded(await scene.migrate(changes));
+  for (const change of [
+    ...[`UPDATE ${schema}.by_int SET pad = 'other'`, `UPDATE ${schema}.by_text SET pad = NULL`],
+    ...[
+      `UPDATE ${schema}.by_pair SET pad = pad || '!' WHERE a % 2 = 0`,
+      `DELETE FROM ${schema}.by_guid WHERE id::text < '8'`,
+    ],
+    `DELETE FROM ${schema}.by_moment WHERE to_char(at, 'US')::int % 3 = 0`,
+  ]) {
+    await scene.rows(change);
+  }
+  const done = await crashed(schema, [5, 40], migration, { merges: true });
+  assert.equal(done.code, 0, `${done.stdout}\n${done.stderr}`);
+  await scene.assertKeyed(schema);
+  await assertVerified(scene, changes);
+});
 
 test('a server that stays away: exit code 2, the state file says so, and resume completes', async () => {
   const schema = 'away';
