@@ -156,7 +156,8 @@ describe('the socket', () => {
     const connector = socketConnector({
       host: '127.0.0.1',
       port: 1,
-      encrypt: false,
+      encrypted: true,
+      requireEncryption: false,
       onPlain: () => {
         plain = true;
       },

@@ -6,34 +6,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AppError } from '../src/errors.js';
 import { isPacketStream, type PacketStream, readResponse } from '../src/tds/responseReader.js';
+import { bytesOf, packetsOf, textOf } from './support/packets.js';
 
 const require = createRequire(import.meta.url);
 const IncomingMessageStream = require('tedious/lib/incoming-message-stream') as new (
   debug: object,
 ) => PacketStream & AsyncIterable<PassThrough>;
 const silent = { packet() {}, data() {} };
-
-/** One message as packets of at most `packetBytes` of contents. */
-function packetsOf(contents: Buffer, packetBytes: number): Buffer {
-  const parts: Buffer[] = [];
-  for (let at = 0; at === 0 || at < contents.length; at += packetBytes) {
-    const piece = contents.subarray(at, at + packetBytes);
-    const header = Buffer.from([4, at + packetBytes >= contents.length ? 1 : 0, 0, 0, 0, 0, 1, 0]);
-    header.writeUInt16BE(piece.length + 8, 2);
-    parts.push(header, piece);
-  }
-  return Buffer.concat(parts);
-}
-
-function bytesOf(length: number, seed: number): Buffer {
-  return Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 0xff));
-}
-
-async function textOf(message: PassThrough): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of message) pieces.push(piece as Buffer);
-  return Buffer.concat(pieces);
-}
 
 test('every byte comes once, in order, whatever the chunks, and the next message is whole', async () => {
   const size = fc.integer({ min: 1, max: 200_000 });
@@ -66,10 +45,11 @@ test('every byte comes once, in order, whatever the chunks, and the next message
         })();
         const { value: message } = (await messages.next()) as { value: PassThrough };
         const pieces: Buffer[] = [];
-        await readResponse(message, stream, (piece) => {
+        const take = (piece: Buffer): Promise<void> | undefined => {
           pieces.push(Buffer.from(piece));
           return pieces.length % waits === 0 ? new Promise((resolve) => setImmediate(resolve)) : undefined;
-        });
+        };
+        await readResponse(message, stream, take, null);
         assert.ok(Buffer.concat(pieces).equals(first));
         const { value: next } = (await messages.next()) as { value: PassThrough };
         assert.ok((await textOf(next)).equals(second));
@@ -86,10 +66,10 @@ test('a packet without contents that could be any is refused', async () => {
   stream.write(wire.subarray(0, 108));
   const { value: message } = (await stream[Symbol.asyncIterator]().next()) as { value: PassThrough };
   const taken: number[] = [];
-  const reading = readResponse(message, stream, (piece) => {
+  const take = (piece: Buffer): undefined => {
     taken.push(piece.length);
-    return undefined;
-  });
+  };
+  const reading = readResponse(message, stream, take, null);
   await new Promise(setImmediate);
   stream.write(Buffer.from([4, 0, 0, 5, 0, 0, 1, 0]));
   await assert.rejects(reading, (error) => error instanceof AppError && error.code === 'PROTOCOL');

@@ -81,15 +81,24 @@ export class RowPump implements ResponseSink {
     this.#window.clear();
   }
 
+  get window(): InputWindow {
+    return this.#window;
+  }
+
   push(chunk: Buffer): Promise<void> | undefined {
+    for (let from = 0; from < chunk.length; ) {
+      from = this.#window.append(chunk, from);
+      const wait = this.work();
+      if (wait !== undefined) return from === chunk.length ? wait : this.#pushSlowly(wait, chunk, from);
+    }
+    return undefined;
+  }
+
+  work(): Promise<void> | undefined {
     this.waitingSinceMs = null;
     this.answered = true;
     this.#throwIfStopped();
-    let from = 0;
-    while (from < chunk.length) {
-      from = this.#window.append(chunk, from);
-      if (this.#work() === 'output') return this.#pushSlowly(chunk, from);
-    }
+    if (this.#work() === 'output') return this.#workSlowly();
     this.waitingSinceMs = performance.now();
     return undefined;
   }
@@ -133,20 +142,20 @@ export class RowPump implements ResponseSink {
     if (!this.#sink.chunkOpen && this.#options.draining()) throw new AppError('CANCELLED', 'the run stops');
   }
 
-  async #pushSlowly(chunk: Buffer, taken: number): Promise<void> {
-    let from = taken;
-    for (;;) {
+  async #pushSlowly(wait: Promise<void>, chunk: Buffer, taken: number): Promise<void> {
+    await wait;
+    for (let from = taken; from < chunk.length; ) {
+      from = this.#window.append(chunk, from);
+      await this.work();
+    }
+  }
+
+  async #workSlowly(): Promise<void> {
+    do {
       await this.#sink.waitForRoom();
       this.#throwIfStopped();
-      if (this.#work() === 'output') continue;
-      do {
-        if (from === chunk.length) {
-          this.waitingSinceMs = performance.now();
-          return;
-        }
-        from = this.#window.append(chunk, from);
-      } while (this.#work() === 'input');
-    }
+    } while (this.#work() === 'output');
+    this.waitingSinceMs = performance.now();
   }
 
   /** Works until bytes or room are wanting. */

@@ -129,8 +129,9 @@ function configuration(options: SourceOptions, onPlain: () => void): ConnectionC
       connector: socketConnector({
         host: options.host,
         port: options.port,
+        encrypted: options.encrypt !== false,
         // With `strict` all of it is TLS, the PRELOGIN included.
-        encrypt: options.encrypt === true,
+        requireEncryption: options.encrypt === true,
         onPlain,
       }),
       database: options.database,

@@ -5,11 +5,15 @@
  * Runs on the main thread and in the reader workers. [MS-TDS] PRELOGIN, Encryption.
  */
 import { connect, type Socket } from 'node:net';
+import { SocketInput } from '../tds/socketInput.js';
 
 export interface SocketOptions {
   host: string;
   port: number;
-  encrypt: boolean;
+  /** Encryption is asked for; it is all of the connection's bytes, or begins after PRELOGIN. */
+  encrypted: boolean;
+  /** The server's PRELOGIN must promise it. */
+  requireEncryption: boolean;
   /** Called before the socket is destroyed, where the server's answer promises no encryption. */
   onPlain: () => void;
 }
@@ -25,13 +29,15 @@ const ENCRYPTED = new Set([0x01, 0x03]);
 export function socketConnector(options: SocketOptions): (...args: unknown[]) => Promise<Socket> {
   return async (...args) => {
     const [address, , signal] = args;
-    const socket = connect({
+    const where = {
       ...endpoint(address, options),
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
-    });
-    if (options.encrypt) requireEncryption(socket, options.onPlain);
+    };
+    // What is encrypted has to go through the stream anyway.
+    const socket = options.encrypted ? connect(where) : new SocketInput(where).socket;
+    if (options.requireEncryption) requireEncryption(socket, options.onPlain);
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => {
         socket.destroy();

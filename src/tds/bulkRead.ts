@@ -10,13 +10,19 @@ import { EventEmitter } from 'node:events';
 import type { PassThrough } from 'node:stream';
 import { AppError } from '../errors.js';
 import { type Connection, Request, TYPES } from './driver.js';
-import { isPacketStream, type PacketStream, readResponse } from './responseReader.js';
+import { type DirectPath, isPacketStream, type PacketStream, readResponse } from './responseReader.js';
+import { SocketInput } from './socketInput.js';
 import type { ServerMessageToken } from './tokenReader.js';
+import type { InputWindow } from './window.js';
 
 /** What takes a response's bytes. */
 export interface ResponseSink {
   /** Takes one chunk; returns a promise when the chunk can't be taken at once. The chunk may be reused afterwards. */
   push(chunk: Buffer): Promise<void> | undefined;
+  /** What the socket may be read into; left out, all comes by `push`. */
+  readonly window?: InputWindow;
+  /** Takes what was put into the window, as `push` does. */
+  work?(): Promise<void> | undefined;
   /** The response is complete; throws AppError PROTOCOL where it broke off inside a token. */
   end(): void;
   /** Set by the seam: tells tedious's request of an ERROR or INFO token. */
@@ -33,29 +39,33 @@ type CreateParser = (message: PassThrough, handler: TokenHandler) => EventEmitte
 /** The part of tedious's Connection that is not in its types. */
 interface ParserSeam {
   createTokenStreamParser?: CreateParser;
-  messageIo?: { incomingMessageStream?: unknown };
+  messageIo?: { incomingMessageStream?: unknown; socket?: unknown; securePair?: unknown };
 }
 
 /** Stands where tedious expects its own parser: emits `end`, can be paused and resumed. */
 class SinkParser extends EventEmitter {
-  readonly #sink: ResponseSink;
   #paused: Promise<void> | null = null;
   #resume: (() => void) | null = null;
 
   constructor(
     message: PassThrough,
     packets: PacketStream,
+    input: SocketInput | null,
     handler: TokenHandler,
     sink: ResponseSink,
     fail: (error: Error) => void,
   ) {
     super();
-    this.#sink = sink;
     sink.onMessage = (token) => {
       if (token.kind === 'error') handler.onErrorMessage(token);
       else handler.onInfoMessage(token);
     };
-    readResponse(message, packets, (piece) => this.#take(piece))
+    const { window } = sink;
+    const direct: DirectPath | null =
+      input === null || window === undefined
+        ? null
+        : { input, window, work: () => this.#unpaused(() => sink.work?.()) };
+    readResponse(message, packets, (piece) => this.#unpaused(() => sink.push(piece)), direct)
       .then(() => {
         sink.end();
         this.emit('end');
@@ -63,9 +73,8 @@ class SinkParser extends EventEmitter {
       .catch(fail);
   }
 
-  #take(piece: Buffer): Promise<void> | undefined {
-    const paused = this.#paused;
-    return paused === null ? this.#sink.push(piece) : paused.then(() => this.#sink.push(piece));
+  #unpaused(step: () => Promise<void> | undefined): Promise<void> | undefined {
+    return this.#paused === null ? step() : this.#paused.then(step);
   }
 
   pause(): void {
@@ -154,7 +163,7 @@ export function bulkRead(
   sink: ResponseSink,
 ): Promise<void> {
   const seam = connection as unknown as ParserSeam;
-  const packets = seam.messageIo?.incomingMessageStream;
+  const { incomingMessageStream: packets, socket, securePair } = seam.messageIo ?? {};
   if (typeof seam.createTokenStreamParser !== 'function' || !isPacketStream(packets)) {
     throw new AppError('INTERNAL', 'tedious is not as bulk reading needs it, which is tedious 19.2');
   }
@@ -165,7 +174,8 @@ export function bulkRead(
     seam.createTokenStreamParser = (message, handler) => {
       // One response only: an attention's answer, or the next request, is tedious's again.
       seam.createTokenStreamParser = before;
-      return new SinkParser(message, packets, handler, sink, (error) => {
+      const input = securePair === undefined ? SocketInput.of(socket) : null;
+      return new SinkParser(message, packets, input, handler, sink, (error) => {
         reject(error);
         connection.close();
       });

@@ -5,10 +5,15 @@
  * five steps for each packet that cost several times what the rows in it do. Here the packets' contents go from the
  * chunks of the socket straight to whoever wants them. What tedious has put into the message before it handed it over
  * comes first. All of this is private to tedious 19.2; `bulkRead.ts` looks whether it is there.
+ *
+ * Once no byte is left in any stream, a socket that can do so is read into the window itself: as much as the packet has
+ * left, and the next packet's header behind it, which the next read writes over. Nothing is copied then.
  */
 import { once } from 'node:events';
 import type { PassThrough, Transform } from 'node:stream';
 import { AppError } from '../errors.js';
+import type { InputTaker, SocketInput } from './socketInput.js';
+import type { InputWindow } from './window.js';
 
 type Done = (error?: Error | null) => void;
 
@@ -23,7 +28,18 @@ export interface PacketStream extends Transform {
 /** Takes a piece; returns a promise where the next one must wait. */
 export type TakePiece = (piece: Buffer) => Promise<void> | undefined;
 
+/** The way round the streams. */
+export interface DirectPath {
+  input: SocketInput;
+  window: InputWindow;
+  /** Takes what is in the window; a promise where the next bytes must wait. */
+  work(): Promise<void> | undefined;
+}
+
 const HEADER_BYTES = 8;
+/** Room for bytes that the window has none for; the next read finds them copied. */
+const SPARE_BYTES = 32 * 1024;
+const NOTHING = Buffer.alloc(0);
 const STATUS_OFFSET = 1;
 const LENGTH_OFFSET = 2;
 const END_OF_MESSAGE = 0x01;
@@ -48,9 +64,10 @@ export async function readResponse(
   message: PassThrough,
   packets: PacketStream,
   take: TakePiece,
+  direct: DirectPath | null,
 ): Promise<void> {
   const whole = message.writableEnded;
-  const rest = whole ? null : new Rest(packets, take);
+  const rest = whole ? null : new Rest(packets, take, direct);
   // Nothing is written to it any more: what it holds is what comes first.
   for (;;) {
     const piece = message.read() as Buffer | null;
@@ -62,22 +79,32 @@ export async function readResponse(
 }
 
 /** Stands in for tedious's packet reader until the message ends. */
-class Rest {
+class Rest implements InputTaker {
   readonly #packets: PacketStream;
   readonly #take: TakePiece;
+  readonly #direct: DirectPath | null;
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
   /** Bytes of the packet that are still to come. */
   #left = 0;
   #last = false;
+  /** The message has ended, or failed. */
+  #ended = false;
+  #diverted = false;
+  /** A chunk is on its way to whoever takes it: the next one must wait. */
+  #feeding = false;
+  #later: { chunk: Buffer; done: Done } | null = null;
+  /** The part of the window the socket is read into next. */
+  #room: Uint8Array | null = null;
   /** What tedious waits for until `read` begins. */
   #held: Done | null = null;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
 
-  constructor(packets: PacketStream, take: TakePiece) {
+  constructor(packets: PacketStream, take: TakePiece, direct: DirectPath | null) {
     this.#packets = packets;
     this.#take = take;
+    this.#direct = direct;
     packets.processBufferedData = (done) => {
       this.#held = done;
     };
@@ -87,8 +114,14 @@ class Rest {
     const packets = this.#packets;
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
-      this.#reject = reject;
-      packets._transform = (chunk: Buffer, _encoding, done) => this.#feed(chunk, 0, done);
+      this.#reject = (error) => {
+        this.#ended = true;
+        reject(error);
+      };
+      packets._transform = (chunk: Buffer, _encoding, done) => {
+        if (this.#feeding) this.#later = { chunk, done };
+        else this.#feed(chunk, 0, done);
+      };
       const before = packets.bl.slice();
       packets.bl.consume(before.length);
       const done = this.#held ?? (() => {});
@@ -99,9 +132,11 @@ class Rest {
 
   /** Takes a chunk from `from` on; calls `done` when the next one may come. */
   #feed(chunk: Buffer, from: number, done: Done): void {
+    if (this.#ended) return;
+    this.#feeding = true;
     try {
       let at = from;
-      while (at < chunk.length) {
+      while (at < chunk.length && !this.#isOver) {
         if (this.#left === 0) {
           at = this.#readHeader(chunk, at);
           continue;
@@ -111,24 +146,22 @@ class Rest {
         const wait = this.#take(chunk.subarray(at, end));
         at = end;
         if (wait !== undefined) {
-          wait.then(
-            () => this.#goOn(chunk, end, done),
-            (error: unknown) => this.#reject(error),
-          );
+          wait.then(() => this.#feed(chunk, end, done), this.#reject);
           return;
         }
-        if (this.#last && this.#left === 0) break;
       }
       if (this.#isOver) this.#giveBack(chunk.subarray(at), done);
-      else done();
+      else {
+        this.#feeding = false;
+        done();
+        const later = this.#later;
+        this.#later = null;
+        if (later === null) this.#divert();
+        else this.#feed(later.chunk, 0, later.done);
+      }
     } catch (error) {
       this.#reject(error);
     }
-  }
-
-  #goOn(chunk: Buffer, from: number, done: Done): void {
-    if (this.#isOver) this.#giveBack(chunk.subarray(from), done);
-    else this.#feed(chunk, from, done);
   }
 
   get #isOver(): boolean {
@@ -150,15 +183,70 @@ class Rest {
     return at + taken;
   }
 
+  /** Takes the way round the streams, if there is one and nothing is left in them. */
+  #divert(): void {
+    const input = this.#direct?.input;
+    if (input === undefined || this.#ended || this.#diverted || this.#feeding) return;
+    if (this.#packets.writableLength > 0 || input.socket.readableLength > 0) return;
+    this.#diverted = true;
+    input.divert(this);
+    input.socket.resume();
+  }
+
+  room(): Uint8Array {
+    const { window } = this.#direct!;
+    const wanted = this.#left + (this.#last ? 0 : HEADER_BYTES - this.#headerBytes);
+    // A chunk that is still being copied goes to the same place.
+    const bytes = this.#ended || this.#feeding ? 0 : Math.min(window.makeRoom(wanted), wanted);
+    this.#room = bytes === 0 ? null : window.bytes.subarray(window.fill, window.fill + bytes);
+    return this.#room ?? Buffer.allocUnsafeSlow(SPARE_BYTES);
+  }
+
+  take(bytes: number, from: Uint8Array): boolean {
+    if (this.#ended) return false;
+    let going: boolean | null = null;
+    const goOn = (): void => {
+      if (going === null) going = true;
+      else this.#direct!.input.socket.resume();
+    };
+    if (from === this.#room) this.#takeInPlace(bytes, goOn);
+    else this.#feed(Buffer.from(from.buffer, from.byteOffset, bytes), 0, goOn);
+    going ??= false;
+    return going;
+  }
+
+  /** Takes what the socket was read into the window: contents, and behind them the next packet's header. */
+  #takeInPlace(bytes: number, goOn: () => void): void {
+    const { window, work } = this.#direct!;
+    try {
+      const contents = Math.min(bytes, this.#left);
+      const from = window.fill + contents;
+      const header = window.bytes.subarray(from, window.fill + bytes);
+      window.fill = from;
+      this.#left -= contents;
+      const over = this.#isOver;
+      if (header.length > 0) this.#readHeader(header, 0);
+      const end = (): void => (over ? this.#giveBack(NOTHING, goOn) : goOn());
+      const wait = contents > 0 ? work() : undefined;
+      if (wait === undefined) end();
+      else wait.then(end, this.#reject);
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
+
   /** The message is over: tedious reads on where it ended. */
   #giveBack(behind: Buffer, done: Done): void {
     const packets = this.#packets;
+    this.#ended = true;
+    this.#direct?.input.divert(null);
     // Its own methods are those of its class, which these properties hid.
     Reflect.deleteProperty(packets, '_transform');
     Reflect.deleteProperty(packets, 'processBufferedData');
     packets.currentMessage = undefined;
     packets.bl.append(behind);
+    if (this.#later !== null) packets.bl.append(this.#later.chunk);
     this.#resolve();
-    packets.processBufferedData(done);
+    packets.processBufferedData(this.#later?.done ?? done);
   }
 }

@@ -62,8 +62,10 @@ export class CopyChunk {
   /** Sends a slot's tuples; resolves when its memory may be used again. */
   async write(slots: Buffer, offset: number, bytes: number): Promise<void> {
     const tuples = slots.subarray(offset, offset + bytes);
+    const sent = this.#send(this.#text === null ? tuples : this.#text.push(tuples));
+    // The kernel has just brought the slot into this core's cache, which another one has written.
     this.#digest = crc32(tuples, this.#digest);
-    await this.#send(this.#text === null ? tuples : this.#text.push(tuples));
+    await sent;
   }
 
   /**
