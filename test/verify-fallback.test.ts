@@ -47,7 +47,7 @@ async function verifyOver(
   const { verifier, streamer, parallel } = comparisonOf(
     config,
     sizes,
-    { tier1Rows: 700, tier2Rows: 70, trustRowHash, signal },
+    { tier1Rows: 700, tier2Rows: 70, trustRowHash, looksAgain: 'always', signal },
     {
       source: async () => wrapSource(await connectSource(config.source)),
       target: async () => wrapTarget(await connectTarget(config.target)),

@@ -1,14 +1,8 @@
 /** Tables whose key is one integer, compared by groups of keys: whatever changed, exactly that is named. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import {
-  differingGroups,
-  groupsRange,
-  keysBetween,
-  runsOf,
-  scopesOf,
-  stretchesOf,
-} from '../src/verify/integerGroups.js';
+import { groupsRange, keysBetween, runsOf, scopesOf, stretchesOf } from '../src/verify/integerGroups.js';
+import { NO_ROWS } from '../src/verify/side.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
@@ -122,13 +116,12 @@ test('groups of keys: every key lies in the range of its group, and stretches le
       if (i > 0) assert.deepEqual(lower, stretches[i - 1]!.upper);
     }
   }
-  const rows = (n: bigint) => ({ rows: n, first: n, second: 0n });
-  const source = new Map([-1n, 0n, 1n, 5n].map((group) => [group, rows(10n)]));
-  const groups = differingGroups(source, new Map([[6n, rows(50_000n)]]));
-  assert.deepEqual(
-    groups.map(({ group }) => group),
-    [-1n, 0n, 1n, 5n, 6n],
-  );
+  const groups = [-1n, 0n, 1n, 5n, 6n].map((group) => ({
+    group,
+    source: { rows: 10n, first: 1n, second: 1n },
+    target: NO_ROWS,
+    change: null,
+  }));
   assert.deepEqual(
     runsOf(groups, 10n, within).map(({ range, sourceRows }) => [
       range.lower![0],
@@ -137,16 +130,21 @@ test('groups of keys: every key lies in the range of its group, and stretches le
     ]),
     [
       ['-20', '19', 30n],
-      ['49', '69', 10n],
+      ['49', '69', 20n],
     ],
   );
-  const { scopes, large } = scopesOf(groups, 10n, within);
+  const ranges = [0n, 10n, 20n, 30n].map((from) => ({ range: keysBetween(from, from + 5n), rows: 9000n }));
   assert.deepEqual(
-    scopes.map((scope) => scope.groups),
-    [[-1n, 0n, 1n, 5n]],
-  );
-  assert.deepEqual(
-    large.map(({ group }) => group),
-    [6n],
+    scopesOf(ranges).map((scope) => scope.ranges),
+    [
+      [
+        [0n, 5n],
+        [10n, 15n],
+      ],
+      [
+        [20n, 25n],
+        [30n, 35n],
+      ],
+    ],
   );
 });

@@ -19,21 +19,38 @@ export interface Totals {
   second: bigint;
 }
 
+/** Totals, and both sums once more, of words times their row's Id. */
+export interface WeightedTotals extends Totals {
+  firstById: bigint;
+  secondById: bigint;
+}
+
 export class Digests {
   /** MD5 of each row, one behind the other. */
   readonly #hashes: Buffer;
   /** Sums of the first and second words over all rows before each; one more for all. */
   readonly #first: BigUint64Array;
   readonly #second: BigUint64Array;
+  /** The same of each word times its Id. */
+  readonly #firstById: BigUint64Array;
+  readonly #secondById: BigUint64Array;
 
   private constructor(hashes: Buffer, rows: number) {
     this.#hashes = hashes;
     this.#first = new BigUint64Array(rows + 1);
     this.#second = new BigUint64Array(rows + 1);
+    this.#firstById = new BigUint64Array(rows + 1);
+    this.#secondById = new BigUint64Array(rows + 1);
     for (let row = 0; row < rows; row++) {
       const at = row * MD5_BYTES;
-      this.#first[row + 1] = this.#first[row]! + BigInt(hashes.readUInt32BE(at));
-      this.#second[row + 1] = this.#second[row]! + BigInt(hashes.readUInt32BE(at + 4));
+      const id = BigInt(row + 1);
+      const first = BigInt(hashes.readUInt32BE(at));
+      const second = BigInt(hashes.readUInt32BE(at + 4));
+      this.#first[row + 1] = this.#first[row]! + first;
+      this.#second[row + 1] = this.#second[row]! + second;
+      // Taken modulo 2^64, as differences of them are.
+      this.#firstById[row + 1] = this.#firstById[row]! + first * id;
+      this.#secondById[row + 1] = this.#secondById[row]! + second * id;
     }
   }
 
@@ -69,6 +86,15 @@ export class Digests {
       rows: BigInt(to - from),
       first: this.#first[to]! - this.#first[from]!,
       second: this.#second[to]! - this.#second[from]!,
+    };
+  }
+
+  /** The same with the words times their Ids, the sums modulo 2^64. */
+  weighted(from: number, to: number): WeightedTotals {
+    return {
+      ...this.totals(from, to),
+      firstById: BigInt.asUintN(64, this.#firstById[to]! - this.#firstById[from]!),
+      secondById: BigInt.asUintN(64, this.#secondById[to]! - this.#secondById[from]!),
     };
   }
 

@@ -180,8 +180,9 @@ class ReplaySession implements EngineSession {
       throw new SqlError(195, "'HASHBYTES' is not a recognized built-in function name.", { class: 15 });
     if (sql.startsWith('SELECT TOP (0)')) return this.#session.execute(sql, [], signal);
     if (sql.includes(' AS s1') && !sql.includes('GROUP BY')) return this.#totals(replayed, sql, values);
-    if (sql.endsWith(' GROUP BY x.g')) return this.#groupTotals(replayed, sql, values);
-    if (sql.endsWith(' ORDER BY x.k, x.h')) return this.#groupRows(replayed, sql, values);
+    if (/ GROUP BY x\.k \/ CONVERT\(bigint, @size\)$/.test(sql))
+      return this.#groupTotals(replayed, sql, values);
+    if (sql.endsWith(' ORDER BY x.k, x.h')) return this.#rangeRows(replayed, sql, values);
     if (sql.endsWith('ORDER BY x.kh, x.h')) return this.#digestRows(replayed, sql, values);
     throw unknown(sql);
   }
@@ -196,7 +197,7 @@ class ReplaySession implements EngineSession {
     yield* answer(['n', 's1', 's2'], [[String(rows), String(first), String(second)]]);
   }
 
-  /** Totals by `Id / size`. */
+  /** Totals by `Id / size`, and, where asked for, with the words times `Id % size`. */
   async *#groupTotals(
     replayed: Replayed,
     sql: string,
@@ -205,40 +206,41 @@ class ReplaySession implements EngineSession {
     const digests = await this.#digests(replayed, sql);
     const { from, to } = range(replayed, values);
     const size = Number(values.get('size'));
+    const placed = sql.includes(' % ');
     const rows: Buffer[] = [];
     for (let low = from; low < to; ) {
       const group = Math.floor((low + 1) / size);
       const high = Math.min(to, (group + 1) * size - 1);
-      const totals = digests.totals(low, high);
-      const bytes = Buffer.alloc(32);
-      for (const [i, n] of [BigInt(group), totals.rows, totals.first, totals.second].entries()) {
-        bytes.writeBigInt64BE(n, 8 * i);
-      }
+      const { rows: count, first, second, firstById, secondById } = digests.weighted(low, high);
+      const begin = BigInt(group * size);
+      const located = placed ? [firstById - begin * first, secondById - begin * second] : [];
+      const numbers = [BigInt(group), count, first, second, ...located];
+      const bytes = Buffer.alloc(8 * numbers.length);
+      for (const [i, number] of numbers.entries()) bytes.writeBigInt64BE(BigInt.asIntN(64, number), 8 * i);
       rows.push(bytes);
       low = high;
     }
     yield* binaries('p', rows);
   }
 
-  /** Id and hash of the rows of some groups. */
-  async *#groupRows(
+  /** Id and hash of the rows of some ranges. */
+  async *#rangeRows(
     replayed: Replayed,
     sql: string,
     values: Map<string, string | null>,
   ): AsyncGenerator<EngineEvent> {
     const digests = await this.#digests(replayed, sql);
-    const { from, to } = range(replayed, values);
-    const size = Number(values.get('size'));
     const rows: Buffer[] = [];
-    for (let i = 0; values.has(`g${i}`); i++) {
-      const first = Number(values.get(`g${i}`)) * size;
-      for (let id = Math.max(first, from + 1); id <= Math.min(first + size - 1, to); id++) {
+    for (let i = 0; values.has(`lo${i}`); i++) {
+      const last = Math.min(Number(values.get(`hi${i}`)), replayed.table.rows);
+      for (let id = Math.max(Number(values.get(`lo${i}`)), 0) + 1; id <= last; id++) {
         const bytes = Buffer.alloc(24);
         bytes.writeBigInt64BE(BigInt(id));
         digests.copyTo(bytes, 8, id);
         rows.push(bytes);
       }
     }
+    rows.sort(Buffer.compare);
     yield* binaries('p', rows);
   }
 

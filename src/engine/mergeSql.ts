@@ -9,7 +9,7 @@ import { copiedColumns, type TablePlan } from '../plan/model.js';
 import { targetKey } from '../plan/modes/upsert.js';
 import { copyStatement } from '../target/ddl.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
-import { digits, type HashedExpression, hashedColumns } from '../verify/hashSql.js';
+import { type HashedExpression, hashedColumns, targetCanonical } from '../verify/hashSql.js';
 
 /** @returns the statements of one chunk of changed rows. */
 export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): ChunkStatements {
@@ -38,7 +38,8 @@ export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): Chu
       `WHERE EXISTS (SELECT FROM ${qualified(plan.target)} AS t WHERE ${match})), ` +
       `merged AS (INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
       `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve} RETURNING true), ` +
-      `counts AS (SELECT (SELECT count(*) FROM ${qualified(stage)}) - (SELECT rows FROM present) AS inserted, ` +
+      // Inlined, it would have every row looked up twice.
+      `counts AS MATERIALIZED (SELECT (SELECT count(*) FROM ${qualified(stage)}) - (SELECT rows FROM present) AS inserted, ` +
       '(SELECT count(*) FROM merged) AS written) ' +
       'SELECT inserted::float8 AS inserted, (written - inserted)::float8 AS updated FROM counts',
   };
@@ -55,8 +56,7 @@ function differs(plan: TablePlan, others: readonly string[]): string {
       column,
       expression: `${alias}.${quoteIdent(column.targetName)}`,
     }));
-    // digits() never declines for the target.
-    return digits(values, 'target', 'error')!;
+    return targetCanonical(values);
   };
   const covered = new Set([...hashed.map(({ targetName }) => targetName), ...foldingKeys(plan)]);
   const conditions = hashed.length === 0 ? [] : [`${side('t')} <> ${side('EXCLUDED')}`];

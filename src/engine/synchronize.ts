@@ -148,6 +148,7 @@ async function bringDifferences(
   const { lanes, writersPerLane, compared } = shareOut(config, sizes);
   const { verifier, streamer, parallel } = comparisonOf(config, compared, {
     trustRowHash: false,
+    looksAgain: 'before deleting',
     signal,
     threads: options.threads,
   });

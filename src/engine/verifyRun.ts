@@ -12,6 +12,7 @@ import { connectSource, type SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { readScope } from '../source/scope.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
+import type { CompareOptions } from '../verify/compare.js';
 import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
 import { orAborted } from './abort.js';
@@ -87,7 +88,7 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
       `--trust-row-hash: ${migration.row_hash_column} is compared; the target's values were not looked at`,
     );
   }
-  const { verifier, streamer, parallel } = comparisonOf(config, sizes, options);
+  const { verifier, streamer, parallel } = comparisonOf(config, sizes, { ...options, looksAgain: 'always' });
   try {
     const tables = await verifyTables(verifier, {
       plans,
@@ -119,7 +120,8 @@ interface Connect {
 export function comparisonOf(
   config: Config,
   sizes: Sizes,
-  options: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows' | 'trustRowHash' | 'signal' | 'threads'>,
+  options: Pick<VerifyRunOptions, 'tier1Rows' | 'tier2Rows' | 'trustRowHash' | 'signal' | 'threads'> &
+    Pick<CompareOptions, 'looksAgain'>,
   connect: Connect = {
     source: () => connectSource({ ...config.source, request_timeout_seconds: 0 }),
     target: () => connectTarget(config.target),
@@ -142,6 +144,7 @@ export function comparisonOf(
     tier1Rows: options.tier1Rows ?? batch.tier1_batch_size,
     tier2Rows: options.tier2Rows ?? batch.tier2_batch_size,
     parallel,
+    looksAgain: options.looksAgain,
     nul: migration.on_nul,
     isolation: source.isolation,
     rowHashColumn: options.trustRowHash ? migration.row_hash_column : null,

@@ -19,8 +19,8 @@ import { mergeSides, type RowChange } from './merge.js';
 import type { ConnectionPair, PairPool } from './pairs.js';
 import {
   type GroupingSide,
+  type IntegerRanges,
   type KeyedDigest,
-  type KeyGroups,
   type KeyRange,
   plus,
   type Scope,
@@ -51,6 +51,12 @@ export interface CompareOptions {
   tier2Rows: number;
   /** Ranges compared at the same time. */
   parallel: number;
+  /**
+   * Which rows are looked at though totals name them already: all, so that what is found did not only seem to differ
+   * while somebody was writing; or those alone that nothing but the target has, where no more is done to the others
+   * than to bring their values over.
+   */
+  looksAgain: 'always' | 'before deleting';
   /** Called as rows turn out to be equal, or their differences are known. */
   onRows?: (rows: bigint) => void;
 }
@@ -145,7 +151,8 @@ export class TableComparison {
 
   #parts(): ComparisonParts {
     return {
-      groups: (size, within) => this.#both(({ grouping }) => groupingOf(grouping).groupTotals(size, within)),
+      groups: (size, within, located) =>
+        this.#both(({ grouping }) => groupingOf(grouping).groupTotals(size, within, located)),
       totals: (range) => this.#totals(range),
       settle: (totals, matches) => this.#add(totals, matches),
       cut: (range, rows) => this.#cut(range, this.#options.tier2Rows, rows),
@@ -206,7 +213,7 @@ export class TableComparison {
   }
 
   async *#rowDifferences(
-    scope: Scope | KeyGroups,
+    scope: Scope | IntegerRanges,
     range: KeyRange | null,
     sourceRows: bigint,
   ): AsyncGenerator<Difference, void, void> {
@@ -279,9 +286,9 @@ export class TableComparison {
   }
 }
 
-function rowsIn(side: Side, scope: Scope | KeyGroups): AsyncGenerator<KeyedDigest[], void, void> {
-  if (scope.kind !== 'groups') return side.digests(scope);
-  return groupingOf(side.grouping).groupDigests(scope);
+function rowsIn(side: Side, scope: Scope | IntegerRanges): AsyncGenerator<KeyedDigest[], void, void> {
+  if (scope.kind !== 'ranges') return side.digests(scope);
+  return groupingOf(side.grouping).rangeDigests(scope);
 }
 
 function groupingOf(grouping: GroupingSide | null): GroupingSide {

@@ -5,25 +5,31 @@
 import { larger } from './buckets.js';
 import type { CompareOptions, Difference, TableTotals } from './compare.js';
 import {
+  type ComparedGroups,
+  compareGroups,
   type DifferingGroup,
-  differingGroups,
+  type LocatedChange,
+} from './groupTotals.js';
+import {
+  type CountedRange,
   Fineness,
+  type Finest,
   groupsRange,
   type KeySpread,
+  keysBetween,
+  MAX_RANGE_ROWS,
   rowsOf,
   runsOf,
   scopesOf,
   stretchesOf,
 } from './integerGroups.js';
 import { interleave } from './interleave.js';
-import { type KeyGroups, type KeyRange, NO_ROWS, plus, sameTotals, type Totals } from './side.js';
+import { type IntegerRanges, type KeyRange, sameTotals } from './side.js';
 
 /** What it takes of the comparison it is a part of. */
 export interface ComparisonParts {
-  groups(
-    size: bigint,
-    within: KeyRange,
-  ): Promise<{ source: Map<bigint, Totals>; target: Map<bigint, Totals> }>;
+  /** Packed totals of both sides' groups. */
+  groups(size: bigint, within: KeyRange, located: boolean): Promise<{ source: Buffer; target: Buffer }>;
   totals(range: KeyRange): Promise<TableTotals>;
   /** Enters totals of rows that were not entered before. */
   settle(totals: TableTotals, matches: boolean): void;
@@ -32,23 +38,16 @@ export interface ComparisonParts {
   /** The rows that differ, after a look at the totals. @param counts whether the rows are reported as looked at */
   rangeDifferences(range: KeyRange, counts: boolean): AsyncGenerator<Difference, void, void>;
   rowDifferences(
-    scope: KeyRange | KeyGroups,
+    scope: KeyRange | IntegerRanges,
     range: KeyRange | null,
     sourceRows: bigint,
   ): AsyncGenerator<Difference, void, void>;
 }
 
-/** What both sides answered of some groups. */
-interface FoundGroups {
-  groups: number;
-  differing: DifferingGroup[];
-  totals: TableTotals;
-  /** The source's. */
-  rows: bigint;
-}
-
-/** Where more of the smallest groups than this differ, most rows do: whole ranges are compared. */
-const MOST_DIFFER = 0.9;
+/** Where in more of the smallest groups than this more than one row differs, most rows do: whole ranges are compared. */
+const MOST_UNCLEAR = 0.5;
+/** Changes yielded at once. */
+const BATCH_CHANGES = 10_000;
 
 export class GroupComparison {
   readonly #parts: ComparisonParts;
@@ -83,25 +82,25 @@ export class GroupComparison {
   }
 
   async *#stretchDifferences(range: KeyRange, fineness: Fineness): AsyncGenerator<Difference, void, void> {
-    const { finestSize } = fineness;
-    if (finestSize !== null && fineness.finestAtOnce) {
-      const found = await this.#groups(finestSize, range);
+    const { finest: first } = fineness;
+    if (first !== null && fineness.finestAtOnce) {
+      const found = await this.#groups(first, range);
       this.#settle(found);
-      yield* this.#groupDifferences(found, finestSize, range, fineness);
-      this.#options.onRows?.(found.rows);
+      yield* this.#groupDifferences(found, first, range, fineness);
+      this.#options.onRows?.(found.source.rows);
       return;
     }
     const size = fineness.coarseSize;
-    const found = await this.#groups(size, range);
+    const found = await this.#groups({ size, located: false }, range);
     this.#settle(found);
     fineness.sawGroups(found.groups, found.differing.length);
     const runs = runsOf(found.differing, size, range);
     const differing = runs.reduce((rows, run) => rows + run.sourceRows, 0n);
-    fineness.sawRows(found.rows - differing, 0);
-    this.#options.onRows?.(found.rows - differing);
+    fineness.sawRows(found.source.rows - differing, 0);
+    this.#options.onRows?.(found.source.rows - differing);
     for (const run of runs) {
-      const finest = fineness.finestSize;
-      if (finest === null || finest >= size) {
+      const { finest } = fineness;
+      if (finest === null || finest.size >= size) {
         yield* this.#wholeGroups(run.groups, size, range, fineness);
       } else {
         yield* this.#groupDifferences(await this.#groups(finest, run.range), finest, run.range, fineness);
@@ -110,30 +109,63 @@ export class GroupComparison {
     }
   }
 
-  /** The rows of small groups that differ. */
+  /** The rows of small groups that differ: those their totals name, and those that are fetched for want of a name. */
   async *#groupDifferences(
-    { groups, differing, rows }: FoundGroups,
-    size: bigint,
+    { groups, differing, source }: ComparedGroups,
+    { size }: Finest,
     within: KeyRange,
     fineness: Fineness,
   ): AsyncGenerator<Difference, void, void> {
-    if (differing.length > groups * MOST_DIFFER) {
+    const unclear = differing.filter(({ change }) => change === null);
+    if (unclear.length > groups * MOST_UNCLEAR) {
       for (const run of runsOf(differing, size, within)) {
         yield* this.#rangeRows(run.range, run.sourceRows, run.rows, fineness);
       }
       return;
     }
-    const { scopes, large } = scopesOf(differing, size, within);
-    let changed = 0;
-    for (const scope of scopes) {
-      for await (const difference of this.#parts.rowDifferences(scope, null, rows)) {
+    const named = differing.flatMap(({ change }) => change ?? []);
+    const certain = named.filter((change) => !this.#isLookedAt(change));
+    for (let at = 0; at < certain.length; at += BATCH_CHANGES) {
+      const changes = certain
+        .slice(at, at + BATCH_CHANGES)
+        .map(({ change, key }) => ({ change, key: [String(key)] }));
+      yield { range: null, sourceRows: source.rows, part: 0, changes };
+    }
+    const { ranges, large } = this.#lookedAt(named, unclear, size, within);
+    let changed = certain.length;
+    for (const scope of scopesOf(ranges)) {
+      for await (const difference of this.#parts.rowDifferences(scope, null, source.rows)) {
         changed += difference.changes.length;
         yield difference;
       }
     }
-    fineness.sawRows(rows, changed);
+    fineness.sawRows(source.rows, changed);
     // Keys that lie close together in few places.
     yield* this.#wholeGroups(large, size, within, fineness);
+  }
+
+  /** Whether the row itself has the last word. */
+  #isLookedAt({ change }: LocatedChange): boolean {
+    return this.#options.looksAgain === 'always' || change === 'delete';
+  }
+
+  /** @returns what rows are fetched of, and the groups that have too many for that */
+  #lookedAt(
+    named: readonly LocatedChange[],
+    unclear: readonly DifferingGroup[],
+    size: bigint,
+    within: KeyRange,
+  ): { ranges: CountedRange[]; large: DifferingGroup[] } {
+    const large = unclear.filter((group) => rowsOf(group) > BigInt(MAX_RANGE_ROWS));
+    const ranges: CountedRange[] = named
+      .filter((change) => this.#isLookedAt(change))
+      .map(({ key }) => ({ range: keysBetween(key - 1n, key), rows: 1n }));
+    for (const group of unclear) {
+      const rows = rowsOf(group);
+      if (rows <= BigInt(MAX_RANGE_ROWS))
+        ranges.push({ range: groupsRange(group.group, group.group, size, within), rows });
+    }
+    return { ranges, large };
   }
 
   async *#wholeGroups(
@@ -170,19 +202,14 @@ export class GroupComparison {
     fineness.sawRows(sourceRows, changed);
   }
 
-  async #groups(size: bigint, range: KeyRange): Promise<FoundGroups> {
-    const { source, target } = await this.#parts.groups(size, range);
-    const all = (groups: Map<bigint, Totals>) => [...groups.values()].reduce(plus, NO_ROWS);
-    const totals = { source: all(source), target: all(target) };
-    return {
-      groups: Math.max(source.size, target.size),
-      differing: differingGroups(source, target),
-      totals,
-      rows: totals.source.rows,
-    };
+  /** @param range not open on either side */
+  async #groups({ size, located }: Finest, range: KeyRange): Promise<ComparedGroups> {
+    const { source, target } = await this.#parts.groups(size, range, located);
+    const [first, last] = [BigInt(range.lower![0]!) + 1n, BigInt(range.upper![0]!)].map((key) => key / size);
+    return compareGroups(source, target, { first: first!, last: last!, size, located });
   }
 
-  #settle({ totals, differing }: FoundGroups): void {
-    this.#parts.settle(totals, differing.length === 0);
+  #settle({ source, target, differing }: ComparedGroups): void {
+    this.#parts.settle({ source, target }, differing.length === 0);
   }
 }

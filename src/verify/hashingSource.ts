@@ -5,10 +5,12 @@
  */
 import type { NulPolicy } from '../copy/text.js';
 import type { SourceQuery, TablePlan } from '../plan/model.js';
-import { rangeColumns, rangeCondition } from '../plan/queries.js';
+import { type RangeColumn, rangeColumns, rangeCondition } from '../plan/queries.js';
 import type { SourceConnection, SourceIsolation } from '../source/connection.js';
+import { readPackedRows } from '../source/packedRows.js';
 import { readRows } from '../source/rows.js';
 import { quote, quoteTable } from '../source/sql.js';
+import { totalsBytes } from './groupTotals.js';
 import {
   comparedColumns,
   expressionsOf,
@@ -21,10 +23,10 @@ import {
 import { hasIntegerKey } from './integerGroups.js';
 import {
   type GroupingSide,
-  groupTotalsOf,
-  IntegerDigest,
+  INTEGER_DIGEST_BYTES,
+  type IntegerRanges,
+  integerDigests,
   type KeyedDigest,
-  type KeyGroups,
   type KeyRange,
   type Scope,
   type Side,
@@ -88,36 +90,37 @@ export class HashingSource implements Side, GroupingSide {
     return hasIntegerKey(this.#plan) ? this : null;
   }
 
-  async groupTotals(size: bigint, within: KeyRange): Promise<Map<bigint, Totals>> {
-    const { from, parameters } = this.#from([`${this.#group()} AS g`, `${this.#digest} AS h`], within);
-    const numbers = ['x.g', 'COUNT_BIG(*)', `SUM(${word('x.h', 1)})`, `SUM(${word('x.h', 5)})`];
-    const rows = await this.#source.query(
-      `SELECT ${numbers.map((number) => `CONVERT(binary(8), ${number})`).join(' + ')} AS p ` +
-        `FROM ${from} GROUP BY x.g`,
+  groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer> {
+    const { from, parameters } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], within);
+    const group = 'x.k / CONVERT(bigint, @size)';
+    const place = 'x.k % CONVERT(bigint, @size)';
+    const words = [word('x.h', 1), word('x.h', 5)];
+    const placed = words.map((one) => `${one} * (${place})`);
+    const sums = [...words, ...(located ? placed : [])].map((value) => `SUM(${value})`);
+    const numbers = [group, 'COUNT_BIG(*)', ...sums].map((number) => `CONVERT(binary(8), ${number})`);
+    return readPackedRows(
+      this.#source,
+      `SELECT ${numbers.join(' + ')} AS p FROM ${from} GROUP BY ${group}`,
       [...parameters, { name: 'size', value: String(size) }],
+      totalsBytes(located),
     );
-    return groupTotalsOf(rows.map((row) => row.p as Buffer));
   }
 
-  async *groupDigests({ size, groups, within }: KeyGroups): AsyncGenerator<KeyedDigest[], void, void> {
-    const columns = [`${this.#bigKey()} AS k`, `${this.#group()} AS g`, `${this.#digest} AS h`];
-    const list = groups.map((_, i) => `(CONVERT(bigint, @g${i}))`).join(', ');
-    const { from, parameters } = this.#from(
-      columns,
-      within,
-      false,
-      ` JOIN (VALUES ${list}) AS w(g) ON w.g = ${this.#group()}`,
-    );
+  async *rangeDigests({ ranges }: IntegerRanges): AsyncGenerator<KeyedDigest[], void, void> {
+    const [{ column, text }] = rangeColumns(this.#plan) as [RangeColumn];
+    const key = `t.${quote(column.name)}`;
+    const list = ranges.map((_, i) => `(${text.fromText(`@lo${i}`)}, ${text.fromText(`@hi${i}`)})`);
+    const join = ` JOIN (VALUES ${list.join(', ')}) AS w(lo, hi) ON ${key} > w.lo AND ${key} <= w.hi`;
+    const { from } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], WHOLE, false, join);
     const sql = `SELECT CONVERT(binary(8), x.k) + x.h AS p FROM ${from} ORDER BY x.k, x.h`;
-    const named = groups.map((group, i) => ({ name: `g${i}`, value: String(group) }));
-    const all = [...parameters, ...named, { name: 'size', value: String(size) }];
-    for await (const rows of readRows(this.#source, sql, all)) {
-      yield rows.map(({ p }) => {
-        const bytes = p as Buffer;
-        bytes[0]! ^= 0x80;
-        return new IntegerDigest(bytes.toString('hex'));
-      });
-    }
+    const parameters = ranges.flatMap(([above, upTo], i) => [
+      { name: `lo${i}`, value: String(above) },
+      { name: `hi${i}`, value: String(upTo) },
+    ]);
+    const rows = await readPackedRows(this.#source, sql, parameters, INTEGER_DIGEST_BYTES);
+    // The order of signed numbers.
+    for (let at = 0; at < rows.length; at += INTEGER_DIGEST_BYTES) rows[at]! ^= 0x80;
+    yield integerDigests(rows);
   }
 
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
@@ -143,10 +146,6 @@ export class HashingSource implements Side, GroupingSide {
 
   #bigKey(): string {
     return `CONVERT(bigint, t.${quote(this.#plan.keyColumns[0]!)})`;
-  }
-
-  #group(): string {
-    return `${this.#bigKey()} / CONVERT(bigint, @size)`;
   }
 
   #sums(): string {

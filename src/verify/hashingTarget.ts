@@ -11,10 +11,9 @@ import { comparedColumns, expressionsOf, keyColumns, targetCanonical } from './h
 import { hasIntegerKey } from './integerGroups.js';
 import {
   type GroupingSide,
-  groupTotalsOf,
-  IntegerDigest,
+  type IntegerRanges,
+  integerDigests,
   type KeyedDigest,
-  type KeyGroups,
   type KeyRange,
   type Scope,
   type Side,
@@ -26,6 +25,8 @@ export interface TargetHashOptions {
   /** The column to take for the hash of a row's values, or null: they are hashed. */
   rowHashColumn: string | null;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 export class HashingTarget implements Side, GroupingSide {
   readonly streamed = false;
@@ -51,15 +52,15 @@ export class HashingTarget implements Side, GroupingSide {
   }
 
   async totals(scope: Scope): Promise<Totals> {
-    const { from, values } = this.#from([`${this.#digest} AS h`], scope);
+    const { from, values } = this.#from([this.#words()], scope);
     const [row] = await this.#target.query<SumRow>(`SELECT ${SUMS} FROM ${from}`, values);
     return totalsOf(row as SumRow);
   }
 
   async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
-    const { from, values } = this.#from([`${this.#digest} AS h`], scope, true);
+    const { from, values } = this.#from([this.#words()], scope, true);
     const rows = await this.#target.query<SumRow & { b: string }>(
-      `SELECT (${word('x.kh', 1)} >> ${32 - bits}) AS b, ${SUMS} FROM ${from} GROUP BY 1`,
+      `SELECT (${firstWord('x.kh')} >> ${32 - bits}) AS b, ${SUMS} FROM ${from} GROUP BY 1`,
       values,
     );
     return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
@@ -69,30 +70,33 @@ export class HashingTarget implements Side, GroupingSide {
     return hasIntegerKey(this.#plan) ? this : null;
   }
 
-  async groupTotals(size: bigint, within: KeyRange): Promise<Map<bigint, Totals>> {
-    const { from, values } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], within);
-    const group = `x.k / $${values.length + 1}::bigint`;
-    const sums = [1, 9].map((at) => `sum(${word('x.h', at)})::bigint`);
+  async groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer> {
+    const { from, values } = this.#from([`${this.#bigKey()} AS k`, this.#words()], within);
+    const divisor = `$${values.length + 1}::bigint`;
+    const placed = WORDS.map((word) => `${word} * (x.k % ${divisor})`);
+    const sums = [...WORDS, ...(located ? placed : [])].map((value) => `sum(${value})::bigint`);
+    const group = `x.k / ${divisor}`;
     const numbers = [group, 'count(*)', ...sums].map((number) => `int8send(${number})`);
     // One value for all: a driver's row a group costs more than the group.
     const [row] = await this.#target.query<{ p: Buffer | null }>(
       `SELECT string_agg(x.p, ''::bytea) AS p FROM (SELECT ${numbers.join(' || ')} AS p FROM ${from} GROUP BY ${group}) AS x`,
       [...values, String(size)],
     );
-    return groupTotalsOf(pieces(row?.p ?? null, 32));
+    return row?.p ?? NOTHING;
   }
 
-  async *groupDigests({ size, groups, within }: KeyGroups): AsyncGenerator<KeyedDigest[], void, void> {
-    const { condition, values } = targetRange(this.#plan, within, (n) => `$${n}`);
-    const n = values.length;
+  async *rangeDigests({ ranges }: IntegerRanges): AsyncGenerator<KeyedDigest[], void, void> {
+    const key = `t.${quoteIdent(keyColumns(this.#plan)[0]!.targetName)}`;
+    // Fenced off, the rows of each range are looked up by the key, and never the ranges of each row.
     const sql =
-      `SELECT string_agg(int8send(x.k # $${n + 1}::bigint) || decode(x.h, 'hex'), ''::bytea ` +
+      `SELECT string_agg(int8send(x.k # $1::bigint) || decode(x.h, 'hex'), ''::bytea ` +
       `ORDER BY x.k, x.h COLLATE "C") AS p FROM (` +
-      `SELECT ${this.#bigKey()} AS k, ${this.#digest} AS h FROM ${qualified(this.#plan.target)} AS t ` +
-      `WHERE ${condition} AND ${this.#bigKey()} / $${n + 2}::bigint = ANY ($${n + 3}::bigint[]) OFFSET 0) AS x`;
-    const all = [...values, '-9223372036854775808', String(size), groups.map(String)];
-    const [row] = await this.#target.query<{ p: Buffer | null }>(sql, all);
-    yield pieces(row?.p ?? null, 24).map((bytes) => new IntegerDigest(bytes.toString('hex')));
+      `SELECT ${this.#bigKey()} AS k, ${this.#digest} AS h FROM unnest($2::bigint[], $3::bigint[]) AS w(lo, hi), ` +
+      `LATERAL (SELECT * FROM ${qualified(this.#plan.target)} AS t WHERE ${key} > w.lo AND ${key} <= w.hi OFFSET 0) AS t ` +
+      'OFFSET 0) AS x';
+    const bounds = [0, 1].map((end) => ranges.map((range) => String(range[end])));
+    const [row] = await this.#target.query<{ p: Buffer | null }>(sql, ['-9223372036854775808', ...bounds]);
+    yield integerDigests(row?.p ?? NOTHING);
   }
 
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
@@ -110,6 +114,11 @@ export class HashingTarget implements Side, GroupingSide {
     }
   }
 
+  /** The first two words of the digest as one number, cut out of its digits once. */
+  #words(): string {
+    return `('x' || ${this.#digest})::bit(64)::bigint AS w`;
+  }
+
   #bigKey(): string {
     return `t.${quoteIdent(keyColumns(this.#plan)[0]!.targetName)}::bigint`;
   }
@@ -124,7 +133,7 @@ export class HashingTarget implements Side, GroupingSide {
       `${range.condition === '' ? '' : ` WHERE ${range.condition}`} OFFSET 0) AS x`;
     if (scope.kind === 'range') return { from: rows, values: range.values };
     const within = scope.intervals.map((_, i) => {
-      const first = word('x.kh', 1);
+      const first = firstWord('x.kh');
       return `(${first} >= $${2 * i + 1}::bigint AND ${first} < $${2 * i + 2}::bigint)`;
     });
     return {
@@ -163,27 +172,20 @@ export function targetRange(
   return { condition: conditions.join(' AND '), values };
 }
 
-/** @returns the parts of `bytes` each, of a value that is NULL where there are none. */
-function pieces(value: Buffer | null, bytes: number): Buffer[] {
-  const found: Buffer[] = [];
-  for (let at = 0; value !== null && at < value.length; at += bytes) {
-    found.push(value.subarray(at, at + bytes));
-  }
-  return found;
-}
-
 interface SumRow {
   n: string;
   s1: string | null;
   s2: string | null;
 }
 
-/** Four bytes of a hash's digits as an unsigned number. */
-function word(digits: string, at: number): string {
-  return `('x' || substr(${digits}, ${at}, 8))::bit(32)::bigint`;
+/** The first four bytes of a hash's digits as an unsigned number. */
+function firstWord(digits: string): string {
+  return `('x' || ${digits})::bit(32)::bigint`;
 }
 
-const SUMS = `count(*)::text AS n, sum(${word('x.h', 1)})::text AS s1, sum(${word('x.h', 9)})::text AS s2`;
+/** Four bytes each of `x.w`, unsigned. */
+const WORDS = ['(x.w >> 32 & 4294967295)', '(x.w & 4294967295)'] as const;
+const SUMS = `count(*)::text AS n, sum(${WORDS[0]})::text AS s1, sum(${WORDS[1]})::text AS s2`;
 
 function totalsOf(row: SumRow): Totals {
   return { rows: BigInt(row.n), first: BigInt(row.s1 ?? 0), second: BigInt(row.s2 ?? 0) };

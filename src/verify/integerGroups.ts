@@ -4,14 +4,16 @@
  *
  * Changes that lie everywhere would make every fine range differ, and then every row be looked at twice and fetched.
  * So each stretch of keys tells the next how finely to ask: from where most fine groups differ, totals come at once by
- * groups of a few rows, and only the rows of the few that differ are fetched.
+ * groups of a few rows. Most that differ then have one changed row, which their totals name (`groupTotals.ts`), and
+ * only the rows of the few others are fetched.
  */
 import type { TablePlan } from '../plan/model.js';
 import type { RangeColumn } from '../plan/queries.js';
 import { quote, quoteTable } from '../source/sql.js';
 import { mapColumn } from '../types/index.js';
+import { type DifferingGroup, MAX_LOCATED_KEYS } from './groupTotals.js';
 import { keyColumns } from './hashSql.js';
-import { type KeyGroups, type KeyRange, NO_ROWS, sameTotals, type Totals } from './side.js';
+import type { IntegerRanges, KeyRange } from './side.js';
 
 /** The least value by type; a tinyint key has too few rows to be worth it. */
 const INTEGERS = new Map([
@@ -23,15 +25,15 @@ const INTEGERS = new Map([
 const STRETCHES = 16;
 /** Most rows of a stretch: the totals of its smallest groups are held. */
 const STRETCH_ROWS = 100_000;
-/** Groups of one statement, and rows of them on either side. */
-const MAX_GROUPS = 500;
-const MAX_GROUPED_ROWS = 20_000;
+/** Ranges of one statement, and rows of them on either side. */
+const MAX_RANGES = 500;
+export const MAX_RANGE_ROWS = 20_000;
 /** Rows of a smallest group: before anything is known of the density of changes, and at least and at most. */
 const FIRST_ROWS = 32;
 const LEAST_ROWS = 4;
 const MOST_ROWS = 256;
-/** From this share of changed rows on, smaller groups would all differ, too. */
-const DENSE = 1 / 10;
+/** From this share of changed rows on, too many of the smallest groups have more than one. */
+const DENSE = 1 / 5;
 
 /** @returns whether the table's key is one integer that is kept as it is. */
 export function hasIntegerKey(plan: TablePlan): boolean {
@@ -72,11 +74,12 @@ export function keySpreadOf(plan: TablePlan, [row]: Record<string, unknown>[]): 
   return { first: BigInt(first), last: BigInt(last), rows };
 }
 
-/** A group whose totals differ. */
-export interface DifferingGroup {
-  group: bigint;
-  source: Totals;
-  target: Totals;
+/** A smallest group. */
+export interface Finest {
+  /** Keys of it. */
+  size: bigint;
+  /** Whether totals are asked for that name a single changed row. */
+  located: boolean;
 }
 
 /** How finely a table's next stretch is asked for, from what its stretches so far have shown. */
@@ -98,13 +101,14 @@ export class Fineness {
     return this.#size(this.#tier2Rows);
   }
 
-  /** Keys of a smallest group, or null where it is not worth asking: rows of fine groups are fetched at once. */
-  get finestSize(): bigint | null {
+  /** The smallest groups, or null where it is not worth asking: rows of fine groups are fetched at once. */
+  get finest(): Finest | null {
     if (this.#rows === 0) return this.#finest(FIRST_ROWS);
     const share = this.#changed / this.#rows;
     if (share > DENSE) return null;
-    // What totals cost falls with a group's rows, what is fetched of groups that differ grows with them.
-    return this.#finest(Math.max(LEAST_ROWS, Math.min(MOST_ROWS, 1 / Math.sqrt(share))));
+    // Totals cost the less the more rows a group has; groups with two changed rows, all of whose rows are fetched,
+    // grow with its square.
+    return this.#finest(Math.max(LEAST_ROWS, Math.min(MOST_ROWS, share ** (-2 / 3))));
   }
 
   /** Whether to ask for the smallest groups without a look at the fine ones: most of those differ. */
@@ -122,8 +126,9 @@ export class Fineness {
     this.#changed += changed;
   }
 
-  #finest(rows: number): bigint | null {
-    return rows * 2 > this.#tier2Rows ? null : this.#size(rows);
+  #finest(rows: number): Finest | null {
+    const size = this.#size(rows);
+    return rows * 2 > this.#tier2Rows ? null : { size, located: size <= MAX_LOCATED_KEYS };
   }
 
   #size(rows: number): bigint {
@@ -161,22 +166,6 @@ export function groupsRange(first: bigint, last: bigint, size: bigint, within: K
   return keysBetween(from !== null && from > lower ? from : lower, to !== null && to < upper ? to : upper);
 }
 
-/** @returns the groups that differ, in ascending order. */
-export function differingGroups(
-  source: ReadonlyMap<bigint, Totals>,
-  target: ReadonlyMap<bigint, Totals>,
-): DifferingGroup[] {
-  const found: DifferingGroup[] = [];
-  for (const [group, totals] of source) {
-    const other = target.get(group) ?? NO_ROWS;
-    if (!sameTotals(totals, other)) found.push({ group, source: totals, target: other });
-  }
-  for (const [group, totals] of target) {
-    if (!source.has(group)) found.push({ group, source: NO_ROWS, target: totals });
-  }
-  return found.sort((a, b) => (a.group < b.group ? -1 : 1));
-}
-
 /** A group's rows on the side that has more. */
 export function rowsOf({ source, target }: DifferingGroup): bigint {
   return source.rows > target.rows ? source.rows : target.rows;
@@ -209,33 +198,26 @@ export function runsOf(
   }));
 }
 
-/** @returns the groups as scopes of one statement each; what one group has too many rows for is in `large`. */
-export function scopesOf(
-  groups: readonly DifferingGroup[],
-  size: bigint,
-  within: KeyRange,
-): { scopes: KeyGroups[]; large: DifferingGroup[] } {
-  const large = groups.filter((group) => rowsOf(group) > BigInt(MAX_GROUPED_ROWS));
-  const batches: bigint[][] = [];
+/** A range of keys with the rows it has on the side that has more. */
+export interface CountedRange {
+  range: KeyRange;
+  rows: bigint;
+}
+
+/** @returns the ranges, of `MAX_RANGE_ROWS` rows at most each, as scopes of one statement each. */
+export function scopesOf(ranges: readonly CountedRange[]): IntegerRanges[] {
+  const batches: (readonly [bigint, bigint])[][] = [];
   let rows = 0n;
-  for (const group of groups) {
-    if (rowsOf(group) > BigInt(MAX_GROUPED_ROWS)) continue;
+  for (const { range, rows: more } of ranges) {
     const batch = batches.at(-1);
-    rows += rowsOf(group);
-    if (batch === undefined || batch.length >= MAX_GROUPS || rows > BigInt(MAX_GROUPED_ROWS)) {
-      batches.push([group.group]);
-      rows = rowsOf(group);
+    const bounds = [BigInt(range.lower![0]!), BigInt(range.upper![0]!)] as const;
+    rows += more;
+    if (batch === undefined || batch.length >= MAX_RANGES || rows > BigInt(MAX_RANGE_ROWS)) {
+      batches.push([bounds]);
+      rows = more;
     } else {
-      batch.push(group.group);
+      batch.push(bounds);
     }
   }
-  const scopes = batches.map(
-    (batch): KeyGroups => ({
-      kind: 'groups',
-      size,
-      groups: batch,
-      within: groupsRange(batch[0]!, batch.at(-1)!, size, within),
-    }),
-  );
-  return { scopes, large };
+  return batches.map((batch) => ({ kind: 'ranges', ranges: batch }));
 }

@@ -40,20 +40,23 @@ export interface KeyedDigest {
   digest: string;
 }
 
-/** Keys of one integer whose `key / size`, cut off towards zero, is one of `groups`; all lie within a range. */
-export interface KeyGroups {
-  kind: 'groups';
-  size: bigint;
-  groups: readonly bigint[];
-  within: KeyRange;
+/** Keys of one integer, in ranges above a key up to a key, none in two of them. */
+export interface IntegerRanges {
+  kind: 'ranges';
+  ranges: readonly (readonly [above: bigint, upTo: bigint])[];
 }
 
 /** What a server that hashes can say of a table whose key is one integer. */
 export interface GroupingSide {
-  /** Totals by `key / size`; groups without rows are left out. */
-  groupTotals(size: bigint, within: KeyRange): Promise<Map<bigint, Totals>>;
-  /** Every row of these groups, ordered by key, then digest; `IntegerDigest`s. */
-  groupDigests(scope: KeyGroups): AsyncGenerator<KeyedDigest[], void, void>;
+  /**
+   * Totals by `key / size`, cut off towards zero, packed as `groupTotals.ts` reads them; groups without rows are left
+   * out.
+   *
+   * @param located with what a single changed row is found by; for groups of at most `MAX_LOCATED_KEYS`
+   */
+  groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer>;
+  /** Every row of these ranges, ordered by key, then digest; `IntegerDigest`s. */
+  rangeDigests(scope: IntegerRanges): AsyncGenerator<KeyedDigest[], void, void>;
 }
 
 export interface Side {
@@ -79,6 +82,9 @@ export function sameTotals(a: Totals, b: Totals): boolean {
   return a.rows === b.rows && a.first === b.first && a.second === b.second;
 }
 
+/** Bytes of a row that is packed as its integer key and its digest. */
+export const INTEGER_DIGEST_BYTES = 24;
+
 /** A row by its integer key: `row` is the key's 8 bytes, the sign bit turned, and the digest, all as hex digits. */
 export class IntegerDigest implements KeyedDigest {
   readonly keyHash: string;
@@ -95,16 +101,11 @@ export class IntegerDigest implements KeyedDigest {
   }
 }
 
-/** @returns what `groupTotals` is answered with: four bigints a group, group, rows and sums. */
-export function groupTotalsOf(answers: readonly Buffer[]): Map<bigint, Totals> {
-  return new Map(
-    answers.map((bytes) => [
-      bytes.readBigInt64BE(0),
-      {
-        rows: bytes.readBigInt64BE(8),
-        first: bytes.readBigInt64BE(16),
-        second: bytes.readBigInt64BE(24),
-      },
-    ]),
-  );
+/** @returns rows packed as their keys and digests, 24 bytes each, the keys' sign bits turned */
+export function integerDigests(rows: Buffer): IntegerDigest[] {
+  const found: IntegerDigest[] = [];
+  for (let at = 0; at < rows.length; at += INTEGER_DIGEST_BYTES) {
+    found.push(new IntegerDigest(rows.toString('hex', at, at + INTEGER_DIGEST_BYTES)));
+  }
+  return found;
 }

@@ -1,0 +1,166 @@
+/**
+ * Totals of groups of integer keys, as both servers give them: packed, so that a million groups are no objects. Pure,
+ * main thread.
+ *
+ * A group is `key / size`, a place the rest of that division. Located totals hold the digests' words once more, each
+ * times its row's place: where one row of a group differs, the differences of both sums are its place apart, and its
+ * key is known without a look at any row. Two changed rows pass for one only where two ratios of sums of random words
+ * are the same whole number: as likely as that different rows have the same totals.
+ */
+import { AppError } from '../errors.js';
+import type { RowChange } from './merge.js';
+import { NO_ROWS, type Totals } from './side.js';
+
+/** Bytes of a group's totals, bigints in network order: group, rows, both sums, and both located. */
+const PLAIN_BYTES = 32;
+const LOCATED_BYTES = 48;
+
+export function totalsBytes(located: boolean): number {
+  return located ? LOCATED_BYTES : PLAIN_BYTES;
+}
+
+/** Most keys of a group with located totals: 2^15 words of 32 bits, times places below 2^15, add up to less than a bigint holds. */
+export const MAX_LOCATED_KEYS = 2n ** 15n;
+
+/** A group whose totals differ. */
+export interface DifferingGroup {
+  group: bigint;
+  source: Totals;
+  target: Totals;
+  /** The one row that differs, or null where that is not known. */
+  change: LocatedChange | null;
+}
+
+export interface LocatedChange {
+  change: RowChange['change'];
+  key: bigint;
+}
+
+/** What both sides have said of the groups of a range. */
+export interface ComparedGroups {
+  /** Groups that have rows. */
+  groups: number;
+  source: Totals;
+  target: Totals;
+  /** In ascending order. */
+  differing: DifferingGroup[];
+}
+
+/** The groups that were asked for. */
+export interface GroupSpan {
+  first: bigint;
+  last: bigint;
+  /** Keys of a group. */
+  size: bigint;
+  located: boolean;
+}
+
+/** @param source packed totals, in any order, and so `target` */
+export function compareGroups(source: Buffer, target: Buffer, span: GroupSpan): ComparedGroups {
+  const from = new PackedTotals(source, span);
+  const to = new PackedTotals(target, span);
+  const groups = Number(span.last - span.first) + 1;
+  const differing: DifferingGroup[] = [];
+  for (let i = 0; i < groups; i++) {
+    if (from.sameAs(to, i)) continue;
+    const group = span.first + BigInt(i);
+    const [there, here] = [from.totals(i), to.totals(i)];
+    const change = span.located ? locate(from.sums(i), to.sums(i), span.size, group) : null;
+    differing.push({ group, source: there, target: here, change });
+  }
+  return {
+    groups: Math.max(from.count, to.count),
+    source: from.sum(),
+    target: to.sum(),
+    differing,
+  };
+}
+
+/** Rows, both sums and both located sums. */
+type Sums = readonly [rows: bigint, first: bigint, second: bigint, firstPlaced: bigint, secondPlaced: bigint];
+const NO_SUMS: Sums = [0n, 0n, 0n, 0n, 0n];
+
+/** One side's totals, found by their group's number from the span's first. */
+class PackedTotals {
+  readonly count: number;
+  readonly #bytes: Buffer;
+  readonly #view: DataView;
+  readonly #recordBytes: number;
+  /** Where each group's record begins, or -1. */
+  readonly #at: Int32Array;
+
+  constructor(bytes: Buffer, { first, last, located }: GroupSpan) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#recordBytes = totalsBytes(located);
+    this.count = bytes.length / this.#recordBytes;
+    this.#at = new Int32Array(Number(last - first) + 1).fill(-1);
+    // The span has fewer groups than 32 bits tell apart.
+    const low = Number(BigInt.asUintN(32, first));
+    for (let at = 0; at < bytes.length; at += this.#recordBytes) {
+      const i = (this.#view.getUint32(at + 4) - low) >>> 0;
+      if (this.#at[i] !== -1) throw new AppError('INTERNAL', 'a server named a group that was not asked for');
+      this.#at[i] = at;
+    }
+  }
+
+  sameAs(other: PackedTotals, i: number): boolean {
+    const a = this.#at[i]!;
+    const b = other.#at[i]!;
+    if (a < 0 || b < 0) return a === b;
+    for (let word = 8; word < this.#recordBytes; word += 4) {
+      if (this.#view.getInt32(a + word) !== other.#view.getInt32(b + word)) return false;
+    }
+    return true;
+  }
+
+  totals(i: number): Totals {
+    const at = this.#at[i]!;
+    if (at < 0) return NO_ROWS;
+    const [rows, first, second] = [8, 16, 24].map((field) => this.#bytes.readBigInt64BE(at + field));
+    return { rows: rows!, first: first!, second: second! };
+  }
+
+  sums(i: number): Sums {
+    const at = this.#at[i]!;
+    if (at < 0) return NO_SUMS;
+    return [8, 16, 24, 32, 40].map((field) => this.#bytes.readBigInt64BE(at + field)) as unknown as Sums;
+  }
+
+  /** Of all groups; in halves, whose sums a number holds. */
+  sum(): Totals {
+    const [rows, first, second] = [8, 16, 24].map((field) => {
+      let high = 0;
+      let low = 0;
+      for (let at = field; at < this.#bytes.length; at += this.#recordBytes) {
+        high += this.#view.getInt32(at);
+        low += this.#view.getUint32(at + 4);
+      }
+      return BigInt(high) * 2n ** 32n + BigInt(low);
+    });
+    return { rows: rows!, first: first!, second: second! };
+  }
+}
+
+/** @returns the row that alone makes these sums differ, or null where there is no such row */
+function locate(source: Sums, target: Sums, size: bigint, group: bigint): LocatedChange | null {
+  const [rows, first, second, firstPlaced, secondPlaced] = source.map(
+    (sum, i) => sum - target[i]!,
+  ) as unknown as Sums;
+  const change = CHANGE_OF_ROWS.get(rows);
+  const [word, placed] = first === 0n ? [second, secondPlaced] : [first, firstPlaced];
+  if (change === undefined || word === 0n) return null;
+  const place = placed / word;
+  if (place * first !== firstPlaced || place * second !== secondPlaced) return null;
+  // A place has its key's sign; group 0 has keys of both.
+  const isPlace = group > 0n ? place >= 0n : group < 0n ? place <= 0n : true;
+  if (!isPlace || place >= size || place <= -size) return null;
+  return { change, key: group * size + place };
+}
+
+/** By how many more rows the source has. */
+const CHANGE_OF_ROWS: ReadonlyMap<bigint, RowChange['change']> = new Map([
+  [-1n, 'delete'],
+  [0n, 'update'],
+  [1n, 'insert'],
+]);
