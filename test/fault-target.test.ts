@@ -166,9 +166,16 @@ test('--fail-fast ends the other tables at the next chunk; an older ledger is br
   await emptyTables(schema);
   await scene.client.query(`ALTER TABLE ${schema}.one ADD CONSTRAINT small CHECK (v < 150);
     CREATE FUNCTION ${schema}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON ${schema}.one FOR EACH ROW WHEN (NEW.id IN (10, 20)) EXECUTE FUNCTION ${schema}.slow();
     CREATE TRIGGER slow BEFORE INSERT ON ${schema}.two FOR EACH ROW WHEN (NEW.id % 10 = 0) EXECUTE FUNCTION ${schema}.slow()`);
   const changes = {
-    migration: { ...PLAIN, target_mode: 'truncate', chunk_size: 10, workers: 2, write_ahead_writers: 1 },
+    migration: {
+      ...PLAIN,
+      target_mode: 'truncate',
+      chunk_size: 10,
+      parallel_readers: 2,
+      write_ahead_writers: 2,
+    },
     target: { schema },
   };
   const done = await scene.migrate(changes, ['--fail-fast']);
@@ -178,7 +185,7 @@ test('--fail-fast ends the other tables at the next chunk; an older ledger is br
   assert.equal(two?.status, 'interrupted');
   assert.ok(two.rows < ROWS, `${two.rows} rows`);
   await scene.client.query(
-    `ALTER TABLE ${schema}.one DROP CONSTRAINT small; DROP TRIGGER slow ON ${schema}.two`,
+    `ALTER TABLE ${schema}.one DROP CONSTRAINT small; DROP TRIGGER slow ON ${schema}.one; DROP TRIGGER slow ON ${schema}.two`,
   );
 
   const ledger = 'mssql_pg_migrate';
