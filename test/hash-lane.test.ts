@@ -1,6 +1,7 @@
 /** The hash tier on a lane: the worker's own entry on a real thread, between a producer and consumers. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { Piscina } from 'piscina';
 import { fromErrorData } from '../src/errors.js';
 import type { HashLaneResult } from '../src/hash/hashLane.js';
@@ -61,11 +62,17 @@ test('the hash worker serves the rings of a lane, hashed and unhashed chunks ali
   const read = async (index: number) => {
     const ring = new RingConsumer(layout, index);
     const found: Buffer[] = [];
+    let checksum = 0;
     for (;;) {
       while (!ring.tryPeek()) await ring.waitForSlot();
       const { kind } = ring;
-      if (kind === SLOT_KIND.DATA)
-        found.push(Buffer.from(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes)));
+      if (kind === SLOT_KIND.BEGIN) checksum = 0;
+      if (kind === SLOT_KIND.DATA) {
+        const tuples = Buffer.from(ring.buffer.subarray(ring.offset, ring.offset + ring.bytes));
+        checksum = crc32(tuples, checksum);
+        assert.equal(ring.checksum, checksum, 'the checksum is that of the tuples with their digits');
+        found.push(tuples);
+      }
       ring.advance();
       ring.release(1);
       if (kind === SLOT_KIND.CLOSE) return Buffer.concat(found);

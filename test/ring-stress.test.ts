@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { AppError } from '../src/errors.js';
+import { CHECKSUM_BYTES } from '../src/ring/checksum.js';
 import { RingConsumer } from '../src/ring/consumer.js';
 import { loadCount, readProgress, storeCount } from '../src/ring/counters.js';
 import { HashConsumer } from '../src/ring/hashConsumer.js';
@@ -163,7 +164,7 @@ test('one thread: reserve, publish, read ahead, release, refuse misuse', async (
   const bytes = laneBytes({ rings: 2, slotsPerRing: 3, slotBytes: 70_001, hashed: false });
   // WebAssembly's memory comes in pages of 64 KiB.
   assert.equal(layout.buffer.byteLength, Math.ceil(bytes / 65_536) * 65_536);
-  assert.equal(inputOffset(layout) + INPUT_BYTES, bytes);
+  assert.equal(inputOffset(layout) + INPUT_BYTES + CHECKSUM_BYTES, bytes);
   const lane = new LaneProducer(layout);
   const [first, second] = lane.rings;
   const consumer = new RingConsumer(layout, 0);

@@ -56,7 +56,9 @@ export function hashLane(layout: LaneLayout): HashLaneResult {
         result.rowsHashed += rows;
         result.bytesHashed += slot.bytes;
       }
+      if (!chunk.totalsOnly) consumer.checksum();
     } else if (slot.kind === SLOT_KIND.BEGIN) {
+      consumer.chunkBegins();
       chunks[slot.ring] = openChunk(consumer.buffer, slot, kernel);
     } else {
       if (slot.kind === SLOT_KIND.END && chunks[slot.ring]?.hasher?.atRowEnd === false) {

@@ -98,6 +98,11 @@ export class RingConsumer {
     return this.#header(SLOT_WORD.FIRST_ROW_OFFSET);
   }
 
+  /** CRC-32 of the chunk's tuples up to this slot's last byte, of a slot with tuples. */
+  get checksum(): number {
+    return this.#header(SLOT_WORD.CHECKSUM) >>> 0;
+  }
+
   /** Byte offset of the slot's data in the lane; the `SLOT_PREFIX_BYTES` in front may be written, too. */
   get offset(): number {
     return this.#slots + (this.#cursor & this.#mask) * this.#stride;

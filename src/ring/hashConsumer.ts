@@ -2,8 +2,10 @@
  * The hash thread's view of a lane: every ring's slots in order, between the reader and the writers.
  * Runs on a hash thread, which owns no sockets and may block.
  */
+import { crc32 } from './checksum.js';
 import { storeCount, WaitClock } from './counters.js';
 import {
+  checksumOffset,
   firstSlotOffset,
   firstSlotWord,
   LANE_WORD,
@@ -39,6 +41,8 @@ export class HashConsumer {
   readonly #words: Int32Array;
   readonly #cursors: Int32Array;
   readonly #closed: Uint8Array;
+  /** Per ring, of the open chunk. */
+  readonly #checksums: Uint32Array;
   readonly #clock: WaitClock;
   readonly #slot: HashSlot = { ring: 0, kind: SLOT_KIND.CLOSE, offset: 0, bytes: 0, rows: 0, flags: 0 };
   #open: number;
@@ -54,6 +58,7 @@ export class HashConsumer {
       this.#cursors[ring] = Atomics.load(this.#words, ringWord(ring) + RING_WORD.HASHED);
     }
     this.#closed = new Uint8Array(layout.rings);
+    this.#checksums = new Uint32Array(layout.rings);
     this.#open = layout.rings;
     this.#clock = new WaitClock(this.#words, LANE_WORD.HASHER_WAIT_MS);
   }
@@ -88,6 +93,19 @@ export class HashConsumer {
     return null;
   }
 
+  /** A chunk begins with the slot `next()` gave. */
+  chunkBegins(): void {
+    this.#checksums[this.#slot.ring] = 0;
+  }
+
+  /** Notes the checksum of the tuples in the slot `next()` gave and those before it in its chunk, for the writer. */
+  checksum(): void {
+    const { ring, offset, bytes } = this.#slot;
+    const sum = crc32(this.buffer, offset, bytes, checksumOffset(this.layout), this.#checksums[ring]!);
+    this.#checksums[ring] = sum;
+    this.#words[this.#header(ring) + SLOT_WORD.CHECKSUM] = sum;
+  }
+
   /** Hands the slot `next()` gave on to its ring's writer. */
   done(rowsHashed: number): void {
     const { ring, kind } = this.#slot;
@@ -109,7 +127,7 @@ export class HashConsumer {
 
   #load(ring: number): HashSlot {
     const place = this.#cursors[ring]! & (this.layout.slotsPerRing - 1);
-    const header = firstSlotWord(this.layout, ring) + place * SLOT_HEADER_WORDS;
+    const header = this.#header(ring);
     const words = this.#words;
     const slot = this.#slot;
     slot.ring = ring;
@@ -119,5 +137,11 @@ export class HashConsumer {
     slot.rows = words[header + SLOT_WORD.ROWS]!;
     slot.flags = words[header + SLOT_WORD.FLAGS]!;
     return slot;
+  }
+
+  /** @returns the first header word of the slot at the ring's cursor. */
+  #header(ring: number): number {
+    const place = this.#cursors[ring]! & (this.layout.slotsPerRing - 1);
+    return firstSlotWord(this.layout, ring) + place * SLOT_HEADER_WORDS;
   }
 }

@@ -12,6 +12,7 @@
  * slot headers ring 0 slot 0, slot 1, ... ring 1 ...                                            (a cache line each)
  * slots        [prefix 64 bytes | slotBytes] ...
  * input        what the reader was sent and has not transcoded yet: in this memory, since WebAssembly works on one
+ * checksum     where tuples are reduced to their CRC-32
  * hashing      what the hash thread puts together of rows (hashed lanes only)
  * ```
  *
@@ -20,6 +21,7 @@
  */
 import { AppError } from '../errors.js';
 import { adopt, allocateShared, type SharedMemory } from '../wasm/memory.js';
+import { CHECKSUM_BYTES } from './checksum.js';
 
 /** Smallest slot: below 16 KiB the per-slot cost shows, and a chunk descriptor must fit. */
 export const MIN_SLOT_BYTES = 64 * 1024;
@@ -116,6 +118,8 @@ export const SLOT_WORD = {
   FLAGS: 3,
   /** Where, from the data offset, the first row that begins here begins; `bytes` where none does. */
   FIRST_ROW_OFFSET: 4,
+  /** CRC-32 of the chunk's tuples up to this slot's last byte. */
+  CHECKSUM: 5,
 } as const;
 
 /** Values of the lane's state word. */
@@ -149,7 +153,7 @@ export interface LaneOptions {
 export function laneBytes(options: LaneOptions): number {
   const slots = options.rings * slotsOf(options);
   const slotBytes = slots * (SLOT_PREFIX_BYTES + slotBytesOf(options));
-  const ownBytes = INPUT_BYTES + (options.hashed ? HASH_BYTES : 0);
+  const ownBytes = INPUT_BYTES + CHECKSUM_BYTES + (options.hashed ? HASH_BYTES : 0);
   return headBytes(options.rings, slotsOf(options)) + slotBytes + ownBytes;
 }
 
@@ -218,9 +222,14 @@ export function inputOffset(layout: LaneLayout): number {
   return firstSlotOffset(layout, layout.rings) - SLOT_PREFIX_BYTES;
 }
 
+/** @returns the byte offset of the `CHECKSUM_BYTES` of the thread that hands slots to the writers. */
+export function checksumOffset(layout: LaneLayout): number {
+  return inputOffset(layout) + INPUT_BYTES;
+}
+
 /** @returns the byte offset of the hash thread's `HASH_BYTES`, a multiple of 64. */
 export function hashingOffset(layout: LaneLayout): number {
-  return inputOffset(layout) + INPUT_BYTES;
+  return checksumOffset(layout) + CHECKSUM_BYTES;
 }
 
 /** @returns the bytes from one slot's data to the next one's. */

@@ -14,8 +14,10 @@
  */
 import { threadId } from 'node:worker_threads';
 import { AppError } from '../errors.js';
+import { crc32 } from './checksum.js';
 import { storeCount, WaitClock } from './counters.js';
 import {
+  checksumOffset,
   firstSlotOffset,
   firstSlotWord,
   LANE_WORD,
@@ -117,6 +119,8 @@ export class RingProducer {
   readonly #writerClock: WaitClock;
   readonly #hasherClock: WaitClock;
   #published: number;
+  /** Of the open chunk. */
+  #checksum = 0;
 
   constructor(lane: LaneProducer, ring: number) {
     const layout = lane.layout;
@@ -175,6 +179,8 @@ export class RingProducer {
     words[header + SLOT_WORD.FIRST_ROW_OFFSET] =
       firstRowOffset ?? ((flags & SLOT_FLAG.STARTS_IN_ROW) === 0 ? 0 : bytes);
     if (kind === SLOT_KIND.DATA) this.lane.count(rows, bytes);
+    // The hash thread changes the tuples yet.
+    if (!this.#hashed) this.#sum(kind, header, bytes);
     this.#published = (this.#published + 1) | 0;
     Atomics.store(words, this.#base + RING_WORD.PUBLISHED, this.#published);
     // The hash thread waits for any ring, the writer of an unhashed lane for its own.
@@ -184,6 +190,15 @@ export class RingProducer {
     } else {
       Atomics.notify(words, this.#base + RING_WORD.PUBLISHED);
     }
+  }
+
+  #sum(kind: SlotKind, header: number, bytes: number): void {
+    if (kind === SLOT_KIND.BEGIN) this.#checksum = 0;
+    if (kind !== SLOT_KIND.DATA) return;
+    const { bytes: memory, layout } = this.lane;
+    const offset = this.#slots + (this.#published & this.#mask) * this.#stride;
+    this.#checksum = crc32(memory, offset, bytes, checksumOffset(layout), this.#checksum);
+    this.#words[header + SLOT_WORD.CHECKSUM] = this.#checksum;
   }
 
   /**

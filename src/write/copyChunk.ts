@@ -5,7 +5,6 @@
  * when the socket has taken it, not when it has left: `write` resolves only once the socket holds nothing.
  */
 import type { Socket } from 'node:net';
-import { crc32 } from 'node:zlib';
 import type pg from 'pg';
 import { type CopyStreamQuery, from as copyFrom } from 'pg-copy-streams';
 import { COPY_HEADER, COPY_TRAILER } from '../copy/frame.js';
@@ -29,7 +28,8 @@ export class CopyChunk {
   #refused = false;
   #ended = false;
   #inTransaction = false;
-  #digest = 0;
+  /** CRC-32 of what was written. */
+  #checksum = 0;
   readonly #startedMs = performance.now();
   /** Since when the server is waited for to take or answer something (`performance.now()`), or null. */
   waitingSinceMs: number | null = null;
@@ -59,13 +59,14 @@ export class CopyChunk {
     if (this.#text === null) await this.#send(COPY_HEADER);
   }
 
-  /** Sends a slot's tuples; resolves when its memory may be used again. */
-  async write(slots: Buffer, offset: number, bytes: number): Promise<void> {
+  /**
+   * Sends a slot's tuples; resolves when its memory may be used again.
+   * @param checksum of the chunk's tuples up to these, with them
+   */
+  async write(slots: Buffer, offset: number, bytes: number, checksum: number): Promise<void> {
     const tuples = slots.subarray(offset, offset + bytes);
-    const sent = this.#send(this.#text === null ? tuples : this.#text.push(tuples));
-    // The kernel has just brought the slot into this core's cache, which another one has written.
-    this.#digest = crc32(tuples, this.#digest);
-    await sent;
+    this.#checksum = checksum;
+    await this.#send(this.#text === null ? tuples : this.#text.push(tuples));
   }
 
   /**
@@ -94,7 +95,7 @@ export class CopyChunk {
     }
     const { merge } = this.#begin;
     const merged = merge === undefined ? null : await this.#merge(merge);
-    const digest = this.#digest.toString(16).padStart(8, '0');
+    const digest = this.#checksum.toString(16).padStart(8, '0');
     const done = { ...end, digest, ...(merged !== null && { merged }) };
     await this.#enter(done);
     await this.#waiting(this.#client.query('COMMIT'));

@@ -118,8 +118,8 @@ class LaneWriter {
       await copy.begin();
       while (end === undefined) {
         await this.#nextSlot();
-        const { kind, offset, bytes } = this.#ring;
-        if (kind === SLOT_KIND.DATA) await copy.write(this.#ring.buffer, offset, bytes);
+        const { kind, offset, bytes, checksum, buffer } = this.#ring;
+        if (kind === SLOT_KIND.DATA) await copy.write(buffer, offset, bytes, checksum);
         else end = kind === SLOT_KIND.END ? (this.#ring.json() as ChunkEnd) : null;
         this.#pass();
       }
