@@ -4,7 +4,9 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import type pg from 'pg';
+import { keysQuery } from '../src/plan/keysQuery.js';
 import { readQuery } from '../src/plan/queries.js';
+import { connectSource } from '../src/source/connection.js';
 import { copyStatement } from '../src/target/ddl.js';
 import { qualified, quoteIdent } from '../src/target/identifiers.js';
 import { rowHashSql } from '../src/verify/hashSql.js';
@@ -63,6 +65,7 @@ export async function runEngine(stage: Stage, scene: Scene, options: EngineOptio
     hashes: mode !== 'verify-streamed',
   });
   if (compares && mode !== 'verify-streamed') await prepareDigests(stage, scene, rows);
+  if (mode.startsWith('upsert')) await prepareKeyed(scene);
   if (compares) await fillTarget(scene, rows, mode);
   const { file } = await scene.config({
     migration: { ...migration(options), chunk_size: await chunkRowsOf(scene, rows) },
@@ -132,6 +135,14 @@ async function prepareDigests(stage: Stage, scene: Scene, rows: number): Promise
   });
   await ask<EngineRequest>(ENGINE, { command: 'verify', config: file, postmaster: stage.postmaster, rows });
   scene.hashedRows = rows;
+}
+
+/** The same of the rows it is asked for by key, which it records when it is first asked. */
+async function prepareKeyed(scene: Scene): Promise<void> {
+  const { config } = await scene.config();
+  const { sql, parameters } = keysQuery(scene.plan, [['1']], config.source);
+  const source = await connectSource(config.source);
+  await source.query(sql, parameters).finally(() => source.close());
 }
 
 /** The product's own choice, but ten chunks at least: the time between commits is what is measured. */

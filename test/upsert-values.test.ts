@@ -118,6 +118,48 @@ test('dense and sparse changes, and changes of rows that lie apart', async () =>
   await assertLikeSource(scene, 'public', only);
 });
 
+test('inserts, updates and deletes all over a table, several of them next to each other', async () => {
+  const only = {
+    include_tables: ['Spread'],
+    batch_verify: { tier1_batch_size: 5000, tier2_batch_size: 500 },
+    delete_extra_rows: true,
+  };
+  await upsert(scene, only);
+  // Of the source's rows one in fifty is changed, one in seventy is new, and one in sixty is gone; some are neighbours.
+  await scene.tsql('DELETE FROM dbo.Spread WHERE Id * 7919 % 60 = 11 OR Id IN (9, 19999);');
+  await scene.client.query(`DELETE FROM "Spread" WHERE "Id"::bigint * 104729 % 70 = 3;
+    UPDATE "Spread" SET "V" = "V" + 1 WHERE "Id"::bigint * 15485863 % 50 = 17;
+    UPDATE "Spread" SET "V" = "V" + 1 WHERE "Id" BETWEEN 5000 AND 5040 AND "Id" <> 5020`);
+  const ids = Array.from({ length: 20_000 }, (_, i) => i + 1);
+  const isGone = (id: number) => (id * 7919) % 60 === 11 || id === 9 || id === 19_999;
+  const isNew = (id: number) => (id * 104_729) % 70 === 3;
+  const isChanged = (id: number) =>
+    (id * 15_485_863) % 50 === 17 || (id >= 5000 && id <= 5040 && id !== 5020);
+  const wanted = {
+    inserted: ids.filter((id) => isNew(id) && !isGone(id)),
+    updated: ids.filter((id) => isChanged(id) && !isNew(id) && !isGone(id)),
+    deleted: ids.filter((id) => isGone(id) && !isNew(id)),
+  };
+  const { inserted, updated, deleted } = wanted;
+  const found = (await verify(scene, { migration: only })).tables.get('public.Spread');
+  assert.deepEqual(
+    [found?.inserts_needed, found?.updates_needed, found?.deletes_needed],
+    [inserted.length, updated.length, deleted.length],
+  );
+  const before = await versions(scene, '"Spread"', '"Id"');
+  assert.deepEqual(changesOf(await upsert(scene, only))['public.Spread'], {
+    inserted: inserted.length,
+    updated: updated.length,
+    deleted: deleted.length,
+    extra: 0,
+  });
+  assert.deepEqual(
+    written(before, await versions(scene, '"Spread"', '"Id"')),
+    [...inserted, ...updated].map(String).sort(),
+  );
+  await assertLikeSource(scene, 'public', only);
+});
+
 test(`${ALL} rows that all differ, in bounded memory`, async (t) => {
   await scene.tsql(`CREATE TABLE dbo.Everything (Id int NOT NULL CONSTRAINT PK_Everything PRIMARY KEY, Kind int NOT NULL);
 GO

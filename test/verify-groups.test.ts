@@ -1,8 +1,9 @@
 /** Tables whose key is one integer, compared by groups of keys: whatever changed, exactly that is named. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { compareGroups, MAX_LOCATED_KEYS, totalsBytes } from '../src/verify/groupTotals.js';
 import { groupsRange, keysBetween, runsOf, scopesOf, stretchesOf } from '../src/verify/integerGroups.js';
-import { NO_ROWS } from '../src/verify/side.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
@@ -118,8 +119,8 @@ test('groups of keys: every key lies in the range of its group, and stretches le
   }
   const groups = [-1n, 0n, 1n, 5n, 6n].map((group) => ({
     group,
-    source: { rows: 10n, first: 1n, second: 1n },
-    target: NO_ROWS,
+    sourceRows: 10n,
+    targetRows: 0n,
     change: null,
   }));
   assert.deepEqual(
@@ -146,5 +147,73 @@ test('groups of keys: every key lies in the range of its group, and stretches le
         [30n, 35n],
       ],
     ],
+  );
+});
+
+/** Packed totals of rows, as a server gives them. */
+function packed(rows: ReadonlyMap<bigint, string>, size: bigint): Buffer {
+  const groups = new Map<bigint, bigint[]>();
+  for (const [key, value] of rows) {
+    const digest = createHash('md5').update(`${key} ${value}`).digest();
+    const [first, second] = [BigInt(digest.readUInt32BE(0)), BigInt(digest.readUInt32BE(4))];
+    const place = key % size;
+    const sums = groups.get(key / size) ?? [0n, 0n, 0n, 0n, 0n];
+    const row = [1n, first, second, first * place, second * place];
+    groups.set(
+      key / size,
+      sums.map((sum, i) => sum + row[i]!),
+    );
+  }
+  const records = [...groups].reverse().map(([group, sums]) => {
+    const bytes = Buffer.alloc(totalsBytes(true));
+    for (const [i, number] of [group, ...sums].entries()) bytes.writeBigInt64BE(number, 8 * i);
+    return bytes;
+  });
+  return Buffer.concat(records);
+}
+
+test('totals name the row of a group that changed, and never one where several did', () => {
+  for (const [size, begin] of [
+    [7n, -3000n],
+    [24n, 2n ** 62n],
+    [MAX_LOCATED_KEYS, -(2n ** 62n)],
+  ] as const) {
+    const keys = Array.from({ length: 6000 }, (_, i) => begin + BigInt(i) * (size > 24n ? 997n : 1n));
+    const source = new Map(keys.map((key) => [key, 'as it was']));
+    const target = new Map(source);
+    const changes = new Map<bigint, { change: string; key: bigint }[]>();
+    for (const [i, key] of keys.entries()) {
+      if ((i * 7919 + (i >> 5)) % 97 > 2) continue;
+      const change = (['insert', 'update', 'delete'] as const)[i % 3]!;
+      if (change === 'insert') target.delete(key);
+      else if (change === 'update') target.set(key, `changed ${i}`);
+      else source.delete(key);
+      const group = key / size;
+      changes.set(group, [...(changes.get(group) ?? []), { change, key }]);
+    }
+    const [first, last] = [keys[0]! / size, keys.at(-1)! / size];
+    const found = compareGroups(packed(source, size), packed(target, size), {
+      first,
+      last,
+      size,
+      located: true,
+    });
+    assert.equal(found.source.rows, BigInt(source.size));
+    assert.deepEqual(
+      found.differing.map(({ group }) => group),
+      [...changes.keys()],
+    );
+    let named = 0;
+    for (const { group, change } of found.differing) {
+      const [only, ...others] = changes.get(group)!;
+      assert.deepEqual(change, others.length === 0 ? only : null, `group ${group} of ${size}`);
+      if (change !== null) named++;
+    }
+    assert.ok(named > 0, `groups of ${size}`);
+  }
+  const strange = packed(new Map([[100n, '']]), 10n);
+  assert.throws(
+    () => compareGroups(strange, Buffer.alloc(0), { first: 0n, last: 5n, size: 10n, located: true }),
+    /not asked for/,
   );
 });

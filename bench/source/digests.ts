@@ -19,38 +19,21 @@ export interface Totals {
   second: bigint;
 }
 
-/** Totals, and both sums once more, of words times their row's Id. */
-export interface WeightedTotals extends Totals {
-  firstById: bigint;
-  secondById: bigint;
-}
-
 export class Digests {
   /** MD5 of each row, one behind the other. */
   readonly #hashes: Buffer;
   /** Sums of the first and second words over all rows before each; one more for all. */
   readonly #first: BigUint64Array;
   readonly #second: BigUint64Array;
-  /** The same of each word times its Id. */
-  readonly #firstById: BigUint64Array;
-  readonly #secondById: BigUint64Array;
 
   private constructor(hashes: Buffer, rows: number) {
     this.#hashes = hashes;
     this.#first = new BigUint64Array(rows + 1);
     this.#second = new BigUint64Array(rows + 1);
-    this.#firstById = new BigUint64Array(rows + 1);
-    this.#secondById = new BigUint64Array(rows + 1);
     for (let row = 0; row < rows; row++) {
       const at = row * MD5_BYTES;
-      const id = BigInt(row + 1);
-      const first = BigInt(hashes.readUInt32BE(at));
-      const second = BigInt(hashes.readUInt32BE(at + 4));
-      this.#first[row + 1] = this.#first[row]! + first;
-      this.#second[row + 1] = this.#second[row]! + second;
-      // Taken modulo 2^64, as differences of them are.
-      this.#firstById[row + 1] = this.#firstById[row]! + first * id;
-      this.#secondById[row + 1] = this.#secondById[row]! + second * id;
+      this.#first[row + 1] = this.#first[row]! + BigInt(hashes.readUInt32BE(at));
+      this.#second[row + 1] = this.#second[row]! + BigInt(hashes.readUInt32BE(at + 4));
     }
   }
 
@@ -89,13 +72,35 @@ export class Digests {
     };
   }
 
-  /** The same with the words times their Ids, the sums modulo 2^64. */
-  weighted(from: number, to: number): WeightedTotals {
-    return {
-      ...this.totals(from, to),
-      firstById: BigInt.asUintN(64, this.#firstById[to]! - this.#firstById[from]!),
-      secondById: BigInt.asUintN(64, this.#secondById[to]! - this.#secondById[from]!),
-    };
+  /**
+   * Writes the totals of the Ids above `from` up to `to` as the statement gives them: group, rows, both sums and, where
+   * asked for, both sums of words times `Id % size`.
+   *
+   * @returns the offset behind them
+   */
+  writeGroup(bytes: Buffer, at: number, from: number, to: number, size: number, placed: boolean): number {
+    const group = Math.floor((from + 1) / size);
+    let first = 0;
+    let second = 0;
+    let firstPlaced = 0;
+    let secondPlaced = 0;
+    for (let row = from; row < to; row++) {
+      const word = this.#hashes.readUInt32BE(row * MD5_BYTES);
+      const other = this.#hashes.readUInt32BE(row * MD5_BYTES + 4);
+      const place = row + 1 - group * size;
+      first += word;
+      second += other;
+      firstPlaced += word * place;
+      secondPlaced += other * place;
+    }
+    let end = at;
+    const numbers = [group, to - from, first, second, ...(placed ? [firstPlaced, secondPlaced] : [])];
+    for (const number of numbers) {
+      if (!Number.isSafeInteger(number)) throw new Error(`totals of groups of ${size} keys are not exact`);
+      end = bytes.writeUInt32BE(Math.floor(number / 2 ** 32), end);
+      end = bytes.writeUInt32BE(number >>> 0, end);
+    }
+    return end;
   }
 
   /** Writes the hash of an Id's row to `bytes`. */

@@ -13,6 +13,7 @@ import type {
   ResultColumn,
 } from '../../test/sqlserver/contract.js';
 import { SqlError } from '../../test/sqlserver/contract.js';
+import { TOKEN } from '../../test/sqlserver/tds/wire.js';
 import { Digests } from './digests.js';
 import { Recording } from './recording.js';
 
@@ -149,7 +150,10 @@ class ReplaySession implements EngineSession {
     values: Map<string, string | null>,
   ): AsyncGenerator<EngineEvent> {
     const recording = await this.#recording(replayed, sql);
-    const ids = [...values.values()].map(Number).filter((id) => id >= 1 && id <= replayed.table.rows);
+    const ids = [...values.values()]
+      .flatMap((text) => text?.match(/.{1,11}/g) ?? [])
+      .map(Number)
+      .filter((id) => id >= 1 && id <= replayed.table.rows);
     yield { kind: 'columns', columns: recording.columns };
     yield {
       kind: 'encoded',
@@ -207,20 +211,13 @@ class ReplaySession implements EngineSession {
     const { from, to } = range(replayed, values);
     const size = Number(values.get('size'));
     const placed = sql.includes(' % ');
-    const rows: Buffer[] = [];
+    const rows = new PackedRows(placed ? 48 : 32);
     for (let low = from; low < to; ) {
-      const group = Math.floor((low + 1) / size);
-      const high = Math.min(to, (group + 1) * size - 1);
-      const { rows: count, first, second, firstById, secondById } = digests.weighted(low, high);
-      const begin = BigInt(group * size);
-      const located = placed ? [firstById - begin * first, secondById - begin * second] : [];
-      const numbers = [BigInt(group), count, first, second, ...located];
-      const bytes = Buffer.alloc(8 * numbers.length);
-      for (const [i, number] of numbers.entries()) bytes.writeBigInt64BE(BigInt.asIntN(64, number), 8 * i);
-      rows.push(bytes);
+      const high = Math.min(to, (Math.floor((low + 1) / size) + 1) * size - 1);
+      rows.add((bytes, at) => digests.writeGroup(bytes, at, low, high, size, placed));
       low = high;
     }
-    yield* binaries('p', rows);
+    yield* rows.answer('p');
   }
 
   /** Id and hash of the rows of some ranges. */
@@ -230,18 +227,19 @@ class ReplaySession implements EngineSession {
     values: Map<string, string | null>,
   ): AsyncGenerator<EngineEvent> {
     const digests = await this.#digests(replayed, sql);
-    const rows: Buffer[] = [];
+    const ids: number[] = [];
     for (let i = 0; values.has(`lo${i}`); i++) {
       const last = Math.min(Number(values.get(`hi${i}`)), replayed.table.rows);
-      for (let id = Math.max(Number(values.get(`lo${i}`)), 0) + 1; id <= last; id++) {
-        const bytes = Buffer.alloc(24);
-        bytes.writeBigInt64BE(BigInt(id));
-        digests.copyTo(bytes, 8, id);
-        rows.push(bytes);
-      }
+      for (let id = Math.max(Number(values.get(`lo${i}`)), 0) + 1; id <= last; id++) ids.push(id);
     }
-    rows.sort(Buffer.compare);
-    yield* binaries('p', rows);
+    const rows = new PackedRows(24);
+    for (const id of ids.sort((a, b) => a - b)) {
+      rows.add((bytes, at) => {
+        bytes.writeBigInt64BE(BigInt(id), at);
+        digests.copyTo(bytes, at + 8, id);
+      });
+    }
+    yield* rows.answer('p');
   }
 
   async *#digestRows(
@@ -302,22 +300,42 @@ async function* answer(names: string[], rows: readonly string[][]): AsyncGenerat
   yield { kind: 'done', rowCount: rows.length };
 }
 
-/** One column of bytes. */
-async function* binaries(name: string, rows: readonly Buffer[]): AsyncGenerator<EngineEvent> {
-  const type = { name: 'varbinary', length: 64 } as const;
-  yield { kind: 'columns', columns: [{ name, type, nullable: true }] };
-  const head = Buffer.alloc(19);
-  head.write('PGCOPY\n\xff\r\n\0', 'latin1');
-  const pieces: Buffer[] = [head];
-  for (const row of rows) {
-    const lengths = Buffer.alloc(6);
-    lengths.writeInt16BE(1, 0);
-    lengths.writeInt32BE(row.length, 2);
-    pieces.push(lengths, row);
+/** Rows of one binary column, in their wire form. */
+class PackedRows {
+  readonly #rowBytes: number;
+  #bytes = Buffer.alloc(64 * 1024);
+  #used = 0;
+  #rows = 0;
+
+  constructor(rowBytes: number) {
+    this.#rowBytes = rowBytes;
   }
-  pieces.push(Buffer.from([0xff, 0xff]));
-  yield { kind: 'copy', bytes: Buffer.concat(pieces) };
-  yield { kind: 'done', rowCount: rows.length };
+
+  /** @param write puts the row's bytes at an offset */
+  add(write: (bytes: Buffer, at: number) => void): void {
+    if (this.#used + 3 + this.#rowBytes > this.#bytes.length) {
+      this.#bytes = Buffer.concat([this.#bytes, Buffer.alloc(this.#bytes.length)]);
+    }
+    const at = this.#bytes.writeUInt16LE(this.#rowBytes, this.#bytes.writeUInt8(TOKEN.row, this.#used));
+    write(this.#bytes, at);
+    this.#used = at + this.#rowBytes;
+    this.#rows++;
+  }
+
+  async *answer(name: string): AsyncGenerator<EngineEvent> {
+    const type = { name: 'varbinary', length: 64 } as const;
+    yield { kind: 'columns', columns: [{ name, type, nullable: true }] };
+    const tokens = this.#bytes.subarray(0, this.#used);
+    yield {
+      kind: 'encoded',
+      send: async (out) => {
+        out.bytes(tokens);
+        out.sendWholePackets();
+        await out.drained();
+      },
+    };
+    yield { kind: 'done', rowCount: this.#rows };
+  }
 }
 
 function once<Value>(

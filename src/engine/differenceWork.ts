@@ -51,6 +51,9 @@ export class DifferenceWork {
   readonly #options: DifferenceOptions;
   readonly #statements: ChunkStatements;
   #delete: string | null = null;
+  /** Keys of rows to read, of which there are not enough yet for a statement: at most so many. */
+  readonly #keys: string[][] = [];
+  readonly #readKeys: number;
   /** The range whose later parts are already on their way, because it is read whole. */
   #whole: KeyRange | null = null;
 
@@ -58,11 +61,15 @@ export class DifferenceWork {
     const { migration } = options.config;
     this.#plan = { ...plan, chunkRows: migration.upsert_batch_size };
     this.#options = options;
+    this.#readKeys = Math.min(maxKeys(plan.keyColumns.length), migration.upsert_batch_size);
     const format = migration.use_binary_copy ? 'binary' : 'text';
     this.#statements = { ...mergeStatements(plan, format), ledger: options.ledger.chunkEntry(plan) };
   }
 
-  /** @returns what is to be read for a difference; rows to delete are gone when it resolves. */
+  /**
+   * @returns what is to be read for a difference; keys of single rows may wait for those of the next ones. Rows to
+   * delete are gone when it resolves.
+   */
   async of({ range, sourceRows, part, changes }: Difference): Promise<DifferenceRead[]> {
     const wanted: string[][] = [];
     const extra: string[][] = [];
@@ -83,14 +90,18 @@ export class DifferenceWork {
       this.#whole = range;
       return [this.#readRange(range)];
     }
-    const size = Math.min(maxKeys(this.#plan.keyColumns.length), this.#plan.chunkRows);
+    for (const key of wanted) this.#keys.push(key);
     const work: DifferenceRead[] = [];
-    for (let at = 0; at < wanted.length; at += size) {
-      const keys = wanted.slice(at, at + size);
-      const query = keysQuery(this.#plan, keys, this.#options.config.source);
-      work.push(this.#read({ query, keys: spanOf(keys) }, keys.length));
-    }
+    while (this.#keys.length >= this.#readKeys) work.push(...this.rest());
     return work;
+  }
+
+  /** @returns what is to be read for the keys that were left for more to come; after the last difference */
+  rest(): DifferenceRead[] {
+    const keys = this.#keys.splice(0, this.#readKeys);
+    if (keys.length === 0) return [];
+    const query = keysQuery(this.#plan, keys, this.#options.config.source);
+    return [this.#read({ query, keys: spanOf(keys) }, keys.length)];
   }
 
   #readRange({ lower, upper }: KeyRange): DifferenceRead {

@@ -18,7 +18,7 @@ import { TargetSession } from '../target/session.js';
 import { interleave } from '../verify/interleave.js';
 import type { Verifier } from '../verify/verifier.js';
 import { cancellation } from './abort.js';
-import { DifferenceWork } from './differenceWork.js';
+import { type DifferenceRead, DifferenceWork } from './differenceWork.js';
 import type { RunEventHandler } from './events.js';
 import { laneSettings } from './laneSettings.js';
 import { runLanes } from './lanes.js';
@@ -276,10 +276,12 @@ async function* differencesOf(
     changes,
     signal,
   });
+  const handOut = (found: DifferenceRead): ReadWork => {
+    merges.handedOut(table, found);
+    return found.read;
+  };
   for await (const difference of comparison.differences()) {
-    for (const found of await work.of(difference)) {
-      merges.handedOut(table, found);
-      yield found.read;
-    }
+    for (const found of await work.of(difference)) yield handOut(found);
   }
+  for (const found of work.rest()) yield handOut(found);
 }

@@ -8,12 +8,25 @@ import { tableLabel } from '../source/model.js';
 import { quote, quoteTable } from '../source/sql.js';
 import { mapColumn } from '../types/index.js';
 import { copiedColumns, type SourceQuery, type TablePlan } from './model.js';
-import { rangeColumns } from './queries.js';
+import { type RangeColumn, rangeColumns } from './queries.js';
 
 /** SQL Server takes 2100 parameters at most; sp_executesql itself needs some. */
 const MAX_PARAMETERS = 2000;
 /** Beyond some hundred rows a list of values costs the optimizer more than it saves. */
 const MAX_KEYS = 500;
+
+/**
+ * Characters of the longest text by type, for keys that go packed: one parameter for hundreds of them, where one for
+ * each would cost either end more than the row does.
+ */
+const WIDTHS: ReadonlyMap<string, number> = new Map([
+  ['tinyint', 3],
+  ['smallint', 6],
+  ['int', 11],
+  ['bigint', 20],
+]);
+/** The longest nvarchar that is no large object. */
+const MAX_CHARACTERS = 4000;
 
 /** @returns the most keys one statement can name, for a key of this many columns. */
 export function maxKeys(keyColumns: number): number {
@@ -32,15 +45,7 @@ export function keysQuery(
   const columns = rangeColumns(plan);
   if (columns === null)
     throw new AppError('INTERNAL', `${tableLabel(plan.source)} has no key its rows can be asked for by`);
-  const parameters: SourceQuery['parameters'] = [];
-  const rows = keys.map((key, row) => {
-    const values = columns.map(({ text }, i) => {
-      const name = `k${row}_${i}`;
-      parameters.push({ name, value: key[i]! });
-      return text.fromText(`@${name}`);
-    });
-    return `(${values.join(', ')})`;
-  });
+  const { rows, parameters } = packed(columns, keys) ?? listed(columns, keys);
   const names = columns.map((_, i) => `k${i}`);
   const match = columns.map(({ column }, i) => `t.${quote(column.name)} = w.${names[i]}`);
   // Qualified: a table may have columns named as the list's are.
@@ -54,4 +59,50 @@ export function keysQuery(
       ` JOIN (VALUES ${rows.join(', ')}) AS w(${names.join(', ')}) ON ${match.join(' AND ')}`,
     parameters,
   };
+}
+
+/** Rows of a VALUES list, and what they speak of. */
+type KeyList = Pick<SourceQuery, 'parameters'> & { rows: string[] };
+
+/** A parameter for each value. */
+function listed(columns: readonly RangeColumn[], keys: readonly (readonly string[])[]): KeyList {
+  const parameters: SourceQuery['parameters'] = [];
+  const rows = keys.map((key, row) => {
+    const values = columns.map(({ text }, i) => {
+      const name = `k${row}_${i}`;
+      parameters.push({ name, value: key[i]! });
+      return text.fromText(`@${name}`);
+    });
+    return `(${values.join(', ')})`;
+  });
+  return { rows, parameters };
+}
+
+/** Texts of fixed width, as many in a parameter as it holds; null where a column's texts have no such width. */
+function packed(columns: readonly RangeColumn[], keys: readonly (readonly string[])[]): KeyList | null {
+  const widths: number[] = [];
+  for (const { column } of columns) {
+    const width = mapColumn(column).conversion === undefined ? WIDTHS.get(column.type) : undefined;
+    if (width === undefined) return null;
+    widths.push(width);
+  }
+  const keyCharacters = widths.reduce((sum, width) => sum + width, 0);
+  const keysEach = Math.floor(MAX_CHARACTERS / keyCharacters);
+  const texts: string[] = [];
+  const rows = keys.map((key, row) => {
+    const n = Math.floor(row / keysEach);
+    let at = 1 + (row % keysEach) * keyCharacters;
+    const values = columns.map(({ text }, i) => {
+      const [value, width] = [key[i]!, widths[i]!];
+      if (value.length > width)
+        throw new AppError('INTERNAL', `a key's text is longer than ${width} characters`);
+      // Blanks behind a number are no part of it.
+      texts[n] = (texts[n] ?? '') + value.padEnd(width);
+      const expression = text.fromText(`SUBSTRING(@k${n}, ${at}, ${width})`);
+      at += width;
+      return expression;
+    });
+    return `(${values.join(', ')})`;
+  });
+  return { rows, parameters: texts.map((value, n) => ({ name: `k${n}`, value })) };
 }

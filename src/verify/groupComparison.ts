@@ -176,7 +176,7 @@ export class GroupComparison {
   ): AsyncGenerator<Difference, void, void> {
     for (const group of groups) {
       const range = groupsRange(group.group, group.group, size, within);
-      yield* this.#rangeRows(range, group.source.rows, rowsOf(group), fineness);
+      yield* this.#rangeRows(range, group.sourceRows, rowsOf(group), fineness);
     }
   }
 

@@ -9,7 +9,7 @@
  */
 import { AppError } from '../errors.js';
 import type { RowChange } from './merge.js';
-import { NO_ROWS, type Totals } from './side.js';
+import type { Totals } from './side.js';
 
 /** Bytes of a group's totals, bigints in network order: group, rows, both sums, and both located. */
 const PLAIN_BYTES = 32;
@@ -25,8 +25,8 @@ export const MAX_LOCATED_KEYS = 2n ** 15n;
 /** A group whose totals differ. */
 export interface DifferingGroup {
   group: bigint;
-  source: Totals;
-  target: Totals;
+  sourceRows: bigint;
+  targetRows: bigint;
   /** The one row that differs, or null where that is not known. */
   change: LocatedChange | null;
 }
@@ -64,9 +64,10 @@ export function compareGroups(source: Buffer, target: Buffer, span: GroupSpan): 
   for (let i = 0; i < groups; i++) {
     if (from.sameAs(to, i)) continue;
     const group = span.first + BigInt(i);
-    const [there, here] = [from.totals(i), to.totals(i)];
-    const change = span.located ? locate(from.sums(i), to.sums(i), span.size, group) : null;
-    differing.push({ group, source: there, target: here, change });
+    const sourceRows = from.read(i, ROWS);
+    const targetRows = to.read(i, ROWS);
+    const change = span.located ? locate(from, to, i, span.size, group) : null;
+    differing.push({ group, sourceRows, targetRows, change });
   }
   return {
     groups: Math.max(from.count, to.count),
@@ -76,21 +77,22 @@ export function compareGroups(source: Buffer, target: Buffer, span: GroupSpan): 
   };
 }
 
-/** Rows, both sums and both located sums. */
-type Sums = readonly [rows: bigint, first: bigint, second: bigint, firstPlaced: bigint, secondPlaced: bigint];
-const NO_SUMS: Sums = [0n, 0n, 0n, 0n, 0n];
+/** Where a record's numbers lie. */
+const ROWS = 8;
+const FIRST = 16;
+const SECOND = 24;
+const FIRST_PLACED = 32;
+const SECOND_PLACED = 40;
 
 /** One side's totals, found by their group's number from the span's first. */
 class PackedTotals {
   readonly count: number;
-  readonly #bytes: Buffer;
   readonly #view: DataView;
   readonly #recordBytes: number;
   /** Where each group's record begins, or -1. */
   readonly #at: Int32Array;
 
   constructor(bytes: Buffer, { first, last, located }: GroupSpan) {
-    this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#recordBytes = totalsBytes(located);
     this.count = bytes.length / this.#recordBytes;
@@ -108,31 +110,24 @@ class PackedTotals {
     const a = this.#at[i]!;
     const b = other.#at[i]!;
     if (a < 0 || b < 0) return a === b;
-    for (let word = 8; word < this.#recordBytes; word += 4) {
+    for (let word = ROWS; word < this.#recordBytes; word += 4) {
       if (this.#view.getInt32(a + word) !== other.#view.getInt32(b + word)) return false;
     }
     return true;
   }
 
-  totals(i: number): Totals {
+  /** @returns a number of a group's record, 0 where it has no rows */
+  read(i: number, field: number): bigint {
     const at = this.#at[i]!;
-    if (at < 0) return NO_ROWS;
-    const [rows, first, second] = [8, 16, 24].map((field) => this.#bytes.readBigInt64BE(at + field));
-    return { rows: rows!, first: first!, second: second! };
-  }
-
-  sums(i: number): Sums {
-    const at = this.#at[i]!;
-    if (at < 0) return NO_SUMS;
-    return [8, 16, 24, 32, 40].map((field) => this.#bytes.readBigInt64BE(at + field)) as unknown as Sums;
+    return at < 0 ? 0n : this.#view.getBigInt64(at + field);
   }
 
   /** Of all groups; in halves, whose sums a number holds. */
   sum(): Totals {
-    const [rows, first, second] = [8, 16, 24].map((field) => {
+    const [rows, first, second] = [ROWS, FIRST, SECOND].map((field) => {
       let high = 0;
       let low = 0;
-      for (let at = field; at < this.#bytes.length; at += this.#recordBytes) {
+      for (let at = field; at < this.#view.byteLength; at += this.#recordBytes) {
         high += this.#view.getInt32(at);
         low += this.#view.getUint32(at + 4);
       }
@@ -142,15 +137,21 @@ class PackedTotals {
   }
 }
 
-/** @returns the row that alone makes these sums differ, or null where there is no such row */
-function locate(source: Sums, target: Sums, size: bigint, group: bigint): LocatedChange | null {
-  const [rows, first, second, firstPlaced, secondPlaced] = source.map(
-    (sum, i) => sum - target[i]!,
-  ) as unknown as Sums;
-  const change = CHANGE_OF_ROWS.get(rows);
-  const [word, placed] = first === 0n ? [second, secondPlaced] : [first, firstPlaced];
-  if (change === undefined || word === 0n) return null;
-  const place = placed / word;
+/** @returns the row that alone makes a group's totals differ, or null where there is no such row */
+function locate(
+  source: PackedTotals,
+  target: PackedTotals,
+  i: number,
+  size: bigint,
+  group: bigint,
+): LocatedChange | null {
+  const more = (field: number): bigint => source.read(i, field) - target.read(i, field);
+  const change = CHANGE_OF_ROWS.get(more(ROWS));
+  if (change === undefined) return null;
+  const [first, second] = [more(FIRST), more(SECOND)];
+  const [firstPlaced, secondPlaced] = [more(FIRST_PLACED), more(SECOND_PLACED)];
+  if (first === 0n && second === 0n) return null;
+  const place = first === 0n ? secondPlaced / second : firstPlaced / first;
   if (place * first !== firstPlaced || place * second !== secondPlaced) return null;
   // A place has its key's sign; group 0 has keys of both.
   const isPlace = group > 0n ? place >= 0n : group < 0n ? place <= 0n : true;

@@ -11,6 +11,7 @@ import type { TablePlan } from '../plan/model.js';
 import type { RangeColumn } from '../plan/queries.js';
 import { quote, quoteTable } from '../source/sql.js';
 import { mapColumn } from '../types/index.js';
+import { larger } from './buckets.js';
 import { type DifferingGroup, MAX_LOCATED_KEYS } from './groupTotals.js';
 import { keyColumns } from './hashSql.js';
 import type { IntegerRanges, KeyRange } from './side.js';
@@ -28,8 +29,9 @@ const STRETCH_ROWS = 100_000;
 /** Ranges of one statement, and rows of them on either side. */
 const MAX_RANGES = 500;
 export const MAX_RANGE_ROWS = 20_000;
-/** Rows of a smallest group: before anything is known of the density of changes, and at least and at most. */
-const FIRST_ROWS = 32;
+/** What is taken for known of the density of changes before anything is: some rows in thousands. */
+const FIRST_SEEN = { rows: 2000, changed: 10 };
+/** Rows of a smallest group, at least and at most. */
 const LEAST_ROWS = 4;
 const MOST_ROWS = 256;
 /** From this share of changed rows on, too many of the smallest groups have more than one. */
@@ -88,8 +90,8 @@ export class Fineness {
   readonly #tier2Rows: number;
   #coarse = 0;
   #coarseDiffering = 0;
-  #rows = 0;
-  #changed = 0;
+  #rows = FIRST_SEEN.rows;
+  #changed = FIRST_SEEN.changed;
 
   constructor({ first, last, rows }: KeySpread, tier2Rows: number) {
     this.#keysPerRow = Number(last - first + 1n) / Math.max(1, rows);
@@ -103,7 +105,6 @@ export class Fineness {
 
   /** The smallest groups, or null where it is not worth asking: rows of fine groups are fetched at once. */
   get finest(): Finest | null {
-    if (this.#rows === 0) return this.#finest(FIRST_ROWS);
     const share = this.#changed / this.#rows;
     if (share > DENSE) return null;
     // Totals cost the less the more rows a group has; groups with two changed rows, all of whose rows are fetched,
@@ -113,7 +114,7 @@ export class Fineness {
 
   /** Whether to ask for the smallest groups without a look at the fine ones: most of those differ. */
   get finestAtOnce(): boolean {
-    return this.#coarseDiffering * 2 > this.#coarse;
+    return this.#coarse > 0 && this.#coarseDiffering * 2 >= this.#coarse;
   }
 
   sawGroups(groups: number, differing: number): void {
@@ -167,8 +168,8 @@ export function groupsRange(first: bigint, last: bigint, size: bigint, within: K
 }
 
 /** A group's rows on the side that has more. */
-export function rowsOf({ source, target }: DifferingGroup): bigint {
-  return source.rows > target.rows ? source.rows : target.rows;
+export function rowsOf({ sourceRows, targetRows }: DifferingGroup): bigint {
+  return larger(sourceRows, targetRows);
 }
 
 /** @returns runs of groups next to each other, as ranges. */
@@ -183,11 +184,11 @@ export function runsOf(
     if (run !== undefined && run.last + 1n === group.group) {
       run.groups.push(group);
       run.last = group.group;
-      run.sourceRows += group.source.rows;
+      run.sourceRows += group.sourceRows;
       run.rows += rowsOf(group);
     } else {
-      const { rows } = group.source;
-      runs.push({ groups: [group], last: group.group, sourceRows: rows, rows: rowsOf(group) });
+      const { sourceRows } = group;
+      runs.push({ groups: [group], last: group.group, sourceRows, rows: rowsOf(group) });
     }
   }
   return runs.map(({ groups, last, sourceRows, rows }) => ({
