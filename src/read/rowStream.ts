@@ -12,6 +12,7 @@ import { AppError, toErrorData } from '../errors.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TOKEN, TYPE } from '../tds/tokens.js';
 import type { InputWindow } from '../tds/window.js';
+import { copyBytes } from '../wasm/memory.js';
 import { ROW_HASH_BYTES, type RowLayout } from './layout.js';
 import { Spool } from './spool.js';
 
@@ -256,7 +257,7 @@ export class RowStream {
     for (let at = 0; at < bytes.length; ) {
       if (room.position === room.end) yield 'output';
       const count = Math.min(bytes.length - at, room.end - room.position);
-      bytes.copy(room.bytes, room.position, at, at + count);
+      copyBytes(bytes, at, at + count, room.bytes, room.position);
       room.position += count;
       at += count;
     }

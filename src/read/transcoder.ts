@@ -8,6 +8,7 @@
 import { codePage } from '../copy/codepages.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TOKEN } from '../tds/tokens.js';
+import { copyBytes } from '../wasm/memory.js';
 import { ROW_HASH_BYTES, type RowLayout } from './layout.js';
 
 /** Why the function returned. */
@@ -230,7 +231,7 @@ function gatherPlp(
       return total;
     }
     if (p + n > end) return -1;
-    ib.copyWithin(scratch + total, p, p + n);
+    copyBytes(ib, p, p + n, ib, scratch + total);
     total += n;
     p += n;
   }

@@ -5,6 +5,7 @@
  * memory for the life of a reader: nothing is allocated per packet or row. As much again lies behind it, where pieces
  * of a value are put together.
  */
+import { copyBytes } from '../wasm/memory.js';
 
 export class InputWindow {
   /** The memory the window lies in; offsets count from its start. */
@@ -50,7 +51,7 @@ export class InputWindow {
   append(chunk: Buffer, from: number): number {
     const room = this.makeRoom(chunk.length - from);
     const taken = Math.min(room, chunk.length - from);
-    chunk.copy(this.bytes, this.fill, from, from + taken);
+    copyBytes(chunk, from, from + taken, this.bytes, this.fill);
     this.fill += taken;
     return from + taken;
   }

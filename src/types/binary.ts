@@ -5,6 +5,7 @@
  */
 import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
+import { copyBytes } from '../wasm/memory.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
 import { sendBytes } from './hash.js';
 
@@ -41,7 +42,7 @@ export const binaryMapper: TypeMapper = {
 export const binaryCodec: TypeCodec = {
   wireTypes: [TYPE.BIGBINARY, TYPE.BIGVARBIN, TYPE.IMAGE],
   targets: ['bytea'],
-  helpers: {},
+  helpers: { copyBytes },
 
   contentBytes() {
     return 'n';
@@ -51,7 +52,7 @@ export const binaryCodec: TypeCodec = {
     // Short values byte by byte: a call into the engine costs more than it saves.
     return `ov.setInt32(o, n); o += 4;
       if (n < 32) { for (i = 0; i < n; i++) ob[o + i] = ib[v + i]; }
-      else ib.copy(ob, o, v, v + n);
+      else copyBytes(ib, v, v + n, ob, o);
       o += n;`;
   },
 

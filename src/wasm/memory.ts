@@ -54,6 +54,20 @@ export function adopt({ buffer, memory }: SharedMemory): void {
   if (memory !== undefined) memories.set(buffer, memory);
 }
 
+/** From this many bytes on `fill` is quicker than `copy` (measured). */
+const FILL_BYTES = 512;
+
+/**
+ * Copies `source` from `from` to `to` to `at` in `target`, which may be the same memory where the two do not overlap.
+ *
+ * Into shared memory the engine's own copy goes byte by byte or word by word, since another thread might look: 4 GB/s.
+ * `fill` with a value of just the length is one plain copy, 20 to 80 GB/s.
+ */
+export function copyBytes(source: Buffer, from: number, to: number, target: Buffer, at: number): void {
+  if (to - from < FILL_BYTES) source.copy(target, at, from, to);
+  else target.fill(source.subarray(from, to), at, at + to - from);
+}
+
 /** Functions in WebAssembly, assembled and compiled when a thread first uses them. */
 export class Kernel<Functions extends object> {
   readonly #define: () => readonly FunctionDefinition[];
