@@ -24,6 +24,12 @@ import { generateTranscoder, STOP, type Transcode, type TranscodeState } from '.
  */
 const MAX_CHUNK_BYTES = 128 * 1024 * 1024;
 
+/**
+ * A row of which so much has come, and not all, is streamed: the transcoder would begin it anew with every packet, and
+ * put its value's pieces together each time.
+ */
+const STREAMED_ROW_BYTES = 256 * 1024;
+
 /** How far a partition was read, in whole chunks; what a next try goes on from. */
 export interface RangeProgress {
   /** The last key of the last chunk; at first the partition's own bound. */
@@ -224,7 +230,7 @@ export class RowPump implements ResponseSink {
     }
     switch (stop) {
       case STOP.NEED_INPUT:
-        if (window.available > 0 && window.full) this.#startStream();
+        if (window.full || window.available >= STREAMED_ROW_BYTES) this.#startStream();
         else return 'input';
         return null;
       case STOP.NEED_OUTPUT:
