@@ -32,6 +32,9 @@ let source: Buffer = Buffer.alloc(0);
 let sourceView = viewOf(source);
 let target: Buffer = source;
 let targetView = sourceView;
+/** Where they begin in their memories. */
+let sourceStart = 0;
+let targetStart = 0;
 /** The kernel where it reaches both; null elsewhere. */
 let kernel: TextKernel | null = null;
 /** A value the kernel is called for; below, the loop has done it before it begins. */
@@ -44,12 +47,14 @@ function viewOf(buffer: Buffer): DataView {
 function bindSource(src: Buffer): void {
   source = src;
   sourceView = viewOf(src);
+  sourceStart = src.byteOffset;
   bindKernel();
 }
 
 function bindTarget(out: Buffer): void {
   target = out;
   targetView = viewOf(out);
+  targetStart = out.byteOffset;
   bindKernel();
 }
 
@@ -71,8 +76,8 @@ export function writeUtf16le(src: Buffer, p: number, byteLength: number, out: Bu
   if (src !== source) bindSource(src);
   if (out !== target) bindTarget(out);
   if (kernel !== null && byteLength >= KERNEL_BYTES) {
-    const to = kernel.utf16(src.byteOffset + p, byteLength, out.byteOffset + o);
-    return to < 0 ? to : to - out.byteOffset;
+    const to = kernel.utf16(sourceStart + p, byteLength, targetStart + o);
+    return to < 0 ? to : to - targetStart;
   }
   if (byteLength >= UTF16_ENGINE_BYTES) return writeUtf16leByEngine(src, p, byteLength, out, o);
   const from = sourceView;
@@ -330,7 +335,7 @@ export function writeUtf8(src: Buffer, p: number, byteLength: number, out: Buffe
 /** Copies the ASCII, other than NUL, that a value begins with, as far as that is quick. @returns the bytes copied */
 function plainAscii(src: Buffer, p: number, byteLength: number, out: Buffer, o: number): number {
   if (kernel !== null) {
-    return byteLength < KERNEL_BYTES ? 0 : kernel.ascii(src.byteOffset + p, byteLength, out.byteOffset + o);
+    return byteLength < KERNEL_BYTES ? 0 : kernel.ascii(sourceStart + p, byteLength, targetStart + o);
   }
   if (byteLength < BYTES_ENGINE_BYTES) return 0;
   const value = src.subarray(p, p + byteLength);

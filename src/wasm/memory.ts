@@ -87,7 +87,8 @@ export class Kernel<Functions extends object> {
     const module = this.#compiled();
     if (module === null) return null;
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-    const functions = exports as Functions;
+    // Properties of `exports` itself are looked up by name at every call.
+    const functions = { ...exports } as Functions;
     this.#instances.set(memory, functions);
     return functions;
   }
