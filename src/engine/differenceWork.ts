@@ -61,7 +61,7 @@ export class DifferenceWork {
     const { migration } = options.config;
     this.#plan = { ...plan, chunkRows: migration.upsert_batch_size };
     this.#options = options;
-    this.#readKeys = Math.min(maxKeys(plan.keyColumns.length), migration.upsert_batch_size);
+    this.#readKeys = Math.min(maxKeys(plan), migration.upsert_batch_size);
     const format = migration.use_binary_copy ? 'binary' : 'text';
     this.#statements = { ...mergeStatements(plan, format), ledger: options.ledger.chunkEntry(plan) };
   }

@@ -14,6 +14,8 @@ import { type RangeColumn, rangeColumns } from './queries.js';
 const MAX_PARAMETERS = 2000;
 /** Beyond some hundred rows a list of values costs the optimizer more than it saves. */
 const MAX_KEYS = 500;
+/** Where keys go packed the statement is always the same, and what the optimizer makes of it is used again. */
+const MAX_PACKED_KEYS = 1000;
 
 /**
  * Characters of the longest text by type, for keys that go packed: one parameter for hundreds of them, where one for
@@ -28,9 +30,11 @@ const WIDTHS: ReadonlyMap<string, number> = new Map([
 /** The longest nvarchar that is no large object. */
 const MAX_CHARACTERS = 4000;
 
-/** @returns the most keys one statement can name, for a key of this many columns. */
-export function maxKeys(keyColumns: number): number {
-  return Math.max(1, Math.min(MAX_KEYS, Math.floor(MAX_PARAMETERS / keyColumns)));
+/** @returns the most keys one statement can name */
+export function maxKeys(plan: TablePlan): number {
+  const columns = rangeColumns(plan) ?? [];
+  if (widthsOf(columns) !== null) return MAX_PACKED_KEYS;
+  return Math.max(1, Math.min(MAX_KEYS, Math.floor(MAX_PARAMETERS / plan.keyColumns.length)));
 }
 
 /**
@@ -78,14 +82,21 @@ function listed(columns: readonly RangeColumn[], keys: readonly (readonly string
   return { rows, parameters };
 }
 
-/** Texts of fixed width, as many in a parameter as it holds; null where a column's texts have no such width. */
-function packed(columns: readonly RangeColumn[], keys: readonly (readonly string[])[]): KeyList | null {
+/** @returns the characters of each column's longest text, or null where one has no such width */
+function widthsOf(columns: readonly RangeColumn[]): number[] | null {
   const widths: number[] = [];
   for (const { column } of columns) {
     const width = mapColumn(column).conversion === undefined ? WIDTHS.get(column.type) : undefined;
     if (width === undefined) return null;
     widths.push(width);
   }
+  return widths.length === 0 ? null : widths;
+}
+
+/** Texts of fixed width, as many in a parameter as it holds; null where a column's texts have no such width. */
+function packed(columns: readonly RangeColumn[], keys: readonly (readonly string[])[]): KeyList | null {
+  const widths = widthsOf(columns);
+  if (widths === null) return null;
   const keyCharacters = widths.reduce((sum, width) => sum + width, 0);
   const keysEach = Math.floor(MAX_CHARACTERS / keyCharacters);
   const texts: string[] = [];

@@ -4,12 +4,7 @@
  */
 import { larger } from './buckets.js';
 import type { CompareOptions, Difference, TableTotals } from './compare.js';
-import {
-  type ComparedGroups,
-  compareGroups,
-  type DifferingGroup,
-  type LocatedChange,
-} from './groupTotals.js';
+import { type ComparedGroups, compareGroups, type DifferingGroup } from './groupTotals.js';
 import {
   type CountedRange,
   Fineness,
@@ -20,10 +15,12 @@ import {
   MAX_RANGE_ROWS,
   rowsOf,
   runsOf,
+  scopeOf,
   scopesOf,
   stretchesOf,
 } from './integerGroups.js';
 import { interleave } from './interleave.js';
+import type { RowChange } from './merge.js';
 import { type IntegerRanges, type KeyRange, sameTotals } from './side.js';
 
 /** What it takes of the comparison it is a part of. */
@@ -48,6 +45,44 @@ export interface ComparisonParts {
 const MOST_UNCLEAR = 0.5;
 /** Changes yielded at once. */
 const BATCH_CHANGES = 10_000;
+
+/** Groups that differ, by what is done next. */
+interface Sorted {
+  /** Rows that need no look. */
+  certain: RowChange[];
+  /** What rows are fetched of. */
+  ranges: CountedRange[];
+  /** Groups that have too many rows for that. */
+  large: DifferingGroup[];
+  /** Groups whose totals name no row. */
+  unclear: number;
+}
+
+function sorted(
+  differing: readonly DifferingGroup[],
+  size: bigint,
+  within: KeyRange,
+  looksAgain: CompareOptions['looksAgain'],
+): Sorted {
+  const found: Sorted = { certain: [], ranges: [], large: [], unclear: 0 };
+  for (const group of differing) {
+    const { change: located } = group;
+    if (located !== null) {
+      const { change, key } = located;
+      if (looksAgain === 'always' || change === 'delete') {
+        found.ranges.push({ range: keysBetween(key - 1n, key), rows: 1n });
+      } else {
+        found.certain.push({ change, key: [String(key)] });
+      }
+      continue;
+    }
+    found.unclear++;
+    const rows = rowsOf(group);
+    if (rows > BigInt(MAX_RANGE_ROWS)) found.large.push(group);
+    else found.ranges.push({ range: groupsRange(group.group, group.group, size, within), rows });
+  }
+  return found;
+}
 
 export class GroupComparison {
   readonly #parts: ComparisonParts;
@@ -116,22 +151,17 @@ export class GroupComparison {
     within: KeyRange,
     fineness: Fineness,
   ): AsyncGenerator<Difference, void, void> {
-    const unclear = differing.filter(({ change }) => change === null);
-    if (unclear.length > groups * MOST_UNCLEAR) {
+    const { certain, ranges, large, unclear } = sorted(differing, size, within, this.#options.looksAgain);
+    if (unclear > groups * MOST_UNCLEAR) {
       for (const run of runsOf(differing, size, within)) {
         yield* this.#rangeRows(run.range, run.sourceRows, run.rows, fineness);
       }
       return;
     }
-    const named = differing.flatMap(({ change }) => change ?? []);
-    const certain = named.filter((change) => !this.#isLookedAt(change));
     for (let at = 0; at < certain.length; at += BATCH_CHANGES) {
-      const changes = certain
-        .slice(at, at + BATCH_CHANGES)
-        .map(({ change, key }) => ({ change, key: [String(key)] }));
+      const changes = certain.slice(at, at + BATCH_CHANGES);
       yield { range: null, sourceRows: source.rows, part: 0, changes };
     }
-    const { ranges, large } = this.#lookedAt(named, unclear, size, within);
     let changed = certain.length;
     for (const scope of scopesOf(ranges)) {
       for await (const difference of this.#parts.rowDifferences(scope, null, source.rows)) {
@@ -142,30 +172,6 @@ export class GroupComparison {
     fineness.sawRows(source.rows, changed);
     // Keys that lie close together in few places.
     yield* this.#wholeGroups(large, size, within, fineness);
-  }
-
-  /** Whether the row itself has the last word. */
-  #isLookedAt({ change }: LocatedChange): boolean {
-    return this.#options.looksAgain === 'always' || change === 'delete';
-  }
-
-  /** @returns what rows are fetched of, and the groups that have too many for that */
-  #lookedAt(
-    named: readonly LocatedChange[],
-    unclear: readonly DifferingGroup[],
-    size: bigint,
-    within: KeyRange,
-  ): { ranges: CountedRange[]; large: DifferingGroup[] } {
-    const large = unclear.filter((group) => rowsOf(group) > BigInt(MAX_RANGE_ROWS));
-    const ranges: CountedRange[] = named
-      .filter((change) => this.#isLookedAt(change))
-      .map(({ key }) => ({ range: keysBetween(key - 1n, key), rows: 1n }));
-    for (const group of unclear) {
-      const rows = rowsOf(group);
-      if (rows <= BigInt(MAX_RANGE_ROWS))
-        ranges.push({ range: groupsRange(group.group, group.group, size, within), rows });
-    }
-    return { ranges, large };
   }
 
   async *#wholeGroups(
@@ -195,7 +201,9 @@ export class GroupComparison {
       return;
     }
     let changed = 0;
-    for await (const difference of this.#parts.rowDifferences(range, range, sourceRows)) {
+    // In the order of keys no hash of them is needed, and nothing is sorted.
+    const scope = rows > BigInt(MAX_RANGE_ROWS) ? range : scopeOf(range);
+    for await (const difference of this.#parts.rowDifferences(scope, range, sourceRows)) {
       changed += difference.changes.length;
       yield difference;
     }

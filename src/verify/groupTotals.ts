@@ -71,8 +71,8 @@ export function compareGroups(source: Buffer, target: Buffer, span: GroupSpan): 
   }
   return {
     groups: Math.max(from.count, to.count),
-    source: from.sum(),
-    target: to.sum(),
+    source: from.all,
+    target: to.all,
     differing,
   };
 }
@@ -83,10 +83,14 @@ const FIRST = 16;
 const SECOND = 24;
 const FIRST_PLACED = 32;
 const SECOND_PLACED = 40;
+/** What the upper four bytes of a number count in. */
+const HALF = 2 ** 32;
 
 /** One side's totals, found by their group's number from the span's first. */
 class PackedTotals {
   readonly count: number;
+  /** Of all groups. */
+  readonly all: Totals;
   readonly #view: DataView;
   readonly #recordBytes: number;
   /** Where each group's record begins, or -1. */
@@ -99,11 +103,24 @@ class PackedTotals {
     this.#at = new Int32Array(Number(last - first) + 1).fill(-1);
     // The span has fewer groups than 32 bits tell apart.
     const low = Number(BigInt.asUintN(32, first));
+    // Sums in halves, whose sums a number holds.
+    let [rows, firstHigh, firstLow, secondHigh, secondLow] = [0, 0, 0, 0, 0];
     for (let at = 0; at < bytes.length; at += this.#recordBytes) {
       const i = (this.#view.getUint32(at + 4) - low) >>> 0;
       if (this.#at[i] !== -1) throw new AppError('INTERNAL', 'a server named a group that was not asked for');
       this.#at[i] = at;
+      rows += this.#view.getInt32(at + ROWS) * HALF + this.#view.getUint32(at + ROWS + 4);
+      firstHigh += this.#view.getInt32(at + FIRST);
+      firstLow += this.#view.getUint32(at + FIRST + 4);
+      secondHigh += this.#view.getInt32(at + SECOND);
+      secondLow += this.#view.getUint32(at + SECOND + 4);
     }
+    const whole = (high: number, below: number): bigint => BigInt(high) * BigInt(HALF) + BigInt(below);
+    this.all = {
+      rows: BigInt(rows),
+      first: whole(firstHigh, firstLow),
+      second: whole(secondHigh, secondLow),
+    };
   }
 
   sameAs(other: PackedTotals, i: number): boolean {
@@ -121,20 +138,6 @@ class PackedTotals {
     const at = this.#at[i]!;
     return at < 0 ? 0n : this.#view.getBigInt64(at + field);
   }
-
-  /** Of all groups; in halves, whose sums a number holds. */
-  sum(): Totals {
-    const [rows, first, second] = [ROWS, FIRST, SECOND].map((field) => {
-      let high = 0;
-      let low = 0;
-      for (let at = field; at < this.#view.byteLength; at += this.#recordBytes) {
-        high += this.#view.getInt32(at);
-        low += this.#view.getUint32(at + 4);
-      }
-      return BigInt(high) * 2n ** 32n + BigInt(low);
-    });
-    return { rows: rows!, first: first!, second: second! };
-  }
 }
 
 /** @returns the row that alone makes a group's totals differ, or null where there is no such row */
@@ -145,11 +148,12 @@ function locate(
   size: bigint,
   group: bigint,
 ): LocatedChange | null {
-  const more = (field: number): bigint => source.read(i, field) - target.read(i, field);
-  const change = CHANGE_OF_ROWS.get(more(ROWS));
+  const change = CHANGE_OF_ROWS.get(source.read(i, ROWS) - target.read(i, ROWS));
   if (change === undefined) return null;
-  const [first, second] = [more(FIRST), more(SECOND)];
-  const [firstPlaced, secondPlaced] = [more(FIRST_PLACED), more(SECOND_PLACED)];
+  const first = source.read(i, FIRST) - target.read(i, FIRST);
+  const second = source.read(i, SECOND) - target.read(i, SECOND);
+  const firstPlaced = source.read(i, FIRST_PLACED) - target.read(i, FIRST_PLACED);
+  const secondPlaced = source.read(i, SECOND_PLACED) - target.read(i, SECOND_PLACED);
   if (first === 0n && second === 0n) return null;
   const place = first === 0n ? secondPlaced / second : firstPlaced / first;
   if (place * first !== firstPlaced || place * second !== secondPlaced) return null;

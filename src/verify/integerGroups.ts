@@ -205,13 +205,22 @@ export interface CountedRange {
   rows: bigint;
 }
 
+/** @param range not open on either side, of `MAX_RANGE_ROWS` rows at most */
+export function scopeOf(range: KeyRange): IntegerRanges {
+  return { kind: 'ranges', ranges: [boundsOf(range)] };
+}
+
+function boundsOf({ lower, upper }: KeyRange): readonly [bigint, bigint] {
+  return [BigInt(lower![0]!), BigInt(upper![0]!)];
+}
+
 /** @returns the ranges, of `MAX_RANGE_ROWS` rows at most each, as scopes of one statement each. */
 export function scopesOf(ranges: readonly CountedRange[]): IntegerRanges[] {
   const batches: (readonly [bigint, bigint])[][] = [];
   let rows = 0n;
   for (const { range, rows: more } of ranges) {
     const batch = batches.at(-1);
-    const bounds = [BigInt(range.lower![0]!), BigInt(range.upper![0]!)] as const;
+    const bounds = boundsOf(range);
     rows += more;
     if (batch === undefined || batch.length >= MAX_RANGES || rows > BigInt(MAX_RANGE_ROWS)) {
       batches.push([bounds]);
