@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { AppError } from '../src/errors.js';
 import { AREA, LANES, LONGEST_MESSAGE_BYTES, QUEUE_MESSAGES } from '../src/hash/hashArea.js';
 import { md5Constants } from '../src/hash/md5Kernel.js';
 import { createRowHasher } from '../src/hash/rowHasher.js';
@@ -162,6 +163,62 @@ test('rows of very different lengths', () => {
     }),
     { numRuns: 150 },
   );
+});
+
+test('numerics, sent in any way, in the kernel and by the loops', () => {
+  const memory = kernelBuffer(65_536 + HASH_BYTES);
+  const kernel = RowKernel.over(memory.buffer, 65_536)!;
+  const hashed = (columns: Column[], row: Buffer, by: RowKernel | null): string => {
+    row.copy(memory, 5);
+    try {
+      assert.equal(createRowHasher(columns, by).hashSlot(new DataView(memory.buffer), 5, row.length), 1);
+    } catch (error) {
+      return error instanceof AppError ? error.message : String(error);
+    }
+    return memory.toString('latin1', 5, 5 + row.length);
+  };
+  const digit = fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom(0, 1, 9, 10, 99, 100, 999, 1000, 9999) },
+    { weight: 4, arbitrary: fc.nat(9999) },
+    { weight: 1, arbitrary: fc.constantFrom(10_000, 0xffff) },
+  );
+  const sent = fc.record({
+    digits: fc.array(digit, { maxLength: 12 }),
+    weight: fc.oneof(fc.integer({ min: -4, max: 12 }), fc.constantFrom(-32_768, -20, 63, 64, 65, 32_767)),
+    sign: fc.constantFrom(0, 0, 0, 0x4000, 0x4000, 0xc000),
+    scale: fc.oneof(fc.integer({ min: 0, max: 44 }), fc.constantFrom(1000)),
+    more: fc.constantFrom(0, 0, 0, 0, 2, -1),
+  });
+  let inKernel = 0;
+  fc.assert(
+    fc.property(sent, fc.boolean(), ({ digits, weight, sign, scale, more }, between) => {
+      const words = Buffer.concat([digits.length, weight & 0xffff, sign, scale, ...digits].map(int16));
+      const field = more < 0 ? words.subarray(0, more) : Buffer.concat([words, Buffer.alloc(more)]);
+      const numeric: Column = { field: 'numeric', hashed: true, scale };
+      const columns = between ? [text[1]!, numeric, text[1]!] : [numeric];
+      const fields = between ? [Buffer.from('a'), field, Buffer.from('bc')] : [field];
+      const row = Buffer.concat([
+        int16(columns.length + 1),
+        ...fields.flatMap((bytes) => [int32(bytes.length), bytes]),
+        int32(32),
+        Buffer.alloc(32, '?'),
+      ]);
+      const plain = hashed(columns, row, null);
+      kernel.rows = 0;
+      assert.equal(hashed(columns, row, kernel), plain);
+      inKernel += kernel.rows;
+    }),
+    { numRuns: 4000, seed: 20261122 },
+  );
+  assert.ok(inKernel > 300, `the kernel took ${inKernel}`);
+  // Every group of four digits there is.
+  const columns: Column[] = [{ field: 'numeric', hashed: true, scale: 4 }];
+  for (let first = 0; first < 10_000; first += 500) {
+    check(
+      columns,
+      Array.from({ length: 500 }, (_, i) => [BigInt(first + i) * 100_010_001n * (i % 2 === 0 ? 1n : -1n)]),
+    );
+  }
 });
 
 test('chunks of different tables take turns in one area', () => {

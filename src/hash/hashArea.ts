@@ -22,8 +22,10 @@ export const ENTRY_BYTES = 12;
 /** Longest message the kernels take: a longer one would leave too many lanes idle behind it. */
 export const LONGEST_MESSAGE_BYTES = 16 * 1024;
 
-/** Most groups of fields: skipped ones, then hashed ones, as two counts of 32 bits. */
+/** Most groups of fields: how many are skipped, how many hashed, and the scale of a numeric or `NO_NUMERIC`; 32 bits each. */
 export const MAX_GROUPS = 512;
+export const GROUP_BYTES = 12;
+export const NO_NUMERIC = -1;
 
 /** Padding reaches up to 80 bytes, copying in strides of 64 as far, beyond the message. */
 export const SLACK_BYTES = 160;
@@ -45,7 +47,7 @@ export const AREA = {
   QUEUE_END: 1008,
   GROUPS_END: 1012,
   GROUPS: 1024,
-  QUEUE: 1024 + 8 * MAX_GROUPS,
-  STAGING: 1024 + 8 * MAX_GROUPS + ENTRY_BYTES * QUEUE_MESSAGES,
-  STAGING_END: 1024 + 8 * MAX_GROUPS + ENTRY_BYTES * QUEUE_MESSAGES + STAGING_BYTES,
+  QUEUE: 1024 + GROUP_BYTES * MAX_GROUPS,
+  STAGING: 1024 + GROUP_BYTES * MAX_GROUPS + ENTRY_BYTES * QUEUE_MESSAGES,
+  STAGING_END: 1024 + GROUP_BYTES * MAX_GROUPS + ENTRY_BYTES * QUEUE_MESSAGES + STAGING_BYTES,
 } as const;

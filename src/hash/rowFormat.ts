@@ -11,7 +11,7 @@ import { numericTextBytes, writeNumericText } from './numericText.js';
 export const TREATMENT = { SKIP: -2, BYTES: -1, NUMERIC: 0 } as const;
 
 /** Far beyond any column's scale; keeps a wrong one from asking for gigabytes of zeros. */
-const MAX_SCALE = 1000;
+export const MAX_SCALE = 1000;
 
 /** @returns the treatment of a field. @throws AppError INTERNAL where a hashed numeric has no sensible scale. */
 export function treatmentOf({ field, hashed, scale }: HashField): number {

@@ -5,7 +5,7 @@
  */
 import { Kernel } from '../wasm/memory.js';
 import { collect } from './collectKernel.js';
-import { AREA, ENTRY_BYTES, MAX_GROUPS } from './hashArea.js';
+import { AREA, ENTRY_BYTES, MAX_GROUPS, NO_NUMERIC } from './hashArea.js';
 import { hashQueue, md5Constants } from './md5Kernel.js';
 import { TREATMENT } from './rowFormat.js';
 
@@ -21,26 +21,26 @@ const kernels = new Kernel<Functions>(() => [collect(), hashQueue()]);
 export interface KernelFields {
   /** The first two bytes of its tuples, as a little-endian number. */
   countBytes: number;
-  /** Fields skipped, fields hashed, and so on. */
+  /** Fields skipped, fields hashed, the scale of a numeric or `NO_NUMERIC`, and so on. */
   groups: Int32Array;
 }
 
-/** @returns the fields for the kernel; null where they are not for it */
+/** @returns the fields for the kernel; null where there are too many groups of them */
 export function kernelFields(treatments: Int16Array): KernelFields | null {
-  const groups: number[] = [];
-  let hashing = true;
+  const groups: [skipped: number, hashed: number, scale: number][] = [[0, 0, NO_NUMERIC]];
   for (const treatment of treatments) {
-    if (treatment >= TREATMENT.NUMERIC) return null;
-    const hashed = treatment === TREATMENT.BYTES;
-    if (hashed !== hashing || groups.length === 0) {
-      if (!hashed || groups.length === 0) groups.push(0, 0);
-      hashing = hashed;
+    let group = groups.at(-1)!;
+    if (group[2] !== NO_NUMERIC || (treatment === TREATMENT.SKIP && group[1] > 0)) {
+      group = [0, 0, NO_NUMERIC];
+      groups.push(group);
     }
-    groups[groups.length - (hashed ? 1 : 2)]! += 1;
+    if (treatment === TREATMENT.SKIP) group[0]++;
+    else if (treatment === TREATMENT.BYTES) group[1]++;
+    else group[2] = treatment - TREATMENT.NUMERIC;
   }
+  if (groups.length > MAX_GROUPS) return null;
   const count = treatments.length + 1;
-  if (groups.length === 0 || groups.length > 2 * MAX_GROUPS) return null;
-  return { countBytes: ((count & 0xff) << 8) | (count >> 8), groups: Int32Array.from(groups) };
+  return { countBytes: ((count & 0xff) << 8) | (count >> 8), groups: Int32Array.from(groups.flat()) };
 }
 
 export class RowKernel {

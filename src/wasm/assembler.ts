@@ -227,6 +227,7 @@ export const i32 = {
   geU: plain(0x4f),
   add: plain(0x6a),
   sub: plain(0x6b),
+  mul: plain(0x6c),
   and: plain(0x71),
   or: plain(0x72),
   xor: plain(0x73),
