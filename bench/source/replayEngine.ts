@@ -26,6 +26,9 @@ export interface ReplayTable {
   hashes: boolean;
 }
 
+/** Rows asked for by key that are put together before they are sent. */
+const KEYED_ROWS_AT_ONCE = 64;
+
 /** What is kept for one database. */
 class Replayed {
   readonly recordings = new Map<string, Promise<Recording>>();
@@ -158,8 +161,9 @@ class ReplaySession implements EngineSession {
     yield {
       kind: 'encoded',
       send: async (out) => {
-        for (const id of ids) {
+        for (const [i, id] of ids.entries()) {
           recording.appendRow(out, id);
+          if (i % KEYED_ROWS_AT_ONCE !== 0 && i + 1 < ids.length) continue;
           out.sendWholePackets();
           await out.drained();
         }

@@ -37,6 +37,8 @@ export interface DifferenceOptions {
   /** Where rows are deleted. */
   session: TargetSession;
   ledger: Ledger;
+  /** The target's. */
+  serverVersion: number;
   /** False where the keys of differences can't be asked for: one of them has the whole table read. */
   exactKeys: boolean;
   /** @returns a partition number of the table that was not used before */
@@ -63,7 +65,10 @@ export class DifferenceWork {
     this.#options = options;
     this.#readKeys = Math.min(maxKeys(plan), migration.upsert_batch_size);
     const format = migration.use_binary_copy ? 'binary' : 'text';
-    this.#statements = { ...mergeStatements(plan, format), ledger: options.ledger.chunkEntry(plan) };
+    this.#statements = {
+      ...mergeStatements(plan, format, options.serverVersion),
+      ledger: options.ledger.chunkEntry(plan),
+    };
   }
 
   /**

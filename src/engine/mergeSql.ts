@@ -11,8 +11,18 @@ import { copyStatement } from '../target/ddl.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { type HashedExpression, hashedColumns, targetCanonical } from '../verify/hashSql.js';
 
-/** @returns the statements of one chunk of changed rows. */
-export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): ChunkStatements {
+/** PostgreSQL that says of each row of an INSERT ... ON CONFLICT what it was before. */
+const RETURNS_OLD_ROWS = 180_000;
+
+/**
+ * @param serverVersion the target's `server_version_num`
+ * @returns the statements of one chunk of changed rows.
+ */
+export function mergeStatements(
+  plan: TablePlan,
+  format: 'binary' | 'text',
+  serverVersion: number,
+): ChunkStatements {
   const stage = { schema: 'pg_temp', name: `stage_${plan.index}` };
   const names = copiedColumns(plan).map(({ targetName }) => targetName);
   if (plan.rowHashColumn !== null) names.push(plan.rowHashColumn);
@@ -27,6 +37,9 @@ export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): Chu
     updates.length === 0
       ? 'DO NOTHING'
       : `DO UPDATE SET ${updates.join(', ')} WHERE ${differs(plan, others)}`;
+  const insert =
+    `INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
+    `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve}`;
   return {
     before: [
       `CREATE TEMPORARY TABLE IF NOT EXISTS ${quoteIdent(stage.name)} ON COMMIT DELETE ROWS AS ` +
@@ -34,14 +47,17 @@ export function mergeStatements(plan: TablePlan, format: 'binary' | 'text'): Chu
     ],
     copy: copyStatement({ ...plan, target: stage }, format),
     merge:
-      `WITH present AS (SELECT count(*) AS rows FROM ${qualified(stage)} AS s ` +
-      `WHERE EXISTS (SELECT FROM ${qualified(plan.target)} AS t WHERE ${match})), ` +
-      `merged AS (INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
-      `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve} RETURNING true), ` +
-      // Inlined, it would have every row looked up twice.
-      `counts AS MATERIALIZED (SELECT (SELECT count(*) FROM ${qualified(stage)}) - (SELECT rows FROM present) AS inserted, ` +
-      '(SELECT count(*) FROM merged) AS written) ' +
-      'SELECT inserted::float8 AS inserted, (written - inserted)::float8 AS updated FROM counts',
+      serverVersion >= RETURNS_OLD_ROWS
+        ? `WITH merged AS (${insert} RETURNING old.${quoteIdent(key[0]!)} IS NULL AS is_new) ` +
+          'SELECT count(*) FILTER (WHERE is_new)::float8 AS inserted, ' +
+          'count(*) FILTER (WHERE NOT is_new)::float8 AS updated FROM merged'
+        : `WITH present AS (SELECT count(*) AS rows FROM ${qualified(stage)} AS s ` +
+          `WHERE EXISTS (SELECT FROM ${qualified(plan.target)} AS t WHERE ${match})), ` +
+          `merged AS (${insert} RETURNING true), ` +
+          // Inlined, it would have every row looked up twice.
+          `counts AS MATERIALIZED (SELECT (SELECT count(*) FROM ${qualified(stage)}) - (SELECT rows FROM present) AS inserted, ` +
+          '(SELECT count(*) FROM merged) AS written) ' +
+          'SELECT inserted::float8 AS inserted, (written - inserted)::float8 AS updated FROM counts',
   };
 }
 

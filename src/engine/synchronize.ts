@@ -263,7 +263,10 @@ async function* differencesOf(
 ): AsyncGenerator<ReadWork, void, void> {
   const { config, ledger, signal } = options;
   const { plan, changes } = table;
-  await verifier.pool.use(({ target }) => fillRowHashes(target, plan, options.onEvent));
+  const serverVersion = await verifier.pool.use(async ({ target }) => {
+    await fillRowHashes(target, plan, options.onEvent);
+    return target.serverVersion;
+  });
   const { comparison, exactKeys, notes } = await verifier.compare({ ...plan, rowHashColumn: null });
   for (const note of notes) if (!plan.notes.includes(note)) plan.notes.push(note);
   const newPartition = (): number => table.nextPartition++;
@@ -271,6 +274,7 @@ async function* differencesOf(
     config,
     session,
     ledger,
+    serverVersion,
     exactKeys,
     newPartition,
     changes,

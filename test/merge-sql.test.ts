@@ -1,0 +1,66 @@
+/** The merge of a chunk counts what it does, as PostgreSQL 18 says it and as older versions have it counted. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type pg from 'pg';
+import { mergeStatements } from '../src/engine/mergeSql.js';
+import { planTables } from '../src/plan/tables.js';
+import { createTable } from '../src/target/ddl.js';
+import { sharedPostgres, type TestPostgres } from './support/postgres.js';
+import { sourceColumn, sourceTable } from './support/sourceTables.js';
+
+let postgres: TestPostgres;
+let client: pg.Client;
+before(async () => {
+  postgres = await sharedPostgres();
+  client = await postgres.client();
+});
+after(async () => {
+  await client?.end();
+  await postgres?.stop();
+});
+
+const int = (name: string, nullable = false) => sourceColumn(name, 'int', { nullable });
+const tables = [
+  sourceTable({ name: 'Both', columns: [int('A'), int('B'), int('V', true)], key: ['B', 'A'] }),
+  sourceTable({ name: 'KeyOnly', columns: [int('A'), int('B')], key: ['A', 'B'] }),
+];
+const plans = planTables(tables, {
+  naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+  chunkRows: 1000,
+  rowHashColumn: null,
+  hashTextColumns: false,
+  unlogged: false,
+});
+
+for (const version of [170_000, 180_000]) {
+  for (const plan of plans) {
+    test(`${plan.source.name}, server version ${version}`, async (t) => {
+      const { rows: shown } = await client.query<{ version: string }>(
+        `SELECT current_setting('server_version_num') AS version`,
+      );
+      if (Number(shown[0]?.version) < version) {
+        t.skip(`PostgreSQL is version ${shown[0]?.version}`);
+        return;
+      }
+      const table = `"${plan.source.name}"`;
+      const rest = plan.columns.length === 3 ? ', 1' : '';
+      await client.query(`DROP TABLE IF EXISTS ${table}; ${createTable(plan)};
+        CREATE UNIQUE INDEX ON ${table} (${plan.keyColumns.map((name) => `"${name}"`).join(', ')});
+        INSERT INTO ${table} SELECT n, -n${rest} FROM generate_series(1, 10) AS n`);
+      const { before: prepare, merge } = mergeStatements(plan, 'text', version);
+      await client.query('BEGIN');
+      for (const statement of prepare) await client.query(statement);
+      // Four rows as they are, three that differ where something can, five that are new.
+      const value = plan.columns.length === 3 ? ', CASE WHEN n < 5 THEN 1 END' : '';
+      await client.query(
+        `INSERT INTO pg_temp.stage_${plan.index} SELECT n, -n${value} FROM generate_series(1, 15) AS n WHERE n NOT IN (5, 6, 7)`,
+      );
+      const { rows } = await client.query(merge!);
+      await client.query('COMMIT');
+      assert.deepEqual(rows, [{ inserted: 5, updated: plan.columns.length === 3 ? 3 : 0 }]);
+      const { rows: left } = await client.query<{ n: string }>(`SELECT count(*) AS n FROM ${table}`);
+      assert.equal(left[0]?.n, '15');
+      await client.query(`DROP TABLE pg_temp.stage_${plan.index}`);
+    });
+  }
+}
