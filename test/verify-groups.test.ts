@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { compareGroups, MAX_LOCATED_KEYS, totalsBytes } from '../src/verify/groupTotals.js';
 import { groupsRange, keysBetween, runsOf, scopesOf, stretchesOf } from '../src/verify/integerGroups.js';
+import { INTEGER_ROW_BYTES, integerChanges } from '../src/verify/integerRows.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
@@ -216,4 +217,28 @@ test('totals name the row of a group that changed, and never one where several d
     () => compareGroups(strange, Buffer.alloc(0), { first: 0n, last: 5n, size: 10n, located: true }),
     /not asked for/,
   );
+});
+
+test('packed rows of both sides: what differs, in the order of keys of both signs', () => {
+  const rows = (...list: [key: bigint, digest: number][]) =>
+    Buffer.concat(
+      list.map(([key, digest]) => {
+        const bytes = Buffer.alloc(INTEGER_ROW_BYTES, digest);
+        bytes.writeBigUInt64BE(BigInt.asUintN(64, key) ^ (1n << 63n));
+        return bytes;
+      }),
+    );
+  const least = -(2n ** 63n);
+  const source = rows([least, 1], [-5n, 1], [-1n, 1], [0n, 2], [7n, 3], [7n, 4], [2n ** 63n - 1n, 9]);
+  const target = rows([least, 1], [-4n, 1], [-1n, 200], [0n, 2], [7n, 3], [8n, 1], [2n ** 63n - 1n, 9]);
+  assert.deepEqual(integerChanges(source, target), [
+    { change: 'insert', key: ['-5'] },
+    { change: 'delete', key: ['-4'] },
+    { change: 'update', key: ['-1'] },
+    { change: 'insert', key: ['7'], collides: true },
+    { change: 'delete', key: ['8'] },
+  ]);
+  assert.deepEqual(integerChanges(source, source), []);
+  assert.equal(integerChanges(source, rows()).length, 7);
+  assert.equal(integerChanges(rows(), target).length, 7);
 });

@@ -14,13 +14,13 @@ import { bucketBits, differingBuckets, groupsOf, intervalsOf, larger } from './b
 import { type ComparisonParts, GroupComparison } from './groupComparison.js';
 import { keyColumns } from './hashSql.js';
 import { hasIntegerKey, type KeySpread, keySpreadOf, keySpreadQuery } from './integerGroups.js';
+import { integerChanges } from './integerRows.js';
 import { interleave, mapParallel } from './interleave.js';
 import { mergeSides, type RowChange } from './merge.js';
 import type { ConnectionPair, PairPool } from './pairs.js';
 import {
   type GroupingSide,
   type IntegerRanges,
-  type KeyedDigest,
   type KeyRange,
   plus,
   type Scope,
@@ -217,12 +217,20 @@ export class TableComparison {
     range: KeyRange | null,
     sourceRows: bigint,
   ): AsyncGenerator<Difference, void, void> {
+    if (scope.kind === 'ranges') {
+      const { source, target } = await this.#both(({ grouping }) => groupingOf(grouping).rangeRows(scope));
+      const all = integerChanges(source, target);
+      for (let part = 0; part * BATCH_CHANGES < all.length; part++) {
+        const changes = all.slice(part * BATCH_CHANGES, (part + 1) * BATCH_CHANGES);
+        yield { range, sourceRows, part, changes };
+      }
+      return;
+    }
     const pair = await this.#pool.acquire();
     try {
       const { source, target } = this.#sidesOf(pair);
       let part = 0;
-      const rows = (side: Side) => rowsIn(side, scope);
-      for await (const changes of mergeSides(rows(source), rows(target), BATCH_CHANGES)) {
+      for await (const changes of mergeSides(source.digests(scope), target.digests(scope), BATCH_CHANGES)) {
         yield { range, sourceRows, part, changes };
         part++;
       }
@@ -284,11 +292,6 @@ export class TableComparison {
     this.totals = { source: plus(this.totals.source, source), target: plus(this.totals.target, target) };
     if (!matches) this.matches = false;
   }
-}
-
-function rowsIn(side: Side, scope: Scope | IntegerRanges): AsyncGenerator<KeyedDigest[], void, void> {
-  if (scope.kind !== 'ranges') return side.digests(scope);
-  return groupingOf(side.grouping).rangeDigests(scope);
 }
 
 function groupingOf(grouping: GroupingSide | null): GroupingSide {

@@ -21,11 +21,10 @@ import {
   sourceMd5,
 } from './hashSql.js';
 import { hasIntegerKey } from './integerGroups.js';
+import { INTEGER_ROW_BYTES } from './integerRows.js';
 import {
   type GroupingSide,
-  INTEGER_DIGEST_BYTES,
   type IntegerRanges,
-  integerDigests,
   type KeyedDigest,
   type KeyRange,
   type Scope,
@@ -106,7 +105,7 @@ export class HashingSource implements Side, GroupingSide {
     );
   }
 
-  async *rangeDigests({ ranges }: IntegerRanges): AsyncGenerator<KeyedDigest[], void, void> {
+  async rangeRows({ ranges }: IntegerRanges): Promise<Buffer> {
     const [{ column, text }] = rangeColumns(this.#plan) as [RangeColumn];
     const key = `t.${quote(column.name)}`;
     const list = ranges.map((_, i) => `(${text.fromText(`@lo${i}`)}, ${text.fromText(`@hi${i}`)})`);
@@ -117,10 +116,10 @@ export class HashingSource implements Side, GroupingSide {
       { name: `lo${i}`, value: String(above) },
       { name: `hi${i}`, value: String(upTo) },
     ]);
-    const rows = await readPackedRows(this.#source, sql, parameters, INTEGER_DIGEST_BYTES);
+    const rows = await readPackedRows(this.#source, sql, parameters, INTEGER_ROW_BYTES);
     // The order of signed numbers.
-    for (let at = 0; at < rows.length; at += INTEGER_DIGEST_BYTES) rows[at]! ^= 0x80;
-    yield integerDigests(rows);
+    for (let at = 0; at < rows.length; at += INTEGER_ROW_BYTES) rows[at]! ^= 0x80;
+    return rows;
   }
 
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {

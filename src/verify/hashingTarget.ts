@@ -12,7 +12,6 @@ import { hasIntegerKey } from './integerGroups.js';
 import {
   type GroupingSide,
   type IntegerRanges,
-  integerDigests,
   type KeyedDigest,
   type KeyRange,
   type Scope,
@@ -85,7 +84,7 @@ export class HashingTarget implements Side, GroupingSide {
     return row?.p ?? NOTHING;
   }
 
-  async *rangeDigests({ ranges }: IntegerRanges): AsyncGenerator<KeyedDigest[], void, void> {
+  async rangeRows({ ranges }: IntegerRanges): Promise<Buffer> {
     const key = `t.${quoteIdent(keyColumns(this.#plan)[0]!.targetName)}`;
     // Fenced off, the rows of each range are looked up by the key, and never the ranges of each row.
     const sql =
@@ -96,7 +95,7 @@ export class HashingTarget implements Side, GroupingSide {
       'OFFSET 0) AS x';
     const bounds = [0, 1].map((end) => ranges.map((range) => String(range[end])));
     const [row] = await this.#target.query<{ p: Buffer | null }>(sql, ['-9223372036854775808', ...bounds]);
-    yield integerDigests(row?.p ?? NOTHING);
+    return row?.p ?? NOTHING;
   }
 
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {

@@ -55,8 +55,8 @@ export interface GroupingSide {
    * @param located with what a single changed row is found by; for groups of at most `MAX_LOCATED_KEYS`
    */
   groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer>;
-  /** Every row of these ranges, ordered by key, then digest; `IntegerDigest`s. */
-  rangeDigests(scope: IntegerRanges): AsyncGenerator<KeyedDigest[], void, void>;
+  /** Every row of these ranges, ordered by key, then digest, packed as `integerRows.ts` reads them. */
+  rangeRows(scope: IntegerRanges): Promise<Buffer>;
 }
 
 export interface Side {
@@ -80,32 +80,4 @@ export function plus(a: Totals, b: Totals): Totals {
 
 export function sameTotals(a: Totals, b: Totals): boolean {
   return a.rows === b.rows && a.first === b.first && a.second === b.second;
-}
-
-/** Bytes of a row that is packed as its integer key and its digest. */
-export const INTEGER_DIGEST_BYTES = 24;
-
-/** A row by its integer key: `row` is the key's 8 bytes, the sign bit turned, and the digest, all as hex digits. */
-export class IntegerDigest implements KeyedDigest {
-  readonly keyHash: string;
-  readonly digest: string;
-
-  constructor(row: string) {
-    this.keyHash = row.slice(0, 16);
-    this.digest = row.slice(16);
-  }
-
-  /** Few of the rows are ever named. */
-  get key(): string[] {
-    return [String(BigInt(`0x${this.keyHash}`) - 2n ** 63n)];
-  }
-}
-
-/** @returns rows packed as their keys and digests, 24 bytes each, the keys' sign bits turned */
-export function integerDigests(rows: Buffer): IntegerDigest[] {
-  const found: IntegerDigest[] = [];
-  for (let at = 0; at < rows.length; at += INTEGER_DIGEST_BYTES) {
-    found.push(new IntegerDigest(rows.toString('hex', at, at + INTEGER_DIGEST_BYTES)));
-  }
-  return found;
 }
