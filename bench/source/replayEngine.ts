@@ -153,10 +153,7 @@ class ReplaySession implements EngineSession {
     values: Map<string, string | null>,
   ): AsyncGenerator<EngineEvent> {
     const recording = await this.#recording(replayed, sql);
-    const ids = [...values.values()]
-      .flatMap((text) => text?.match(/.{1,11}/g) ?? [])
-      .map(Number)
-      .filter((id) => id >= 1 && id <= replayed.table.rows);
+    const ids = numbersOf(values).filter((id) => id >= 1 && id <= replayed.table.rows);
     yield { kind: 'columns', columns: recording.columns };
     yield {
       kind: 'encoded',
@@ -231,10 +228,11 @@ class ReplaySession implements EngineSession {
     values: Map<string, string | null>,
   ): AsyncGenerator<EngineEvent> {
     const digests = await this.#digests(replayed, sql);
+    const bounds = numbersOf(values);
     const ids: number[] = [];
-    for (let i = 0; values.has(`lo${i}`); i++) {
-      const last = Math.min(Number(values.get(`hi${i}`)), replayed.table.rows);
-      for (let id = Math.max(Number(values.get(`lo${i}`)), 0) + 1; id <= last; id++) ids.push(id);
+    for (let i = 0; i < bounds.length; i += 2) {
+      const last = Math.min(bounds[i + 1]!, replayed.table.rows);
+      for (let id = Math.max(bounds[i]!, 0) + 1; id <= last; id++) ids.push(id);
     }
     const rows = new PackedRows(24);
     for (const id of ids.sort((a, b) => a - b)) {
@@ -282,6 +280,11 @@ async function* boundaries(
 function range({ table }: Replayed, values: Map<string, string | null>): { from: number; to: number } {
   const from = Math.min(Number(values.get('lo0') ?? 0), table.rows);
   return { from, to: Math.max(from, Math.min(Number(values.get('hi0') ?? table.rows), table.rows)) };
+}
+
+/** Keys as they come packed: ints in texts of 11 characters each. */
+function numbersOf(values: Map<string, string | null>): number[] {
+  return [...values.values()].flatMap((text) => text?.match(/.{1,11}/g) ?? []).map(Number);
 }
 
 /** A small result of texts. */

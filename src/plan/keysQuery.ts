@@ -49,7 +49,7 @@ export function keysQuery(
   const columns = rangeColumns(plan);
   if (columns === null)
     throw new AppError('INTERNAL', `${tableLabel(plan.source)} has no key its rows can be asked for by`);
-  const { rows, parameters } = packed(columns, keys) ?? listed(columns, keys);
+  const { rows, parameters } = keyList(columns, keys);
   const names = columns.map((_, i) => `k${i}`);
   const match = columns.map(({ column }, i) => `t.${quote(column.name)} = w.${names[i]}`);
   // Qualified: a table may have columns named as the list's are.
@@ -66,7 +66,12 @@ export function keysQuery(
 }
 
 /** Rows of a VALUES list, and what they speak of. */
-type KeyList = Pick<SourceQuery, 'parameters'> & { rows: string[] };
+export type KeyList = Pick<SourceQuery, 'parameters'> & { rows: string[] };
+
+/** @returns key texts as rows of values of the columns' own types */
+export function keyList(columns: readonly RangeColumn[], keys: readonly (readonly string[])[]): KeyList {
+  return packed(columns, keys) ?? listed(columns, keys);
+}
 
 /** A parameter for each value. */
 function listed(columns: readonly RangeColumn[], keys: readonly (readonly string[])[]): KeyList {

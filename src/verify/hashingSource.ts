@@ -4,6 +4,7 @@
  * Main thread.
  */
 import type { NulPolicy } from '../copy/text.js';
+import { keyList } from '../plan/keysQuery.js';
 import type { SourceQuery, TablePlan } from '../plan/model.js';
 import { type RangeColumn, rangeColumns, rangeCondition } from '../plan/queries.js';
 import type { SourceConnection, SourceIsolation } from '../source/connection.js';
@@ -106,16 +107,13 @@ export class HashingSource implements Side, GroupingSide {
   }
 
   async rangeRows({ ranges }: IntegerRanges): Promise<Buffer> {
-    const [{ column, text }] = rangeColumns(this.#plan) as [RangeColumn];
-    const key = `t.${quote(column.name)}`;
-    const list = ranges.map((_, i) => `(${text.fromText(`@lo${i}`)}, ${text.fromText(`@hi${i}`)})`);
+    const [column] = rangeColumns(this.#plan) as [RangeColumn];
+    const key = `t.${quote(column.column.name)}`;
+    const bounds = ranges.map((range) => range.map(String));
+    const { rows: list, parameters } = keyList([column, column], bounds);
     const join = ` JOIN (VALUES ${list.join(', ')}) AS w(lo, hi) ON ${key} > w.lo AND ${key} <= w.hi`;
     const { from } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], WHOLE, false, join);
     const sql = `SELECT CONVERT(binary(8), x.k) + x.h AS p FROM ${from} ORDER BY x.k, x.h`;
-    const parameters = ranges.flatMap(([above, upTo], i) => [
-      { name: `lo${i}`, value: String(above) },
-      { name: `hi${i}`, value: String(upTo) },
-    ]);
     const rows = await readPackedRows(this.#source, sql, parameters, INTEGER_ROW_BYTES);
     // The order of signed numbers.
     for (let at = 0; at < rows.length; at += INTEGER_ROW_BYTES) rows[at]! ^= 0x80;
