@@ -24,8 +24,8 @@
  * Source: WebAssembly Core Specification, binary format, with vector (SIMD) instructions.
  */
 
-/** Bytes of instructions. */
-export type Code = readonly number[];
+/** Instructions: bytes, in lists of any depth. Nothing is copied until all is there: kernels are made while a run begins. */
+export type Code = readonly (number | Code)[];
 
 export type ValueType = 'i32' | 'i64' | 'v128';
 
@@ -72,7 +72,7 @@ export function define(
   const code = body(
     parameters.map((type, index) => ({ index, type })),
     { local },
-  ).flat();
+  );
   return { name, parameters, result, locals, body: code };
 }
 
@@ -88,25 +88,40 @@ export function assemble(functions: readonly FunctionDefinition[]): Uint8Array<A
   ]);
   const memory = [...text('env'), ...text('memory'), 0x02, 0x03, ...unsigned(1), ...unsigned(MAX_PAGES)];
   const bodies = functions.map(({ locals, body }) => {
-    const code = [...vector(locals.map((type) => [1, TYPE_CODE[type]])), ...body, END];
-    return [...unsigned(code.length), ...code];
+    const code = vector(locals.map((type) => [1, TYPE_CODE[type]]));
+    append(code, body);
+    code.push(END);
+    const sized = unsigned(code.length);
+    append(sized, code);
+    return sized;
   });
-  return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, vector(types)),
-    ...section(2, vector([memory])),
-    ...section(3, vector(functions.map((_, i) => unsigned(i)))),
-    ...section(7, vector(functions.map(({ name }, i) => [...text(name), 0x00, ...unsigned(i)]))),
-    ...section(10, vector(bodies)),
+  const bytes: number[] = [];
+  append(bytes, [
+    [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    section(1, vector(types)),
+    section(2, vector([memory])),
+    section(3, vector(functions.map((_, i) => unsigned(i)))),
+    section(7, vector(functions.map(({ name }, i) => [...text(name), 0x00, ...unsigned(i)]))),
+    section(10, vector(bodies)),
   ]);
+  return new Uint8Array(bytes);
 }
 
-function section(id: number, content: Code): number[] {
-  return [id, ...unsigned(content.length), ...content];
+function append(bytes: number[], code: Code): void {
+  for (const part of code) {
+    if (typeof part === 'number') bytes.push(part);
+    else append(bytes, part);
+  }
 }
 
-function vector(items: readonly Code[]): number[] {
-  return [...unsigned(items.length), ...items.flat()];
+function section(id: number, content: readonly number[]): Code {
+  return [id, ...unsigned(content.length), content];
+}
+
+function vector(items: readonly (readonly number[])[]): number[] {
+  const all = unsigned(items.length);
+  for (const item of items) append(all, item);
+  return all;
 }
 
 function text(value: string): number[] {
@@ -146,12 +161,12 @@ export function get(local: Local): Code {
 }
 
 export function set(local: Local, value: Code): Code {
-  return [...value, 0x21, ...unsigned(local.index)];
+  return [value, 0x21, ...unsigned(local.index)];
 }
 
 /** Leaves the function with a value. */
 export function leave(value: Code): Code {
-  return [...value, 0x0f];
+  return [value, 0x0f];
 }
 
 /** Code which a branch to the label leaves at its end. */
@@ -166,18 +181,18 @@ export function loop(body: (again: Label) => readonly Code[]): Code {
 
 function nested(opcode: number, body: (label: Label) => readonly Code[]): Code {
   depth += 1;
-  const code = body({ depth }).flat();
+  const code = body({ depth });
   depth -= 1;
-  return [opcode, NO_RESULT, ...code, END];
+  return [opcode, NO_RESULT, code, END];
 }
 
 /** Runs `then` where the condition is not zero, else `otherwise`. */
 export function when(condition: Code, then: () => readonly Code[], otherwise?: () => readonly Code[]): Code {
   depth += 1;
-  const yes = then().flat();
-  const no = otherwise === undefined ? [] : [0x05, ...otherwise().flat()];
+  const yes = then();
+  const no = otherwise === undefined ? [] : [0x05, otherwise()];
   depth -= 1;
-  return [...condition, 0x04, NO_RESULT, ...yes, ...no, END];
+  return [condition, 0x04, NO_RESULT, yes, no, END];
 }
 
 export function branch(label: Label): Code {
@@ -185,13 +200,13 @@ export function branch(label: Label): Code {
 }
 
 export function branchIf(label: Label, condition: Code): Code {
-  return [...condition, 0x0d, ...unsigned(depth - label.depth)];
+  return [condition, 0x0d, ...unsigned(depth - label.depth)];
 }
 
 type Operation = (...operands: Code[]) => Code;
 
 function plain(...opcode: number[]): Operation {
-  return (...operands) => [...operands.flat(), ...opcode];
+  return (...operands) => [operands, opcode];
 }
 
 /** A vector instruction. */
@@ -201,11 +216,11 @@ function simd(code: number): Operation {
 
 /** An access to memory at `address + offset`, at any alignment. */
 function access(...opcode: number[]): (address: Code, offset?: number) => Code {
-  return (address, offset = 0) => [...address, ...opcode, 0, ...unsigned(offset)];
+  return (address, offset = 0) => [address, opcode, 0, ...unsigned(offset)];
 }
 
 function store(...opcode: number[]): (address: Code, value: Code, offset?: number) => Code {
-  return (address, value, offset = 0) => [...address, ...value, ...opcode, 0, ...unsigned(offset)];
+  return (address, value, offset = 0) => [address, value, opcode, 0, ...unsigned(offset)];
 }
 
 export const i32 = {
@@ -241,8 +256,8 @@ export const v128 = {
   store: store(0xfd, 0x0b),
   /** Stores the low eight bytes. */
   store64Low: (address: Code, value: Code, offset = 0): Code => [
-    ...address,
-    ...value,
+    address,
+    value,
     ...[0xfd, 0x5b, 0, ...unsigned(offset), 0],
   ],
   /** Four bytes, four times. */
@@ -265,7 +280,7 @@ export const i8x16 = {
   /** The bytes of the first which the second's bytes name. */
   swizzle: simd(0x0e),
   /** The bytes of both operands, 0 to 31, in the order given. */
-  shuffle: (a: Code, b: Code, order: readonly number[]): Code => [...a, ...b, 0xfd, 0x0d, ...order],
+  shuffle: (a: Code, b: Code, order: readonly number[]): Code => [a, b, 0xfd, 0x0d, order],
   /** Units of 16 bits as bytes, those over 255 as 255. */
   narrowI16x8U: simd(0x66),
   allTrue: simd(0x63),
@@ -274,7 +289,7 @@ export const i8x16 = {
 
 export const i32x4 = {
   splat: simd(0x11),
-  extract: (value: Code, lane: number): Code => [...value, 0xfd, 0x1b, lane],
+  extract: (value: Code, lane: number): Code => [value, 0xfd, 0x1b, lane],
   eq: simd(0x37),
   /** One bit a lane: its highest. */
   bitmask: simd(0xa4),
