@@ -134,6 +134,8 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     ['xmloption', 'content'],
     ['statement_timeout', '0'],
     ['idle_in_transaction_session_timeout', '0'],
+    // Statements here call functions for every row; compiling them first, as their guessed cost suggests, gains nothing.
+    ['jit', 'off'],
     ['lock_timeout', `${options.lock_timeout_seconds}s`],
     // A server whose client has gone without a word should not keep its locks for hours.
     ['tcp_keepalives_idle', '30'],
