@@ -42,7 +42,7 @@ export const shapes: Record<ShapeName, Shape> = {
     templateRows: 8192,
     script: (rows) => english(stackOverflowTable('Comments', rows)),
     change: '"PostId" = "PostId" + 1',
-    quickRows: 600_000,
+    quickRows: 2_000_000,
     fullRows: 4_000_000,
   },
   posts: {
@@ -52,8 +52,8 @@ export const shapes: Record<ShapeName, Shape> = {
     templateRows: 2048,
     script: (rows) => english(stackOverflowTable('Posts', rows)),
     change: '"Score" = "Score" + 1',
-    quickRows: 250_000,
-    fullRows: 2_000_000,
+    quickRows: 400_000,
+    fullRows: 500_000,
   },
   world: {
     name: 'world',
@@ -63,7 +63,7 @@ export const shapes: Record<ShapeName, Shape> = {
     script: (rows) => stackOverflowTable('Posts', rows),
     change: '"Score" = "Score" + 1',
     quickRows: 200_000,
-    fullRows: 1_000_000,
+    fullRows: 500_000,
   },
   decimals: {
     name: 'decimals',
@@ -83,7 +83,7 @@ export const shapes: Record<ShapeName, Shape> = {
     script: mixed,
     change: '"c1" = COALESCE("c1", 0) + 1',
     quickRows: 100_000,
-    fullRows: 1_000_000,
+    fullRows: 300_000,
   },
   blobs: {
     name: 'blobs',
@@ -93,7 +93,7 @@ export const shapes: Record<ShapeName, Shape> = {
     script: blobs,
     change: `"Name" = "Name" || 'x'`,
     quickRows: 200,
-    fullRows: 2000,
+    fullRows: 500,
   },
 };
 
