@@ -63,7 +63,7 @@ export class RowPump implements ResponseSink {
   answered = false;
   readonly #options: PumpOptions;
   readonly #sink: ChunkSink;
-  readonly #window: InputWindow;
+  readonly window: InputWindow;
   readonly #state: TranscodeState = { position: 0, output: 0, rows: 0, lastRow: -1 };
   #layout: RowLayout | null = null;
   #transcode: Transcode | null = null;
@@ -83,17 +83,13 @@ export class RowPump implements ResponseSink {
   constructor(options: PumpOptions, sink: ChunkSink, window: InputWindow) {
     this.#options = options;
     this.#sink = sink;
-    this.#window = window;
-    this.#window.clear();
-  }
-
-  get window(): InputWindow {
-    return this.#window;
+    this.window = window;
+    this.window.clear();
   }
 
   push(chunk: Buffer): Promise<void> | undefined {
     for (let from = 0; from < chunk.length; ) {
-      from = this.#window.append(chunk, from);
+      from = this.window.append(chunk, from);
       const wait = this.work();
       if (wait !== undefined) return from === chunk.length ? wait : this.#pushSlowly(wait, chunk, from);
     }
@@ -111,7 +107,7 @@ export class RowPump implements ResponseSink {
 
   end(): void {
     this.waitingSinceMs = null;
-    if (this.#window.available > 0 || this.#stream !== null || !this.#done) {
+    if (this.window.available > 0 || this.#stream !== null || !this.#done) {
       throw new AppError('PROTOCOL', 'The answer of SQL Server ended in the middle of a token');
     }
   }
@@ -151,7 +147,7 @@ export class RowPump implements ResponseSink {
   async #pushSlowly(wait: Promise<void>, chunk: Buffer, taken: number): Promise<void> {
     await wait;
     for (let from = taken; from < chunk.length; ) {
-      from = this.#window.append(chunk, from);
+      from = this.window.append(chunk, from);
       await this.work();
     }
   }
@@ -177,8 +173,8 @@ export class RowPump implements ResponseSink {
         this.#chunkFull = false;
         this.#throwIfStopped();
       }
-      if (this.#window.available === 0) return 'input';
-      const type = this.#window.bytes[this.#window.position];
+      if (this.window.available === 0) return 'input';
+      const type = this.window.bytes[this.window.position];
       if (type === TOKEN.ROW || type === TOKEN.NBCROW) {
         if (!this.#open()) return 'output';
         const need = this.#rows();
@@ -203,7 +199,7 @@ export class RowPump implements ResponseSink {
   /** Transcodes rows while it can; null where something else than waiting is next. */
   #rows(): Need | null {
     const sink = this.#sink;
-    const window = this.#window;
+    const window = this.window;
     const { room } = sink;
     const stop = this.#transcode!(
       window.bytes,
@@ -254,7 +250,7 @@ export class RowPump implements ResponseSink {
   }
 
   #startStream(): void {
-    this.#interpreter = new RowStream(this.#layout!, this.#window, this.#sink.room);
+    this.#interpreter = new RowStream(this.#layout!, this.window, this.#sink.room);
     this.#stream = this.#interpreter.row();
     this.#midRow = false;
   }
@@ -266,7 +262,7 @@ export class RowPump implements ResponseSink {
 
   /** Reads the key of a row that is whole in the window, once a chunk: the tuple made on the way is thrown away. */
   #keyAt(position: number): string[] {
-    const window = this.#window;
+    const window = this.window;
     const after = window.position;
     const { bytes, scratch, sizeBytes } = window;
     const room = { bytes, position: scratch, end: scratch + sizeBytes };
@@ -303,7 +299,7 @@ export class RowPump implements ResponseSink {
 
   /** Reads one token that is no row; false where bytes are wanting. */
   #token(): boolean {
-    const window = this.#window;
+    const window = this.window;
     const token = readToken(window.bytes, window.position, window.fill);
     if (token === null) {
       if (window.full)

@@ -226,11 +226,9 @@ function store(...opcode: number[]): (address: Code, value: Code, offset?: numbe
 export const i32 = {
   const: (value: number): Code => [0x41, ...signed(BigInt(value | 0))],
   load: access(0x28),
-  load8U: access(0x2d),
   load16U: access(0x2f),
   store: store(0x36),
   store8: store(0x3a),
-  store16: store(0x3b),
   /** Zeros below the lowest one. */
   ctz: plain(0x68),
   eqz: plain(0x45),
@@ -266,7 +264,6 @@ export const v128 = {
     ...[0xfd, 0x0c],
     ...Buffer.from(Int32Array.from(words, (word) => word | 0).buffer),
   ],
-  not: simd(0x4d),
   and: simd(0x4e),
   andnot: simd(0x4f),
   or: simd(0x50),
