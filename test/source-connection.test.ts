@@ -145,6 +145,14 @@ describe('encryption', () => {
     await connects({ port: plainServer.port, encrypt: false });
   });
 
+  test('a request of several packets comes as records that hold one each', async () => {
+    for (const encrypt of [true, 'strict'] as const) {
+      const source = await connectSource(optionsFor({ encrypt, packet_size_bytes: 4096 }));
+      assert.deepEqual(await source.query(`SELECT '${'x'.repeat(50_000)}'`), []);
+      await source.close();
+    }
+  });
+
   test('a CA file that is not there is an error of IO', async () => {
     await fails({ ca_file: join(directory, 'none.pem') }, 'IO', /none\.pem/);
   });

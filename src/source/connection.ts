@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { AppError } from '../errors.js';
-import { guardParser } from '../tds/bulkRead.js';
+import { fitRecords, guardParser } from '../tds/bulkRead.js';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
 import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
 import { authentication, type SourceLogin } from './login.js';
@@ -60,6 +60,9 @@ export interface SourceConnection {
   close(): Promise<void>;
 }
 
+/** SQL Server ends a session whose packets don't each fit one TLS record: "network packet size" of encrypted connections. */
+const MAX_ENCRYPTED_PACKET_BYTES = 16_383;
+
 const ISOLATION = {
   read_committed: ISOLATION_LEVEL.READ_COMMITTED,
   snapshot: ISOLATION_LEVEL.SNAPSHOT,
@@ -102,6 +105,7 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
     connection.removeListener('errorMessage', onErrorMessage);
     connection.removeListener('secure', onSecure);
   }
+  fitRecords(connection);
   const source = new OpenConnection(connection);
   try {
     if (options.encrypt === true && !encrypted) throw noEncryption(options);
@@ -143,7 +147,7 @@ function configuration(options: SourceOptions, onPlain: () => void): ConnectionC
       ...(options.trust_server_cert && isIP(options.host) !== 0 && { serverName: 'sqlserver' }),
       connectTimeout: options.connect_timeout_seconds * 1000,
       requestTimeout: options.request_timeout_seconds * 1000,
-      packetSize: options.packet_size_bytes,
+      packetSize: packetBytes(options),
       connectionIsolationLevel: ISOLATION[options.isolation],
       isolationLevel: ISOLATION[options.isolation],
       // Retrying is the engine's business, and tedious takes an unknown database (4060) for a passing trouble.
@@ -152,6 +156,10 @@ function configuration(options: SourceOptions, onPlain: () => void): ConnectionC
       textsize: 2147483647,
     },
   };
+}
+
+function packetBytes({ encrypt, packet_size_bytes: asked }: SourceOptions): number {
+  return encrypt === false ? asked : Math.min(asked, MAX_ENCRYPTED_PACKET_BYTES);
 }
 
 function credentials(options: SourceOptions): SecureContextOptions {

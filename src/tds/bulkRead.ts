@@ -1,6 +1,6 @@
 /**
  * The one seam with tedious: for one request, its token parser is replaced by ours; for the others, and for logins,
- * what its own can't read becomes an error. Reader threads and main thread.
+ * what its own can't read becomes an error; and TLS records fit SQL Server. Reader threads and main thread.
  *
  * tedious keeps the connection, login, TLS, request timers and cancellation; the response's bytes come here.
  * `Connection.createTokenStreamParser` and its stream of packets are private API: this file and `responseReader.ts`
@@ -8,6 +8,7 @@
  */
 import { EventEmitter } from 'node:events';
 import type { PassThrough } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { AppError } from '../errors.js';
 import { type Connection, Request, TYPES } from './driver.js';
 import { type DirectPath, isPacketStream, type PacketStream, readResponse } from './responseReader.js';
@@ -39,7 +40,12 @@ type CreateParser = (message: PassThrough, handler: TokenHandler) => EventEmitte
 /** The part of tedious's Connection that is not in its types. */
 interface ParserSeam {
   createTokenStreamParser?: CreateParser;
-  messageIo?: { incomingMessageStream?: unknown; socket?: unknown; securePair?: unknown };
+  messageIo?: {
+    incomingMessageStream?: unknown;
+    socket?: unknown;
+    securePair?: unknown;
+    packetSize?: () => number;
+  };
 }
 
 /** Stands where tedious expects its own parser: emits `end`, can be paused and resumed. */
@@ -87,6 +93,18 @@ class SinkParser extends EventEmitter {
     this.#resume?.();
     this.#paused = null;
     this.#resume = null;
+  }
+}
+
+/**
+ * Has a TLS record hold no more than a packet, once the login has settled the packet's size: SQL Server hangs up
+ * otherwise. tedious 19.2 sees to that itself, but not where all of the connection is TLS (`encrypt: strict`).
+ */
+export function fitRecords(connection: Connection): void {
+  const { messageIo } = connection as unknown as ParserSeam;
+  const { socket } = messageIo ?? {};
+  if (socket instanceof TLSSocket && typeof messageIo?.packetSize === 'function') {
+    socket.setMaxSendFragment(messageIo.packetSize());
   }
 }
 

@@ -36,6 +36,8 @@ export interface ConnectionOptions {
 
 const DEFAULT_PACKET_BYTES = 4096;
 const MIN_PACKET_BYTES = 512;
+/** A packet has to fit a TLS record: SQL Server hangs up on the first request of a client that asked for more. */
+const MAX_ENCRYPTED_PACKET_BYTES = 16_383;
 const TLS_RECORD_HANDSHAKE = 0x16;
 
 export class Connection {
@@ -126,12 +128,20 @@ export class Connection {
   }
 
   private listen(tls: TLSSocket): void {
-    tls.on('data', (chunk: Buffer) => this.guard(() => this.reader.push(chunk)));
+    tls.on('data', (chunk: Buffer) => this.guard(() => this.record(chunk)));
     tls.on('error', () => this.close());
     tls.on('close', () => {
       if (this.tlsScope !== 'none' || this.insideTls) this.close();
     });
     this.out.attach(tls as Duplex);
+  }
+
+  /** SQL Server hangs up on a client whose TLS record holds more than a packet. */
+  private record(contents: Buffer): void {
+    if (this.phase === 'ready' && contents.length > this.out.packetSize) {
+      throw new ProtocolViolation(`a TLS record of ${contents.length} bytes`);
+    }
+    this.reader.push(contents);
   }
 
   /** After a login-only TLS: the rest of the conversation is in the clear. */
@@ -249,6 +259,9 @@ export class Connection {
     const { out } = this;
     const wished = login.packetSize === 0 ? DEFAULT_PACKET_BYTES : login.packetSize;
     const packetSize = Math.min(Math.max(wished, MIN_PACKET_BYTES), MAX_PACKET_BYTES);
+    if (packetSize > MAX_ENCRYPTED_PACKET_BYTES && (this.insideTls || this.tlsScope === 'all')) {
+      throw new ProtocolViolation(`encrypted packets of ${packetSize} bytes`);
+    }
     writeEnvText(out, ENV.database, database, 'master');
     writeMessage(out, info(5701, 2, `Changed database context to '${database}'.`));
     writeEnvBytes(out, ENV.collation, collationOf(DEFAULT_COLLATION).bytes, Buffer.alloc(0));
