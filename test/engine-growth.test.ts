@@ -56,7 +56,7 @@ test('a reader begins chunks in open rings only, and closes the others, too', as
     openRings: 1,
     slotsPerRing: 2,
     slotBytes: MIN_SLOT_BYTES,
-    hashed: false,
+    hashing: 'none',
   });
   const producer = new LaneProducer(layout);
   const [first, second] = producer.rings;

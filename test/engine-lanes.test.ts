@@ -239,7 +239,7 @@ describe('lanes', () => {
         writersPerLane: 1,
         slotsPerRing: 2,
         slotBytes: 65_536,
-        hashed: false,
+        hashing: 'none',
         reader: { source: options, nul: 'error', binaryCopy: true },
         writer: { target: configFor(options, {}).target },
         stopFlags: StopFlags.forTables(1),

@@ -83,6 +83,17 @@ test('a run begins with one lane and one writer, unless it is told how many ther
   assert.deepEqual(first({ parallel_readers: 2, write_ahead_writers: 6 }), [2, 3]);
 });
 
+test('on up to two cores the reader hashes, and the reason says so', () => {
+  const hashers = [1, 2, 3, 64].map((cores) => chooseSizes(host(cores, 16 * GIB), config()));
+  assert.deepEqual(
+    hashers.map(({ hashersPerLane }) => hashersPerLane),
+    [0, 0, 1, 1],
+  );
+  assert.match(hashers[0]!.reasons.hashersPerLane, /the reader does it: one core has enough to do/);
+  assert.match(hashers[1]!.reasons.hashersPerLane, /the reader does it: 2 cores have enough to do/);
+  assert.match(hashers[2]!.reasons.hashersPerLane, /beside their reader/);
+});
+
 test('connections bound lanes and writers, and the reason says so', () => {
   const few = chooseSizes(host(16, 64 * GIB), config({ parallel_readers: 16, max_mssql_connections: 6 }));
   assert.equal(few.lanes, 4);
@@ -138,7 +149,10 @@ test('for every host and configuration: within budget and connections, nothing b
           config(migration),
         );
         for (const { name, value, reason } of sizeLines(sizes)) {
-          assert.ok(Number.isSafeInteger(value) && value >= 1, `${name} ${value}`);
+          assert.ok(
+            Number.isSafeInteger(value) && value >= (name === 'hashersPerLane' ? 0 : 1),
+            `${name} ${value}`,
+          );
           assert.ok(reason.length > 0, name);
         }
         const rings = sizes.lanes * sizes.writersPerLane;

@@ -52,7 +52,7 @@ test('nothing but its area is written, and other memory is summed by zlib', () =
 });
 
 test('a lane without a hash thread: each slot has the sum of its chunk up to there', () => {
-  const layout = createLane({ rings: 2, slotsPerRing: 8, slotBytes: MIN_SLOT_BYTES, hashed: false });
+  const layout = createLane({ rings: 2, slotsPerRing: 8, slotBytes: MIN_SLOT_BYTES, hashing: 'none' });
   const lane = new LaneProducer(layout);
   for (const [index, ring] of lane.rings.entries()) {
     for (let chunk = 0; chunk < 2; chunk++) {

@@ -48,14 +48,14 @@ async function stress(
   const rings = Array.from({ length: layout.rings }, (_, ring) => ring);
   const [reader, hasher, ...writers] = await Promise.all([
     start({ ...shape, role: 'reader', ring: 0 }),
-    layout.hashed ? start({ ...shape, role: 'hasher', ring: 0 }) : null,
+    layout.hashing === 'hasher' ? start({ ...shape, role: 'hasher', ring: 0 }) : null,
     ...rings.map((ring) => start({ ...shape, role: 'writer', ring })),
   ]);
   return { reader, hasher, writers: writers as StressResult[] };
 }
 
 const shape: Shape = {
-  layout: createLane({ rings: 1, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashed: false }),
+  layout: createLane({ rings: 1, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashing: 'none' }),
   slots: 3000,
   seed: 1,
   fullShare: 0.1,
@@ -95,7 +95,7 @@ test('one ring, slow writer holding slots, small frames and full slots', () => r
 test('several rings with a hash thread', () =>
   runClean({
     ...shape,
-    layout: createLane({ rings: 3, slotsPerRing: 8, slotBytes: 100_000, hashed: true }),
+    layout: createLane({ rings: 3, slotsPerRing: 8, slotBytes: 100_000, hashing: 'hasher' }),
     slots: 2000,
     seed: 2,
     holdSlots: 6,
@@ -103,10 +103,10 @@ test('several rings with a hash thread', () =>
 
 test('sequences wrap around at 2^31 and at 2^32', async () => {
   for (const firstSequence of [2 ** 31 - 700, -500]) {
-    for (const hashed of [false, true]) {
+    for (const hashing of ['none', 'hasher'] as const) {
       await runClean({
         ...shape,
-        layout: createLane({ rings: 2, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashed, firstSequence }),
+        layout: createLane({ rings: 2, slotsPerRing: 4, slotBytes: MIN_SLOT_BYTES, hashing, firstSequence }),
         slots: 1500,
         seed: firstSequence,
         pauseShare: 0.002,
@@ -118,7 +118,7 @@ test('sequences wrap around at 2^31 and at 2^32', async () => {
 test('abort wakes reader, hash thread and writers, waiting or busy', async () => {
   // Writers that pause at every slot and hold everything: the reader waits for room, the hash thread for slots.
   for (const pauseShare of [1, 0]) {
-    const layout = createLane({ rings: 2, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashed: true });
+    const layout = createLane({ rings: 2, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashing: 'hasher' });
     const running = stress({ ...shape, layout, slots: 2 ** 30, pauseShare, holdSlots: 2 });
     while (readProgress(layout).rowsRead < 100) await new Promise((resolve) => setTimeout(resolve, 5));
     const abortedMs = performance.now();
@@ -131,7 +131,7 @@ test('abort wakes reader, hash thread and writers, waiting or busy', async () =>
 });
 
 test('abort wakes threads that wait for a lane in which nothing happens', async () => {
-  const layout = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashed: true });
+  const layout = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashing: 'hasher' });
   const hasher = start({ ...shape, layout, role: 'hasher', ring: 0 });
   const writer = start({ ...shape, layout, role: 'writer', ring: 0 });
   await new Promise((resolve) => setTimeout(resolve, 300));
@@ -140,7 +140,7 @@ test('abort wakes threads that wait for a lane in which nothing happens', async 
 });
 
 test('every look at an aborted lane throws CANCELLED', async () => {
-  const layout = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashed: false });
+  const layout = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashing: 'none' });
   const lane = new LaneProducer(layout);
   const ring = lane.rings[0]!;
   const consumer = new RingConsumer(layout, 0);
@@ -158,10 +158,10 @@ test('every look at an aborted lane throws CANCELLED', async () => {
 });
 
 test('one thread: reserve, publish, read ahead, release, refuse misuse', async () => {
-  const layout = createLane({ rings: 2, slotsPerRing: 3, slotBytes: 70_001, hashed: false });
+  const layout = createLane({ rings: 2, slotsPerRing: 3, slotBytes: 70_001, hashing: 'none' });
   assert.equal(layout.slotsPerRing, 4);
   assert.equal(layout.slotBytes, 70_016);
-  const bytes = laneBytes({ rings: 2, slotsPerRing: 3, slotBytes: 70_001, hashed: false });
+  const bytes = laneBytes({ rings: 2, slotsPerRing: 3, slotBytes: 70_001, hashing: 'none' });
   // WebAssembly's memory comes in pages of 64 KiB.
   assert.equal(layout.buffer.byteLength, Math.ceil(bytes / 65_536) * 65_536);
   assert.equal(inputOffset(layout) + INPUT_BYTES + CHECKSUM_BYTES, bytes);
@@ -212,14 +212,14 @@ test('one thread: reserve, publish, read ahead, release, refuse misuse', async (
 
 test('a lane beyond 2 GiB is refused', () => {
   assert.throws(
-    () => createLane({ rings: 64, slotsPerRing: 64, slotBytes: 1 << 20, hashed: false }),
+    () => createLane({ rings: 64, slotsPerRing: 64, slotBytes: 1 << 20, hashing: 'none' }),
     /takes \d+ bytes; the limit is 2 GiB/,
   );
 });
 
 test('counts beyond 2^32 are kept', () => {
   const words = laneWords(
-    createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashed: false }),
+    createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashing: 'none' }),
   );
   for (const value of [0, 2 ** 30 - 1, 2 ** 30, 2 ** 31, 2 ** 32 + 5, 2 ** 53 - 1]) {
     storeCount(words, 100, value);
@@ -257,7 +257,7 @@ async function roundTrips(layout: LaneLayout, count: number): Promise<number[]> 
 }
 
 test('a waiting writer wakes up well before the safety re-check', async (t) => {
-  const layout = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashed: false });
+  const layout = createLane({ rings: 1, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashing: 'none' });
   const times = await roundTrips(layout, 200);
   const median = times[100]!;
   t.diagnostic(
@@ -267,12 +267,12 @@ test('a waiting writer wakes up well before the safety re-check', async (t) => {
 });
 
 test('throughput of the ring alone', { skip: process.env.RING_BENCH !== '1' }, async (t) => {
-  for (const hashed of [false, true]) {
+  for (const hashing of ['none', 'hasher'] as const) {
     for (const [fullShare, content] of [
       [0, false],
       [1, true],
     ] as const) {
-      const layout = createLane({ rings: 1, slotsPerRing: 16, slotBytes: 256 * 1024, hashed });
+      const layout = createLane({ rings: 1, slotsPerRing: 16, slotBytes: 256 * 1024, hashing });
       const slots = content ? 20_000 : 500_000;
       const { writers } = await stress({
         ...shape,
@@ -286,7 +286,7 @@ test('throughput of the ring alone', { skip: process.env.RING_BENCH !== '1' }, a
       const { ms, bytes, error } = writers[0]!;
       assert.equal(error, undefined);
       t.diagnostic(
-        `${hashed ? 'hashed' : 'plain'}, ${content ? 'full slots, copied and compared' : 'small slots'}: ${((slots / ms) * 1000).toFixed(0)} slots/s, ${(bytes / ms / 1000).toFixed(0)} MB/s`,
+        `${hashing === 'hasher' ? 'hashed' : 'plain'}, ${content ? 'full slots, copied and compared' : 'small slots'}: ${((slots / ms) * 1000).toFixed(0)} slots/s, ${(bytes / ms / 1000).toFixed(0)} MB/s`,
       );
     }
   }

@@ -95,6 +95,7 @@ async function produce(ring: RingProducer, done: StressResult): Promise<void> {
 
 function hash(done: StressResult): void {
   const consumer = new HashConsumer(job.layout);
+  let rows = 0;
   for (let slot = consumer.next(); slot !== null; slot = consumer.next()) {
     if (slot.kind === SLOT_KIND.DATA && job.content) {
       const last = slot.offset + slot.bytes - 1;
@@ -102,14 +103,15 @@ function hash(done: StressResult): void {
       if (last !== slot.offset) consumer.buffer[last]! ^= 0xff;
     }
     done.slots++;
-    consumer.done(slot.rows);
+    rows += slot.rows;
+    consumer.done(rows);
   }
 }
 
 async function consume(done: StressResult): Promise<void> {
   const ring = new RingConsumer(job.layout, job.ring);
   const random = prng(job.seed * 31 + job.ring);
-  const { hashed } = job.layout;
+  const hashed = job.layout.hashing === 'hasher';
   let position = 0;
   let begun = false;
   let ended = false;

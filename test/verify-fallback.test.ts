@@ -1,4 +1,7 @@
-/** Servers that hash wrongly, or not at all: rows are streamed through the hash tier, and the verdict stays right. */
+/**
+ * Servers that hash wrongly, or not at all: rows are streamed through the hash tier, on whichever thread it is, and the
+ * verdict stays right.
+ */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { comparisonOf } from '../src/engine/verifyRun.js';
@@ -13,13 +16,16 @@ import { connectTarget, type TargetConnection } from '../src/target/connection.j
 import { type TableReport, verifyTables } from '../src/verify/verify.js';
 import { everyTypeScript } from './fixtures/everyType.js';
 import { typeCaseScript } from './fixtures/typeCases.js';
-import { expected, found, type Migrated, migrated } from './support/verifying.js';
+import { expected, found, type Migrated, migrateAgain, migrated } from './support/verifying.js';
 
 const tables = ['AllTypes', 'MomentKey', 'DecimalKey', 'StringKey', 'NoKey', 'UniqueIndexKey'];
+/** Cores from which on a lane has a hash thread. */
+const WITH_HASH_THREADS = 3;
+
 let both: Migrated;
 let plans: TablePlan[];
 before(async () => {
-  both = await migrated([typeCaseScript(), everyTypeScript()], { include_tables: tables });
+  both = await migrated([typeCaseScript(), everyTypeScript()], { include_tables: tables }, WITH_HASH_THREADS);
   const source = await connectSource(both.config.source);
   const catalog = await readCatalog(source, { schemas: ['dbo'] }).finally(() => source.close());
   plans = planTables(
@@ -39,11 +45,11 @@ after(() => both?.stop());
 async function verifyOver(
   wrapSource: (connection: SourceConnection) => SourceConnection,
   wrapTarget: (connection: TargetConnection) => TargetConnection,
-  trustRowHash = false,
+  { trustRowHash = false, cores = 2 } = {},
 ): Promise<{ reports: Map<string, TableReport>; notes: string[] }> {
   const { config } = both;
   const { signal } = new AbortController();
-  const sizes = chooseSizes(await inspectHost(), config);
+  const sizes = chooseSizes({ ...(await inspectHost()), cores }, config);
   const { verifier, streamer, parallel } = comparisonOf(
     config,
     sizes,
@@ -94,6 +100,23 @@ const withoutMd5 = (connection: TargetConnection) => {
 const isStreamed = (side: string) => (report: TableReport) =>
   report.notes.some((note) => note.startsWith(`the ${side}'s rows are streamed`));
 
+test('a row has the same hash whichever thread computes it', async () => {
+  const stored = async () => {
+    const hashes: Record<string, unknown> = {};
+    for (const table of tables) {
+      const { rows } = await both.client.query(`SELECT row_hash FROM "${table}" ORDER BY 1`);
+      hashes[table] = rows;
+    }
+    return hashes;
+  };
+  const byHashThread = await stored();
+  await migrateAgain(both.config, 2);
+  assert.deepEqual(await stored(), byHashThread);
+  assert.ok(tables.every((table) => (byHashThread[table] as unknown[]).length > 0));
+  const { reports } = await verifyOver(same, same, { trustRowHash: true });
+  for (const report of reports.values()) assert.equal(report.status, 'match', report.table);
+});
+
 test('a source that hashes one type wrongly: its tables are streamed, the others are not', async () => {
   const { reports, notes } = await verifyOver(lyingSource('datetime2(7)'), same);
   assert.deepEqual(notes.length, 1);
@@ -115,12 +138,13 @@ test('differences are found whoever is streamed', async () => {
     DELETE FROM "StringKey" WHERE "Code" = (SELECT max("Code") FROM "StringKey");
     UPDATE "NoKey" SET "Amount" = 49.5 WHERE ctid = '(0,1)'`);
   const honest = await verifyOver(same, same);
-  for (const [wrapSource, wrapTarget, side] of [
-    [lyingSource('int'), same, 'source'],
-    [same, withoutMd5, 'target'],
-    [lyingSource('int'), withoutMd5, 'target'],
+  for (const [wrapSource, wrapTarget, side, cores] of [
+    [lyingSource('int'), same, 'source', 2],
+    [lyingSource('int'), same, 'source', WITH_HASH_THREADS],
+    [same, withoutMd5, 'target', 2],
+    [lyingSource('int'), withoutMd5, 'target', WITH_HASH_THREADS],
   ] as const) {
-    const { reports } = await verifyOver(wrapSource, wrapTarget);
+    const { reports } = await verifyOver(wrapSource, wrapTarget, { cores });
     for (const [name, report] of reports) {
       assert.ok(isStreamed(side)(report), `${name} is streamed`);
       const { status, changes, sourceRows, targetRows } = honest.reports.get(name)!;
@@ -154,7 +178,7 @@ test('stored row hashes can be compared with streamed rows on either side', asyn
     [lyingSource('int'), same],
     [same, withoutMd5],
   ] as const) {
-    const { reports } = await verifyOver(wrapSource, wrapTarget, true);
+    const { reports } = await verifyOver(wrapSource, wrapTarget, { trustRowHash: true });
     assert.deepEqual(found(reports.get('AllTypes')!), expected({ insert: '2 398 399', delete: '401' }));
     assert.deepEqual(reports.get('DecimalKey')!.changes, { insert: 1, update: 0, delete: 0 });
     assert.deepEqual(reports.get('StringKey')!.changes, { insert: 1, update: 0, delete: 0 });

@@ -51,11 +51,8 @@ serve<EngineRequest>(async ({ command, config: file, postmaster, rows, join }) =
     const { tables } = await runVerify(config, { details: 0, trustRowHash: false, signal, onEvent });
     for (const { table, status } of tables) if (status !== 'match') throw new Error(`${table}: ${status}`);
   } else {
-    const { Threads } = await import('../../src/engine/threads.js');
-    const threads = new Threads();
-    threads.begin(
-      config.migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer'],
-    );
+    const { beginThreads } = await import('../../src/library/migrate.js');
+    const threads = await beginThreads(config);
     const { runMigration } = await import('../../src/engine/run.js');
     const { error, tables } = await runMigration(config, {
       signal,

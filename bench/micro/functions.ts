@@ -132,7 +132,7 @@ export function hashes(): Micro[] {
 
 /** A slot handed over and given back, both ends in one thread: what the sequences cost, without any waking up. */
 export function ring(): Micro {
-  const lane = createLane({ rings: 1, slotsPerRing: 8, slotBytes: 65_536, hashed: false });
+  const lane = createLane({ rings: 1, slotsPerRing: 8, slotBytes: 65_536, hashing: 'none' });
   const producer = new LaneProducer(lane).roomiest();
   const consumer = new RingConsumer(lane, 0);
   const call = () => {

@@ -4,6 +4,7 @@
  * Plain data, made on the main thread by the engine and read by `observe/` and `commands/`.
  */
 import type { ErrorData } from '../errors.js';
+import type { Host } from '../host/host.js';
 import type { SizeLine } from '../host/sizes.js';
 import type { TimeEstimate } from '../plan/estimate.js';
 import type { Partition, TablePlan } from '../plan/model.js';
@@ -139,6 +140,8 @@ export interface RunOptions {
   /** Path of the state file; left out, none is kept. */
   stateFile?: string | undefined;
   toolVersion?: string;
+  /** What the run is sized for; left out, what this process has. */
+  host?: Host;
   /** Threads begun ahead, which the run ends; left out, it begins its own. */
   threads?: Threads;
 }

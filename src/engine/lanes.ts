@@ -1,16 +1,16 @@
 /**
  * The lanes of a run, over the worker threads of `threads.ts`. Main thread.
  *
- * Each lane is one reader task, one writer task an open ring and, where rows are hashed, one hasher task. Lanes and
- * rings are begun as `growth.ts` finds them needed. The first task that fails aborts every lane: a worker that throws
- * or dies ends the run with its error and never leaves the others waiting.
+ * Each lane is one reader task, one writer task an open ring and, where rows are hashed and the reader doesn't do it, one
+ * hasher task. Lanes and rings are begun as `growth.ts` finds them needed. The first task that fails aborts every lane: a
+ * worker that throws or dies ends the run with its error and never leaves the others waiting.
  */
 import { toErrorData } from '../errors.js';
 import { CoreLoad } from '../host/load.js';
 import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { readProgress } from '../ring/counters.js';
-import { abortLane, createLane, type LaneLayout, openNextRing } from '../ring/layout.js';
+import { abortLane, createLane, type Hashing, type LaneLayout, openNextRing } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
 import { cancellation } from './abort.js';
 import { growth, growthLines, type LaneLook } from './growth.js';
@@ -26,8 +26,8 @@ export interface LanesOptions {
   writersAtFirst?: number;
   slotsPerRing: number;
   slotBytes: number;
-  /** True where a hash thread fills in the row hashes. */
-  hashed: boolean;
+  /** Which thread fills in the row hashes. */
+  hashing: Hashing;
   reader: Pick<ReaderTask, 'source' | 'nul' | 'binaryCopy' | 'retry'>;
   /** What the writer workers are given, or what empties each ring on this thread in their place. */
   writer: Pick<WriterTask, 'target' | 'retry'> | ((lane: LaneLayout, ring: number) => Promise<void>);
@@ -138,13 +138,13 @@ class Lanes {
 
   /** Begins another lane. */
   #begin(): void {
-    const { writersPerLane, writersAtFirst = writersPerLane, hashed, reader } = this.#options;
+    const { writersPerLane, writersAtFirst = writersPerLane, hashing, reader } = this.#options;
     const layout = createLane({ ...this.#options, rings: writersPerLane, openRings: writersAtFirst });
     const lane: Lane = { layout, openRings: writersAtFirst, idle: false, waitedForWriters: false };
     this.#lanes.push(lane);
     this.#layouts.push(layout);
     for (let ring = 0; ring < writersAtFirst; ring++) this.#beginWriter(layout, ring);
-    if (hashed) this.#start('hasher', layout, {}, null);
+    if (hashing === 'hasher') this.#start('hasher', layout, {}, null);
     const control: ReaderControl = {
       ...this.#reader,
       next: async () => {

@@ -9,7 +9,7 @@ import type { SourceQuery, TablePlan } from '../plan/model.js';
 import { type ReaderControl, type ReadWork, StopFlags } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { RingConsumer } from '../ring/consumer.js';
-import { type LaneLayout, SLOT_KIND } from '../ring/layout.js';
+import { type Hashing, type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { type CollectedRow, TupleCollector } from '../verify/collect.js';
 import { NO_ROWS, type Totals } from '../verify/side.js';
 import type { StreamSource } from '../verify/streamedSide.js';
@@ -21,6 +21,7 @@ export interface RowStreamerOptions {
   nul: ReaderTask['nul'];
   slotsPerRing: number;
   slotBytes: number;
+  hashing: Hashing;
   signal: AbortSignal;
   /** Left out, threads are begun with the first rows and end with `close`. */
   threads?: Threads | undefined;
@@ -87,7 +88,7 @@ class RowsStream extends Stream {
   }
 }
 
-/** Sums, as the hash thread leaves them in the slots. */
+/** Sums, as the hash tier leaves them in the slots. */
 class TotalsStream extends Stream {
   totals: Totals = NO_ROWS;
 
@@ -198,7 +199,7 @@ export class RowStreamer implements StreamSource {
   }
 
   #start(): void {
-    const { source, nul, slotsPerRing, slotBytes, signal } = this.#options;
+    const { source, nul, slotsPerRing, slotBytes, hashing, signal } = this.#options;
     this.#lane ??= runLanes(
       {
         threads: this.#threads,
@@ -206,7 +207,7 @@ export class RowStreamer implements StreamSource {
         writersPerLane: 1,
         slotsPerRing,
         slotBytes,
-        hashed: true,
+        hashing,
         reader: { source, nul, binaryCopy: true },
         writer: (lane) => this.#consume(lane),
         stopFlags: StopFlags.forTables(1),

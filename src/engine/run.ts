@@ -36,7 +36,7 @@ export async function runMigration(config: Config, options: RunOptions): Promise
 async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {
   const { onEvent, signal } = options;
   const mode = transferMode(config.migration.target_mode, { dropCascade: config.migration.drop_cascade });
-  const host = await inspectHost();
+  const host = options.host ?? (await inspectHost());
   const { resume = false, unfinished = 'refuse', stateFile = null, join } = options;
   if (join !== undefined) requireShareable(options, mode);
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.

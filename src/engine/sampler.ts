@@ -84,12 +84,12 @@ export class LaneSampler {
     const samples = now.progress.map((progress, i) => {
       // A lane may have begun since.
       const was = before.progress[i] ?? progress;
-      const { slotsPerRing, hashed } = this.#lanes[i]!;
+      const { slotsPerRing, hashing } = this.#lanes[i]!;
       const idleMs = idleOf(progress.readerThread);
       return {
         table: progress.readerTable,
         reader: readerTimes(progress, was, elapsedMs, idleMs, slotsPerRing),
-        hasher: hashed ? hasherTimes(progress, was, elapsedMs) : null,
+        hasher: hashing === 'hasher' ? hasherTimes(progress, was, elapsedMs) : null,
         writers: progress.rings.map((ring, r) => {
           const { chunk } = ring;
           const name = chunk === null ? '' : nameOf(chunk);

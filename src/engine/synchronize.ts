@@ -179,7 +179,7 @@ async function bringDifferences(
           slotsPerRing: sizes.slotsPerRing,
           slotBytes: sizes.slotBytes,
           // Tried again, rows that were merged already are merged once more, to no effect.
-          ...laneSettings(config, plans, retry, onEvent),
+          ...laneSettings(config, plans, sizes, retry, onEvent),
           stopFlags,
           signal: abort.signal,
         },

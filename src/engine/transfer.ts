@@ -132,7 +132,7 @@ class Transfer {
         ...sizes,
         threads,
         workWaits: () => this.#queue.waits,
-        ...laneSettings(config, plans, this.#policy, onEvent),
+        ...laneSettings(config, plans, sizes, this.#policy, onEvent),
         stopFlags: this.#stopFlags,
         signal: this.#abort.signal,
       },

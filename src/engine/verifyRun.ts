@@ -1,6 +1,6 @@
 /**
  * A verification from the first connection to the last table. Main thread; rows that a server can't hash go
- * through reader and hash workers.
+ * through reader and hash tier.
  */
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../config/schema.js';
@@ -17,6 +17,7 @@ import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
 import { orAborted } from './abort.js';
 import type { RunEventHandler } from './events.js';
+import { hashingOf } from './laneSettings.js';
 import { typeOptions } from './planning.js';
 import { RowStreamer } from './rowStreamer.js';
 import type { Threads } from './threads.js';
@@ -137,6 +138,7 @@ export function comparisonOf(
     nul: migration.on_nul,
     slotsPerRing: sizes.slotsPerRing,
     slotBytes: sizes.slotBytes,
+    hashing: hashingOf(sizes),
     signal: options.signal,
     threads: options.threads,
   });

@@ -1,6 +1,6 @@
 /**
  * Puts the messages of many rows together for `md5Kernel.ts`, in WebAssembly: the runs of hashed fields of a tuple one
- * behind the other, numerics as text, and MD5's padding. Hash thread.
+ * behind the other, numerics as text, and MD5's padding. The thread that hashes.
  *
  * Takes whole tuples of the expected form only. What stops it, be it a row cut by the slot's end, a long one or bytes
  * that are no tuple, is for `rowHasher.ts` to look at.

@@ -1,6 +1,6 @@
 /**
  * Hashes a row that is cut by the end of one or more slots: a state machine that can stop after any byte.
- * Runs on the hash thread. Few rows come this way, so it is plain rather than quick; long values still go
+ * Runs on the thread that hashes. Few rows come this way, so it is plain rather than quick; long values still go
  * through MD5 in one piece per slot.
  */
 import { AppError } from '../errors.js';

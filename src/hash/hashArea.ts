@@ -1,6 +1,6 @@
 /**
- * Where the hasher's kernels find and leave things: an area of a lane's memory that belongs to its hash thread. Hash
- * thread.
+ * Where the hasher's kernels find and leave things: an area of a lane's memory that belongs to the thread that
+ * hashes. That thread.
  *
  * ```
  * constants of MD5 | blocks turned round | lanes | digests | sums | result | groups of fields | queue | staging

@@ -1,7 +1,7 @@
 /**
  * Streaming MD5 over bytes in (shared) memory, without allocating: state in, 32 hex digits out.
  *
- * Runs on the hash thread. `crypto.createHash` costs 1.5 us a row in object creation alone, more than the
+ * Runs on the thread that hashes. `crypto.createHash` costs 1.5 us a row in object creation alone, more than the
  * whole row here; for short rows it is the calls that count, not the bytes.
  */
 import { md5Block } from './md5Block.js';

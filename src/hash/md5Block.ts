@@ -1,7 +1,7 @@
 /**
  * The compression function of MD5 (RFC 1321), unrolled: one 64-byte block into the four state words.
  *
- * Runs on the hash thread. Unrolled by hand into Int32 arithmetic because V8 then keeps state and message in
+ * Runs on the thread that hashes. Unrolled by hand into Int32 arithmetic because V8 then keeps state and message in
  * registers and 32-bit adds; a loop over tables of constants and shifts takes several times as long.
  */
 

@@ -1,6 +1,6 @@
 /**
  * A binary numeric field as ASCII text with a fixed number of decimals: the one type whose canonical hash
- * form is not its COPY bytes. Runs on the hash thread, without allocating.
+ * form is not its COPY bytes. Runs on the thread that hashes, without allocating.
  */
 import { AppError } from '../errors.js';
 

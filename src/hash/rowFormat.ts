@@ -1,6 +1,6 @@
 /**
- * What the row walkers share: the columns as the hash thread knows them, what is done with each, and the checks
- * that the bytes are tuples of those columns. Runs on the hash thread; the descriptions also on the main thread.
+ * What the row walkers share: the columns as the hash tier knows them, what is done with each, and the checks
+ * that the bytes are tuples of those columns. Runs on the thread that hashes; the descriptions also on the main thread.
  */
 import { AppError } from '../errors.js';
 import type { HashField } from '../plan/chunk.js';

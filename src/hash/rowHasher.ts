@@ -1,6 +1,6 @@
 /**
  * Hashes rows where they lie: walks the binary COPY tuples of a slot, hashes the canonical form of the hashed
- * columns and writes the 32 digits over the placeholder at each tuple's end. Runs on the hash thread.
+ * columns and writes the 32 digits over the placeholder at each tuple's end. Runs on the thread that hashes.
  *
  * The canonical form of a field, length and bytes with -1 for NULL, is what binary COPY sends, so all hashed
  * columns that stand together are hashed as one run of bytes. Only numeric is not: its text is hashed.

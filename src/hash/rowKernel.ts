@@ -1,5 +1,5 @@
 /**
- * The kernels that hash whole rows of a slot, eight side by side, over one lane's memory. Hash thread.
+ * The kernels that hash whole rows of a slot, eight side by side, over one lane's memory. The thread that hashes.
  *
  * One for each lane: its area of the memory is where the kernels keep everything, so chunks take turns in using it.
  */
@@ -9,7 +9,7 @@ import { AREA, ENTRY_BYTES, MAX_GROUPS, NO_NUMERIC } from './hashArea.js';
 import { hashQueue, md5Constants } from './md5Kernel.js';
 import { TREATMENT } from './rowFormat.js';
 
-/** Addresses are byte offsets in the memory; `area` is where the hash thread's own part of it begins. */
+/** Addresses are byte offsets in the memory; `area` is where the hash tier's own part of it begins. */
 interface Functions {
   collect(from: number, end: number, area: number, fields: number): number;
   hashQueue(area: number): void;

@@ -1,7 +1,7 @@
 /**
- * What the hash thread leaves of a slot whose rows nobody wants: their number and the sums of their hashes.
+ * What the hash tier leaves of a slot whose rows nobody wants: their number and the sums of their hashes.
  *
- * Written on the hash thread over the slot's first bytes, read on the main thread.
+ * Written on the thread that hashes, over the slot's first bytes, read on the main thread.
  */
 
 /** Sums over a slot's rows: of the first and the second 32-bit word of each hash, as its digits read. */

@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import systeminformation from 'systeminformation';
-import { readGroupLimits } from './cgroup.js';
+import { type GroupLimits, readGroupLimits } from './cgroup.js';
 
 export interface Host {
   /** Whole cores this process may keep busy, at least 1. */
@@ -24,23 +24,33 @@ export async function inspectHost(): Promise<Host> {
   const memory = await systeminformation.mem();
   const constrained = process.constrainedMemory() ?? 0;
 
-  const cores = smallest([
-    ['the cores the system gives this process', availableParallelism()],
-    ["the container's CPU quota", limits.cpus],
-  ]);
+  const cores = coresOf(limits);
   const total = smallest([
     ["the machine's memory", memory.total],
     ["the container's memory limit", limits.memoryBytes],
     ['the memory limit the runtime sees', constrained > 0 ? constrained : undefined],
   ]);
   return {
-    // A quota of half a core still runs; one of 2.5 keeps 2 busy all the time.
-    cores: Math.max(1, Math.floor(cores.value)),
+    cores: cores.value,
     coresFrom: cores.from,
     memoryBytes: total.value,
     memoryFrom: total.from,
     availableBytes: Math.min(memory.available, total.value),
   };
+}
+
+/** @returns the whole cores this process may keep busy, at least 1. */
+export function coreCount(): number {
+  return coresOf(readGroupLimits()).value;
+}
+
+function coresOf(limits: GroupLimits): { from: string; value: number } {
+  const { from, value } = smallest([
+    ['the cores the system gives this process', availableParallelism()],
+    ["the container's CPU quota", limits.cpus],
+  ]);
+  // A quota of half a core still runs; one of 2.5 keeps 2 busy all the time.
+  return { from, value: Math.max(1, Math.floor(value)) };
 }
 
 function smallest(candidates: [string, number | undefined][]): { from: string; value: number } {

@@ -23,6 +23,9 @@ const DEFAULT_SLOT_BYTES = 256 * KIB;
 const MIN_SLOTS = 8;
 const MAX_SLOTS = 32;
 
+/** Up to so many cores the reader's thread hashes, too: measured on two, nobody has one to spare for a thread more. */
+const CORES_WITHOUT_HASHERS = 2;
+
 const UNITS = {
   workers: 'tables at a time',
   parallelReaders: 'readers',
@@ -33,6 +36,7 @@ const UNITS = {
   maxTargetConnections: 'connections',
   lanes: 'lanes',
   writersPerLane: 'writers',
+  hashersPerLane: 'hash threads',
   lanesAtFirst: 'lanes',
   writersAtFirst: 'writers a lane',
   slotBytes: 'bytes',
@@ -141,6 +145,13 @@ export function chooseSizes(host: Host, config: Config, facts: WorkFacts = {}): 
     Math.max(1, Math.floor(writers / chosen.lanes)),
     `${writers} writers over ${chosen.lanes} lanes`,
   );
+  set(
+    'hashersPerLane',
+    hashersPerLane(cores),
+    cores > CORES_WITHOUT_HASHERS
+      ? 'where rows are hashed, beside their reader'
+      : `where rows are hashed the reader does it: ${cores === 1 ? 'one core has' : `${cores} cores have`} enough to do`,
+  );
   const slots = 2 ** Math.floor(Math.log2(Math.max(2, buffers)));
   set(
     'slotsPerRing',
@@ -170,6 +181,11 @@ export function chooseSizes(host: Host, config: Config, facts: WorkFacts = {}): 
   early('lanesAtFirst', chosen.lanes, 'parallel_readers');
   early('writersAtFirst', chosen.writersPerLane, 'write_ahead_writers');
   return { ...chosen, reasons };
+}
+
+/** @returns the hash threads of a lane whose rows are hashed; 0: its reader does it. */
+export function hashersPerLane(cores: number): number {
+  return cores > CORES_WITHOUT_HASHERS ? 1 : 0;
 }
 
 type Shrink = (name: SizeName, value: number, reason: string) => void;

@@ -70,10 +70,15 @@ export async function migrateConfigured(
  * Begins the threads that every full load needs: they load their modules while this one does, connects and plans.
  * `upsert` may turn out to need none.
  */
-async function beginThreads({ migration }: Config): Promise<Threads> {
-  const { Threads } = await import('../engine/threads.js');
+export async function beginThreads({ migration }: Config): Promise<Threads> {
+  const [{ Threads }, { coreCount }, { hashersPerLane }] = await Promise.all([
+    import('../engine/threads.js'),
+    import('../host/host.js'),
+    import('../host/sizes.js'),
+  ]);
   const threads = new Threads();
   if (migration.target_mode === 'upsert') return threads;
-  threads.begin(migration.use_hash_detection ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
+  const hashers = migration.use_hash_detection && hashersPerLane(coreCount()) > 0;
+  threads.begin(hashers ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
   return threads;
 }

@@ -9,6 +9,7 @@ import { Retries, type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ReaderControl, ReadWork, StopFlags } from '../plan/work.js';
 import { inputOffset, isLaneAborted, type LaneLayout } from '../ring/layout.js';
 import { LaneProducer } from '../ring/producer.js';
+import type { SlotStage } from '../ring/stage.js';
 import { connectSource, type SourceConnection, type SourceOptions } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { InputWindow } from '../tds/window.js';
@@ -40,14 +41,16 @@ const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 /**
  * Reads until the orchestrator has no more work, then closes the rings.
  *
+ * @param hasher of a lane whose reader hashes
  * @throws AppError where the source can't be connected to, or CANCELLED where the lane was aborted
  */
 export async function readLane(
   task: Omit<ReaderTask, 'control' | 'stopFlags'>,
   control: ReaderControl,
   stopFlags: StopFlags,
+  hasher: SlotStage | null,
 ): Promise<void> {
-  const reader = new LaneReader(task, control, stopFlags);
+  const reader = new LaneReader(task, control, stopFlags, hasher);
   try {
     await reader.run();
   } finally {
@@ -71,11 +74,16 @@ class LaneReader {
   #onAbort: () => void = () => {};
   readonly #aborted: Promise<null>;
 
-  constructor(task: Omit<ReaderTask, 'control' | 'stopFlags'>, control: ReaderControl, stopFlags: StopFlags) {
+  constructor(
+    task: Omit<ReaderTask, 'control' | 'stopFlags'>,
+    control: ReaderControl,
+    stopFlags: StopFlags,
+    hasher: SlotStage | null,
+  ) {
     this.#task = task;
     this.#control = control;
     this.#stopFlags = stopFlags;
-    this.#lane = new LaneProducer(task.lane);
+    this.#lane = new LaneProducer(task.lane, hasher);
     this.#sink = new ChunkSink(this.#lane);
     this.#window = new InputWindow(WINDOW_BYTES, { bytes: this.#lane.bytes, from: inputOffset(task.lane) });
     this.#policy = task.retry ?? NO_RETRIES;

@@ -57,7 +57,7 @@ export class RingConsumer {
     this.#slots = firstSlotOffset(layout, ring);
     this.#stride = slotStride(layout);
     this.#mask = layout.slotsPerRing - 1;
-    this.#ready = this.#base + (layout.hashed ? RING_WORD.HASHED : RING_WORD.PUBLISHED);
+    this.#ready = this.#base + (layout.hashing === 'hasher' ? RING_WORD.HASHED : RING_WORD.PUBLISHED);
     this.#readerClock = new WaitClock(this.#words, this.#base + RING_WORD.WRITER_WAIT_READER_MS);
     this.#hasherClock = new WaitClock(this.#words, this.#base + RING_WORD.WRITER_WAIT_HASHER_MS);
     this.#released = Atomics.load(this.#words, this.#base + RING_WORD.RELEASED);
@@ -169,7 +169,7 @@ export class RingConsumer {
     if (seen !== this.#cursor) return;
     Atomics.add(words, this.#base + RING_WORD.WRITER_WAITS, 1);
     const unhashed = (Atomics.load(words, this.#base + RING_WORD.PUBLISHED) - this.#cursor) | 0;
-    const clock = this.layout.hashed && unhashed > 0 ? this.#hasherClock : this.#readerClock;
+    const clock = this.layout.hashing === 'hasher' && unhashed > 0 ? this.#hasherClock : this.#readerClock;
     clock.begin();
     try {
       while (seen === this.#cursor) {

@@ -131,7 +131,7 @@ export function readProgress(layout: LaneLayout): LaneProgress {
       rowsWritten: loadCount(words, base + RING_WORD.ROWS_WRITTEN),
       bytesWritten: loadCount(words, base + RING_WORD.BYTES_WRITTEN),
       slotsInUse: (published - word(RING_WORD.RELEASED)) | 0,
-      slotsUnhashed: layout.hashed ? (published - word(RING_WORD.HASHED)) | 0 : 0,
+      slotsUnhashed: layout.hashing === 'hasher' ? (published - word(RING_WORD.HASHED)) | 0 : 0,
       readerWaits: word(RING_WORD.READER_WAITS),
       readerWaitedForWriterMs: loadWait(words, base + RING_WORD.READER_WAIT_WRITER_MS),
       readerWaitedForHasherMs: loadWait(words, base + RING_WORD.READER_WAIT_HASHER_MS),

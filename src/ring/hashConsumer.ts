@@ -20,18 +20,8 @@ import {
   type SlotKind,
   slotStride,
 } from './layout.js';
+import type { PassingSlot } from './stage.js';
 import { blockForChange, throwIfAborted } from './waiting.js';
-
-/** A published slot on its way through the hash thread; reused from call to call. */
-export interface HashSlot {
-  ring: number;
-  kind: SlotKind;
-  /** Byte offset of the slot's data in the lane. */
-  offset: number;
-  bytes: number;
-  rows: number;
-  flags: number;
-}
 
 /** All rings of a lane, as its one hash thread works through them. */
 export class HashConsumer {
@@ -44,10 +34,9 @@ export class HashConsumer {
   /** Per ring, of the open chunk. */
   readonly #checksums: Uint32Array;
   readonly #clock: WaitClock;
-  readonly #slot: HashSlot = { ring: 0, kind: SLOT_KIND.CLOSE, offset: 0, bytes: 0, rows: 0, flags: 0 };
+  readonly #slot: PassingSlot = { ring: 0, kind: SLOT_KIND.CLOSE, offset: 0, bytes: 0, rows: 0 };
   #open: number;
   #turn = 0;
-  #rowsHashed = 0;
 
   constructor(layout: LaneLayout) {
     this.layout = layout;
@@ -68,7 +57,7 @@ export class HashConsumer {
    * @returns the slot, valid until the next call; null once every ring has been closed.
    * @throws AppError CANCELLED where the lane was aborted.
    */
-  next(): HashSlot | null {
+  next(): PassingSlot | null {
     const words = this.#words;
     while (this.#open > 0) {
       throwIfAborted(words);
@@ -93,27 +82,16 @@ export class HashConsumer {
     return null;
   }
 
-  /** A chunk begins with the slot `next()` gave. */
-  chunkBegins(): void {
-    this.#checksums[this.#slot.ring] = 0;
-  }
-
-  /** Notes the checksum of the tuples in the slot `next()` gave and those before it in its chunk, for the writer. */
-  checksum(): void {
-    const { ring, offset, bytes } = this.#slot;
-    const sum = crc32(this.buffer, offset, bytes, checksumOffset(this.layout), this.#checksums[ring]!);
-    this.#checksums[ring] = sum;
-    this.#words[this.#header(ring) + SLOT_WORD.CHECKSUM] = sum;
-  }
-
-  /** Hands the slot `next()` gave on to its ring's writer. */
-  done(rowsHashed: number): void {
+  /**
+   * Hands the slot `next()` gave on to its ring's writer.
+   * @param rowsHashed all so far
+   * @param summed whether the writer needs its checksum
+   */
+  done(rowsHashed: number, summed = true): void {
     const { ring, kind } = this.#slot;
     const words = this.#words;
-    if (rowsHashed > 0) {
-      this.#rowsHashed += rowsHashed;
-      storeCount(words, LANE_WORD.ROWS_HASHED, this.#rowsHashed);
-    }
+    if (summed) this.#checksum();
+    storeCount(words, LANE_WORD.ROWS_HASHED, rowsHashed);
     if (kind === SLOT_KIND.CLOSE) {
       this.#closed[ring] = 1;
       this.#open--;
@@ -125,7 +103,17 @@ export class HashConsumer {
     Atomics.notify(words, hashed);
   }
 
-  #load(ring: number): HashSlot {
+  /** Notes the checksum of the tuples in the slot `next()` gave and those before it in its chunk, for the writer. */
+  #checksum(): void {
+    const { ring, kind, offset, bytes } = this.#slot;
+    if (kind === SLOT_KIND.BEGIN) this.#checksums[ring] = 0;
+    if (kind !== SLOT_KIND.DATA) return;
+    const sum = crc32(this.buffer, offset, bytes, checksumOffset(this.layout), this.#checksums[ring]!);
+    this.#checksums[ring] = sum;
+    this.#words[this.#header(ring) + SLOT_WORD.CHECKSUM] = sum;
+  }
+
+  #load(ring: number): PassingSlot {
     const place = this.#cursors[ring]! & (this.layout.slotsPerRing - 1);
     const header = this.#header(ring);
     const words = this.#words;
@@ -135,7 +123,6 @@ export class HashConsumer {
     slot.offset = firstSlotOffset(this.layout, ring) + place * slotStride(this.layout);
     slot.bytes = words[header + SLOT_WORD.BYTES]!;
     slot.rows = words[header + SLOT_WORD.ROWS]!;
-    slot.flags = words[header + SLOT_WORD.FLAGS]!;
     return slot;
   }
 

@@ -2,8 +2,8 @@
  * Where everything lies in a lane's shared memory, and how a lane is made and aborted.
  *
  * A lane is one reader and its rings, one ring per writer. The reader is the only producer of every ring;
- * ring `i` has one consumer, writer `i`; a hashed lane has one hash thread between them, which serves all
- * rings. The main thread makes the lane and sends the `LaneLayout` (plain data, structured clone keeps the
+ * ring `i` has one consumer, writer `i`; where a hash thread does the hashing it stands between them and
+ * serves all rings. The main thread makes the lane and sends the `LaneLayout` (plain data, structured clone keeps the
  * memory shared) to the workers. Runs on every thread.
  *
  * ```
@@ -13,7 +13,7 @@
  * slots        [prefix 64 bytes | slotBytes] ...
  * input        what the reader was sent and has not transcoded yet: in this memory, since WebAssembly works on one
  * checksum     where tuples are reduced to their CRC-32
- * hashing      what the hash thread puts together of rows (hashed lanes only)
+ * hashing      what is put together of rows to hash them (lanes whose rows are hashed)
  * ```
  *
  * Sequences are free-running Int32 counts of slots; only their wrapped difference (`(a - b) | 0`) means
@@ -35,7 +35,7 @@ export const SLOT_PREFIX_BYTES = 64;
 /** Bytes of the reader's own, behind the slots. */
 export const INPUT_BYTES = 2 * 1024 * 1024 + 64 * 1024;
 
-/** Bytes of the hash thread's own, behind the reader's; only in hashed lanes. */
+/** Bytes for hashing, behind the reader's; only in lanes whose rows are hashed. */
 export const HASH_BYTES = 320 * 1024;
 
 /** What a slot holds. */
@@ -125,6 +125,9 @@ export const SLOT_WORD = {
 /** Values of the lane's state word. */
 export const LANE_STATE = { RUNNING: 0, ABORTED: 1 } as const;
 
+/** Who fills in the row hashes: nobody, the reader before it hands a slot on, or a hash thread between it and the writers. */
+export type Hashing = 'none' | 'reader' | 'hasher';
+
 /** A lane as plain data; structured clone keeps `buffer` shared. */
 export interface LaneLayout extends SharedMemory {
   rings: number;
@@ -132,8 +135,7 @@ export interface LaneLayout extends SharedMemory {
   slotsPerRing: number;
   /** Data bytes of one slot; a multiple of 8. */
   slotBytes: number;
-  /** True where a hash thread stands between reader and writers. */
-  hashed: boolean;
+  hashing: Hashing;
 }
 
 export interface LaneOptions {
@@ -142,7 +144,7 @@ export interface LaneOptions {
   slotsPerRing: number;
   /** Rounded up to a multiple of 64, at least `MIN_SLOT_BYTES`. */
   slotBytes: number;
-  hashed: boolean;
+  hashing: Hashing;
   /** Rings that are open from the beginning; left out, all. */
   openRings?: number;
   /** For tests: where the sequences start, to reach their wrap-around at once. */
@@ -153,7 +155,7 @@ export interface LaneOptions {
 export function laneBytes(options: LaneOptions): number {
   const slots = options.rings * slotsOf(options);
   const slotBytes = slots * (SLOT_PREFIX_BYTES + slotBytesOf(options));
-  const ownBytes = INPUT_BYTES + CHECKSUM_BYTES + (options.hashed ? HASH_BYTES : 0);
+  const ownBytes = INPUT_BYTES + CHECKSUM_BYTES + (options.hashing === 'none' ? 0 : HASH_BYTES);
   return headBytes(options.rings, slotsOf(options)) + slotBytes + ownBytes;
 }
 
@@ -175,7 +177,7 @@ export function createLane(options: LaneOptions): LaneLayout {
     rings: options.rings,
     slotsPerRing: slotsOf(options),
     slotBytes: slotBytesOf(options),
-    hashed: options.hashed,
+    hashing: options.hashing,
   };
   const first = (options.firstSequence ?? 0) | 0;
   const words = laneWords(layout);
@@ -227,7 +229,7 @@ export function checksumOffset(layout: LaneLayout): number {
   return inputOffset(layout) + INPUT_BYTES;
 }
 
-/** @returns the byte offset of the hash thread's `HASH_BYTES`, a multiple of 64. */
+/** @returns the byte offset of the `HASH_BYTES`, a multiple of 64; they belong to the thread that hashes. */
 export function hashingOffset(layout: LaneLayout): number {
   return checksumOffset(layout) + CHECKSUM_BYTES;
 }

@@ -33,6 +33,7 @@ import {
   type SlotKind,
   slotStride,
 } from './layout.js';
+import type { PassingSlot, SlotStage } from './stage.js';
 import { throwIfAborted, waitForChange } from './waiting.js';
 
 /** All rings of one lane, as its reader sees them. One per reader thread and lane. */
@@ -43,11 +44,23 @@ export class LaneProducer {
   readonly rings: readonly RingProducer[];
   readonly #words: Int32Array;
   readonly #clock: WaitClock;
+  readonly #stage: SlotStage | null;
   #rowsRead = 0;
   #bytesRead = 0;
 
-  constructor(layout: LaneLayout) {
+  /**
+   * @param stage hashes what is published, in a lane whose reader does that
+   * @throws AppError INTERNAL where there is none in such a lane, or one in another
+   */
+  constructor(layout: LaneLayout, stage: SlotStage | null = null) {
+    if ((layout.hashing === 'reader') !== (stage !== null)) {
+      throw new AppError(
+        'INTERNAL',
+        `a lane whose hashing is '${layout.hashing}' got ${stage === null ? 'no' : 'a'} hasher`,
+      );
+    }
     this.layout = layout;
+    this.#stage = stage;
     this.bytes = laneBuffer(layout);
     this.#words = laneWords(layout);
     this.#clock = new WaitClock(this.#words, LANE_WORD.READER_WAIT_MS);
@@ -95,6 +108,14 @@ export class LaneProducer {
     await Promise.all(this.rings.map((ring) => ring.close()));
   }
 
+  /** @returns whether the slot's bytes are tuples that a writer sends on, row hashes and all; for the rings of this lane. */
+  complete(slot: PassingSlot): boolean {
+    if (this.#stage === null) return true;
+    const sent = this.#stage.pass(slot);
+    storeCount(this.#words, LANE_WORD.ROWS_HASHED, this.#stage.rowsHashed);
+    return sent;
+  }
+
   /** Counts what a slot brought; for the rings of this lane. */
   count(rows: number, bytes: number): void {
     this.#rowsRead += rows;
@@ -115,7 +136,9 @@ export class RingProducer {
   readonly #slots: number;
   readonly #stride: number;
   readonly #mask: number;
-  readonly #hashed: boolean;
+  /** A hash thread stands behind this end. */
+  readonly #hashedLater: boolean;
+  readonly #slot: PassingSlot;
   readonly #writerClock: WaitClock;
   readonly #hasherClock: WaitClock;
   #published: number;
@@ -132,7 +155,8 @@ export class RingProducer {
     this.#slots = firstSlotOffset(layout, ring);
     this.#stride = slotStride(layout);
     this.#mask = layout.slotsPerRing - 1;
-    this.#hashed = layout.hashed;
+    this.#hashedLater = layout.hashing === 'hasher';
+    this.#slot = { ring, kind: SLOT_KIND.CLOSE, offset: 0, bytes: 0, rows: 0 };
     this.#writerClock = new WaitClock(this.#words, this.#base + RING_WORD.READER_WAIT_WRITER_MS);
     this.#hasherClock = new WaitClock(this.#words, this.#base + RING_WORD.READER_WAIT_HASHER_MS);
     this.#published = Atomics.load(this.#words, this.#base + RING_WORD.PUBLISHED);
@@ -179,12 +203,12 @@ export class RingProducer {
     words[header + SLOT_WORD.FIRST_ROW_OFFSET] =
       firstRowOffset ?? ((flags & SLOT_FLAG.STARTS_IN_ROW) === 0 ? 0 : bytes);
     if (kind === SLOT_KIND.DATA) this.lane.count(rows, bytes);
-    // The hash thread changes the tuples yet.
-    if (!this.#hashed) this.#sum(kind, header, bytes);
+    // A hash thread changes the tuples yet.
+    if (!this.#hashedLater) this.#complete(kind, bytes, rows, header);
     this.#published = (this.#published + 1) | 0;
     Atomics.store(words, this.#base + RING_WORD.PUBLISHED, this.#published);
-    // The hash thread waits for any ring, the writer of an unhashed lane for its own.
-    if (this.#hashed) {
+    // The hash thread waits for any ring, a writer without one before it for its own.
+    if (this.#hashedLater) {
       Atomics.add(words, LANE_WORD.PUBLISHED_TOTAL, 1);
       Atomics.notify(words, LANE_WORD.PUBLISHED_TOTAL);
     } else {
@@ -192,11 +216,18 @@ export class RingProducer {
     }
   }
 
-  #sum(kind: SlotKind, header: number, bytes: number): void {
-    if (kind === SLOT_KIND.BEGIN) this.#checksum = 0;
-    if (kind !== SLOT_KIND.DATA) return;
+  /** Does what the writer finds done. */
+  #complete(kind: SlotKind, bytes: number, rows: number, header: number): void {
     const { bytes: memory, layout } = this.lane;
     const offset = this.#slots + (this.#published & this.#mask) * this.#stride;
+    const slot = this.#slot;
+    slot.kind = kind;
+    slot.offset = offset;
+    slot.bytes = bytes;
+    slot.rows = rows;
+    const sent = this.lane.complete(slot);
+    if (kind === SLOT_KIND.BEGIN) this.#checksum = 0;
+    if (kind !== SLOT_KIND.DATA || !sent) return;
     this.#checksum = crc32(memory, offset, bytes, checksumOffset(layout), this.#checksum);
     this.#words[header + SLOT_WORD.CHECKSUM] = this.#checksum;
   }
@@ -243,7 +274,7 @@ export class RingProducer {
     let seen = Atomics.load(words, released);
     if (this.freeSlots() > 0) return;
     Atomics.add(words, this.#base + RING_WORD.READER_WAITS, 1);
-    const unhashed = this.#hashed
+    const unhashed = this.#hashedLater
       ? (this.#published - Atomics.load(words, this.#base + RING_WORD.HASHED)) | 0
       : 0;
     const clock = unhashed > this.#mask >> 1 ? this.#hasherClock : this.#writerClock;

@@ -31,7 +31,7 @@ export class TestPump {
   readonly #window: InputWindow;
 
   constructor({ windowBytes = 16_384, slotBytes = 65_536, slotsPerRing = 4 } = {}) {
-    this.lane = createLane({ rings: 1, slotsPerRing, slotBytes, hashed: false });
+    this.lane = createLane({ rings: 1, slotsPerRing, slotBytes, hashing: 'none' });
     this.ring = new RingConsumer(this.lane, 0);
     const producer = new LaneProducer(this.lane);
     this.#sink = new ChunkSink(producer);

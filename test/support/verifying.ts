@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { type Config, parseConfig } from '../../src/config/schema.js';
 import { runMigration } from '../../src/engine/run.js';
 import { runVerify, type VerifyRunOptions } from '../../src/engine/verifyRun.js';
+import { inspectHost } from '../../src/host/host.js';
 import type { TableReport } from '../../src/verify/verify.js';
 import { sharedPostgres, type TestPostgres } from './postgres.js';
 import {
@@ -24,10 +25,15 @@ export interface Migrated {
   stop(): Promise<void>;
 }
 
-/** Fills a source by these scripts and migrates it, row hashes and long text included. */
+/**
+ * Fills a source by these scripts and migrates it, row hashes and long text included.
+ *
+ * @param cores to size the run for, in place of this machine's
+ */
 export async function migrated(
   scripts: readonly string[],
   migration: Record<string, unknown> = {},
+  cores?: number,
 ): Promise<Migrated> {
   let server: TestSqlServer | null = null;
   let postgres: TestPostgres | null = null;
@@ -58,17 +64,23 @@ export async function migrated(
         ...migration,
       },
     });
-    const outcome = await runMigration(config, {
-      signal: new AbortController().signal,
-      onEvent: () => {},
-      threads,
-    });
-    assert.equal(outcome.error, undefined, outcome.error?.message);
+    await migrateAgain(config, cores);
     return { config, source, client, inSource: (sql) => queryTsql(source, sql), stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** Migrates by this configuration, as if the host had so many cores; left out, as many as it has. */
+export async function migrateAgain(config: Config, cores?: number): Promise<void> {
+  const outcome = await runMigration(config, {
+    signal: new AbortController().signal,
+    onEvent: () => {},
+    threads,
+    ...(cores !== undefined && { host: { ...(await inspectHost()), cores } }),
+  });
+  assert.equal(outcome.error, undefined, outcome.error?.message);
 }
 
 /** Small tiers, so that few rows make many ranges. */

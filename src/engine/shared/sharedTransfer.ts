@@ -99,7 +99,7 @@ class SharedTransfer {
           ...sizes,
           threads,
           workWaits: () => this.#ready.length > 0 || this.#mayBeMore,
-          ...laneSettings(config, plans, retryPolicy(config.migration), onEvent),
+          ...laneSettings(config, plans, sizes, retryPolicy(config.migration), onEvent),
           stopFlags: this.#stopFlags,
           signal: this.#abort.signal,
         },
