@@ -62,11 +62,13 @@ test('a reader begins chunks in open rings only, and closes the others, too', as
   const [first, second] = producer.rings;
   first!.publishJson(SLOT_KIND.BEGIN, {});
   assert.equal(producer.roomiest(), first);
+  assert.equal(producer.chunkBytes, Number.POSITIVE_INFINITY, 'nobody else waits');
   first!.publishJson(SLOT_KIND.END, {});
   const room = producer.waitForRoom();
   openNextRing(layout);
   await room;
   assert.equal(producer.roomiest(), second);
+  assert.equal(producer.chunkBytes, 2 * 2 * MIN_SLOT_BYTES, 'while one ring is filled the other lasts');
   await second!.close();
   assert.throws(() => openNextRing(layout), /all 2 rings/);
 });

@@ -94,6 +94,15 @@ test('on up to two cores the reader hashes, and the reason says so', () => {
   assert.match(hashers[2]!.reasons.hashersPerLane, /beside their reader/);
 });
 
+test('a reader of several writers has rings that keep them busy in turn', () => {
+  const slots = (migration: Partial<Config['migration']>) =>
+    chooseSizes(host(16, 64 * GIB), config(migration), { partitions: 1 }).slotsPerRing;
+  assert.equal(slots({ write_ahead_writers: 1 }), 32);
+  assert.equal(slots({ write_ahead_writers: 2 }), 64);
+  assert.equal(slots({ write_ahead_writers: 2, read_ahead_buffers: 16 }), 16, 'unless it is told how many');
+  assert.equal(slots({ write_ahead_writers: 200 }), 32, 'within the limit of a lane');
+});
+
 test('connections bound lanes and writers, and the reason says so', () => {
   const few = chooseSizes(host(16, 64 * GIB), config({ parallel_readers: 16, max_mssql_connections: 6 }));
   assert.equal(few.lanes, 4);

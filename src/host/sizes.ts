@@ -22,6 +22,10 @@ const MIN_SLOT_BYTES = 64 * KIB;
 const DEFAULT_SLOT_BYTES = 256 * KIB;
 const MIN_SLOTS = 8;
 const MAX_SLOTS = 32;
+/** Slots of each ring where a reader has several: it fills one after the other, and what they hold keeps the others' writers busy. */
+const SLOTS_OF_SEVERAL = 64;
+/** Bytes that a lane's slots take at most, unless `read_ahead_buffers` is given. */
+const MAX_LANE_BYTES = GIB;
 
 /** Up to so many cores the reader's thread hashes, too: measured on two, nobody has one to spare for a thread more. */
 const CORES_WITHOUT_HASHERS = 2;
@@ -160,6 +164,11 @@ export function chooseSizes(host: Host, config: Config, facts: WorkFacts = {}): 
       ? 'one for each read-ahead buffer'
       : `the largest power of two within ${buffers} read-ahead buffers`,
   );
+  if (chosen.writersPerLane > 1 && m.read_ahead_buffers === undefined) {
+    const most = MAX_LANE_BYTES / DEFAULT_SLOT_BYTES / chosen.writersPerLane;
+    const several = Math.max(slots, Math.min(SLOTS_OF_SEVERAL, 2 ** Math.floor(Math.log2(most))));
+    set('slotsPerRing', several, 'enough to keep a writer busy while its reader fills the rings of others');
+  }
   set('slotBytes', DEFAULT_SLOT_BYTES, "fits a core's cache and costs little per slot");
 
   fitConnections(m, chosen, shrink);

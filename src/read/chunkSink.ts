@@ -9,6 +9,14 @@ import { SLOT_FLAG, SLOT_KIND } from '../ring/layout.js';
 import type { LaneProducer, RingProducer } from '../ring/producer.js';
 import type { SlotRoom } from './rowStream.js';
 
+/**
+ * COPY bytes after which a chunk ends, however few its rows. PostgreSQL keeps up to 1000 tuples of a COPY in memory
+ * before it inserts them, and of a binary one it does not count the bytes: rows of 50 MB would cost it 50 GB.
+ */
+const MAX_CHUNK_BYTES = 128 * 1024 * 1024;
+/** Fewer are not worth a transaction, however small the rings are. */
+const MIN_ENOUGH_BYTES = 16 * 1024 * 1024;
+
 export class ChunkSink {
   /** The free part of the open slot; `position === end` where none is open. */
   readonly room: SlotRoom;
@@ -17,6 +25,8 @@ export class ChunkSink {
   rows = 0;
   /** COPY bytes of the chunk in slots already handed on. */
   bytes = 0;
+  /** COPY bytes after which it had better end, if it can. */
+  enoughBytes = Number.POSITIVE_INFINITY;
   readonly #lane: LaneProducer;
   #ring: RingProducer | null = null;
   #slotStart = -1;
@@ -50,6 +60,7 @@ export class ChunkSink {
     this.#ring = best;
     this.rows = 0;
     this.bytes = 0;
+    this.enoughBytes = Math.min(MAX_CHUNK_BYTES, Math.max(MIN_ENOUGH_BYTES, this.#lane.chunkBytes));
     return true;
   }
 

@@ -19,12 +19,6 @@ import { type Need, RowStream } from './rowStream.js';
 import { generateTranscoder, STOP, type Transcode, type TranscodeState } from './transcoder.js';
 
 /**
- * COPY bytes after which a chunk ends, however few its rows. PostgreSQL keeps up to 1000 tuples of a COPY in memory
- * before it inserts them, and of a binary one it does not count the bytes: rows of 50 MB would cost it 50 GB.
- */
-const MAX_CHUNK_BYTES = 128 * 1024 * 1024;
-
-/**
  * A row of which so much has come, and not all, is streamed: the transcoder would begin it anew with every packet, and
  * put its value's pieces together each time.
  */
@@ -246,7 +240,7 @@ export class RowPump implements ResponseSink {
 
   /** Only a table whose key bounds ranges may be cut: another one is all or nothing. */
   get #chunkLarge(): boolean {
-    return this.#sink.bytes >= MAX_CHUNK_BYTES && this.#options.plan.chunkRows !== WHOLE_TABLE_ROWS;
+    return this.#sink.bytes >= this.#sink.enoughBytes && this.#options.plan.chunkRows !== WHOLE_TABLE_ROWS;
   }
 
   #startStream(): void {

@@ -80,6 +80,16 @@ export class LaneProducer {
   }
 
   /**
+   * @returns the bytes after which a chunk had better end, lest writers wait: once a ring is full its chunk comes no faster
+   *   than its writer takes it, and meanwhile the others have what is in theirs
+   */
+  get chunkBytes(): number {
+    const others = Atomics.load(this.#words, LANE_WORD.OPEN_RINGS) - 1;
+    const { slotsPerRing, slotBytes } = this.layout;
+    return others === 0 ? Number.POSITIVE_INFINITY : (slotsPerRing * slotBytes * (others + 1)) / others;
+  }
+
+  /**
    * Waits until `roomiest` has a free slot.
    * @throws AppError CANCELLED where the lane was aborted.
    */
