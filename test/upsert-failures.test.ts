@@ -11,6 +11,7 @@ import { each, isCommit, startFaultProxy } from './support/faultProxy.js';
 import { assertLikeSource, changesOf, upsert } from './support/upserting.js';
 
 const MANY = 60_000;
+const ROWS: Record<string, number> = { many: MANY, more: 6000 };
 let scene: Scene;
 before(async () => {
   const table = (
@@ -18,8 +19,11 @@ before(async () => {
   ) => `CREATE TABLE dbo.${name} (id int NOT NULL CONSTRAINT pk_${name} PRIMARY KEY, v int NOT NULL, word nvarchar(20) NULL);
 GO
 INSERT INTO dbo.${name} (id, v, word) SELECT CAST(s.value AS int), CAST(s.value AS int), CONCAT(N'w', s.value)
-FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(${name === 'many' ? MANY : 100} AS bigint)) AS s;`;
-  scene = await startScene('upsert_failures', ['one', 'two', 'three', 'many'].map(table).join('\nGO\n'));
+FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(${ROWS[name] ?? 100} AS bigint)) AS s;`;
+  scene = await startScene(
+    'upsert_failures',
+    ['one', 'two', 'three', 'more', 'many'].map(table).join('\nGO\n'),
+  );
 });
 after(() => scene?.stop());
 
@@ -112,6 +116,29 @@ test('connections are lost at every COMMIT but some: each change is made once, a
   } finally {
     proxy.close();
   }
+});
+
+test('a merge fails while the next ranges are compared: its table only, and the next run completes it', async () => {
+  const both = {
+    include_tables: ['more', 'one'],
+    upsert_batch_size: 20,
+    batch_verify: { tier1_batch_size: 500, tier2_batch_size: 100 },
+  };
+  succeeded(await upsert(scene, both));
+  await scene.client.query(`UPDATE more SET v = -v WHERE id % 20 = 3 AND id <> 903; UPDATE one SET v = 0 WHERE id = 9;
+    CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF NEW.id = 903 THEN RAISE EXCEPTION 'row 903 is closed'; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER closed BEFORE INSERT ON more FOR EACH ROW EXECUTE FUNCTION closed();
+    DELETE FROM more WHERE id = 903`);
+  const done = await upsert(scene, both);
+  assert.deepEqual([done.code, done.result.failed_tables], [3, ['dbo.more']], done.stderr);
+  assert.match(tableError(done.result, 'dbo.more').message, /row 903 is closed/);
+  assert.deepEqual(await scene.rows('SELECT v FROM one WHERE id = 9'), [['9']]);
+  const [row] = await scene.rows('SELECT count(*) FROM more WHERE v < 0');
+  await scene.client.query('DROP TRIGGER closed ON more');
+  const changes = changesOf(await upsert(scene, both))['public.more'];
+  assert.deepEqual([changes?.inserted, changes?.updated], [1, Number(row?.[0])]);
+  await assertLikeSource(scene, 'public', both);
 });
 
 test('SIGTERM in the middle, then again', async () => {

@@ -2,7 +2,7 @@
  * `upsert`: tables that are empty are loaded whole, the others are compared and get only what differs. Main thread.
  *
  * Differences are found range by range and fetched as they are found; a lane asks for the next piece of work when
- * it is free, and the comparison goes on no faster than that. Nothing grows with the rows that differ.
+ * it is free, and the comparison is a few pieces ahead at most. Nothing grows with the rows that differ.
  */
 import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
@@ -23,11 +23,15 @@ import type { RunEventHandler } from './events.js';
 import { laneSettings } from './laneSettings.js';
 import { runLanes } from './lanes.js';
 import { Merges, type SyncedTable, waitingTable } from './merges.js';
+import { readAhead } from './readAhead.js';
 import { emptyTables, fillRowHashes } from './targetRows.js';
 import type { Threads } from './threads.js';
 import { type TransferOptions, type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
 import type { EarlierWork, TableWork } from './workQueue.js';
+
+/** Pieces of work the comparison may be ahead of the lanes: they are compared with their next rows meanwhile. */
+const READS_AHEAD = 8;
 
 export interface SynchronizeOptions {
   config: Config;
@@ -160,15 +164,22 @@ async function bringDifferences(
     timer = setTimeout(() => abort.abort(signal.reason), shutdownMs);
   };
   signal.addEventListener('abort', onSignal, { once: true });
-  const feed = interleave(tables, Math.max(1, Math.min(sizes.workers, parallel)), (table) =>
-    tableWork(table, { verifier, options, session, merges }),
+  let onWanted = (): void => {};
+  const wanted = new Promise<{ done: false }>((resolve) => {
+    onWanted = () => resolve({ done: false });
+  });
+  const found = interleave(tables, Math.max(1, Math.min(sizes.workers, parallel)), (table) =>
+    tableWork(table, { verifier, options, session, merges, onWanted }),
   );
+  const feed = readAhead(found, READS_AHEAD);
   try {
     signal.throwIfAborted();
     for (const text of await again(options, () => verifier.prepare(plans))) onEvent({ kind: 'note', text });
-    // Threads are only worth starting once something differs.
-    let first: IteratorResult<ReadWork, void> | null = await feed.next();
-    if (!first.done) {
+    // Threads are only worth starting once something differs, and then at once: there is more to come.
+    let first: Promise<IteratorResult<ReadWork, void>> | null = feed.next();
+    first.catch(() => {});
+    const { done } = await Promise.race([first, wanted]);
+    if (!done) {
       await runLanes(
         {
           threads: options.threads,
@@ -231,6 +242,8 @@ function shareOut(
 
 interface Comparing {
   verifier: Verifier;
+  /** Told that there will be rows to read. */
+  onWanted: () => void;
   options: SynchronizeOptions;
   session: TargetSession;
   merges: Merges;
@@ -259,7 +272,7 @@ async function* tableWork(table: SyncedTable, comparing: Comparing): AsyncGenera
 
 async function* differencesOf(
   table: SyncedTable,
-  { verifier, options, session, merges }: Comparing,
+  { verifier, options, session, merges, onWanted }: Comparing,
 ): AsyncGenerator<ReadWork, void, void> {
   const { config, ledger, signal } = options;
   const { plan, changes } = table;
@@ -285,6 +298,7 @@ async function* differencesOf(
     return found.read;
   };
   for await (const difference of comparison.differences()) {
+    if (difference.changes.some(({ change }) => change !== 'delete')) onWanted();
     for (const found of await work.of(difference)) yield handOut(found);
   }
   for (const found of work.rest()) yield handOut(found);

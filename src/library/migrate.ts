@@ -67,8 +67,8 @@ export async function migrateConfigured(
 }
 
 /**
- * Begins the threads that every full load needs: they load their modules while this one does, connects and plans.
- * `upsert` may turn out to need none.
+ * Begins the threads that every load needs: they load their modules while this one does, connects and plans. `upsert`
+ * may turn out to need none; whether it does it knows when both servers are busy.
  */
 export async function beginThreads({ migration }: Config): Promise<Threads> {
   const [{ Threads }, { coreCount }, { hashersPerLane }] = await Promise.all([
@@ -77,7 +77,6 @@ export async function beginThreads({ migration }: Config): Promise<Threads> {
     import('../host/sizes.js'),
   ]);
   const threads = new Threads();
-  if (migration.target_mode === 'upsert') return threads;
   const hashers = migration.use_hash_detection && hashersPerLane(coreCount()) > 0;
   threads.begin(hashers ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
   return threads;
