@@ -15,7 +15,7 @@ const MAX_PARAMETERS = 2000;
 /** Beyond some hundred rows a list of values costs the optimizer more than it saves. */
 const MAX_KEYS = 500;
 /** Where keys go packed the statement is always the same, and what the optimizer makes of it is used again. */
-const MAX_PACKED_KEYS = 1000;
+const MAX_PACKED_KEYS = 2000;
 
 /**
  * Characters of the longest text by type, for keys that go packed: one parameter for hundreds of them, where one for

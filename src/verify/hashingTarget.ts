@@ -70,16 +70,17 @@ export class HashingTarget implements Side, GroupingSide {
   }
 
   async groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer> {
-    const { from, values } = this.#from([`${this.#bigKey()} AS k`, this.#words()], within);
-    const divisor = `$${values.length + 1}::bigint`;
-    const placed = WORDS.map((word) => `${word} * (x.k % ${divisor})`);
+    // Within the fence group and place are computed once, not once for every sum.
+    const [group, place] = ['/', '%'].map((operator) => `${this.#bigKey()} ${operator} ${size}::bigint`);
+    const columns = [`${group} AS g`, ...(located ? [`${place} AS p`] : []), this.#words()];
+    const { from, values } = this.#from(columns, within);
+    const placed = WORDS.map((word) => `${word} * x.p`);
     const sums = [...WORDS, ...(located ? placed : [])].map((value) => `sum(${value})::bigint`);
-    const group = `x.k / ${divisor}`;
-    const numbers = [group, 'count(*)', ...sums].map((number) => `int8send(${number})`);
+    const numbers = ['x.g', 'count(*)', ...sums].map((number) => `int8send(${number})`);
     // One value for all: a driver's row a group costs more than the group.
     const [row] = await this.#target.query<{ p: Buffer | null }>(
-      `SELECT string_agg(x.p, ''::bytea) AS p FROM (SELECT ${numbers.join(' || ')} AS p FROM ${from} GROUP BY ${group}) AS x`,
-      [...values, String(size)],
+      `SELECT string_agg(x.p, ''::bytea) AS p FROM (SELECT ${numbers.join(' || ')} AS p FROM ${from} GROUP BY x.g) AS x`,
+      values,
     );
     return row?.p ?? NOTHING;
   }
