@@ -156,7 +156,7 @@ test('every byte comes once, in order, and the next message is whole', async () 
     ),
     { numRuns: 80 },
   );
-  assert.ok(direct > 10, `only ${direct} of 80 were read into the window`);
+  assert.ok(direct > 3, `only ${direct} of 80 were read into the window`);
 });
 
 test('a packet without contents that could be any is refused, however it is read', async () => {
@@ -166,7 +166,7 @@ test('a packet without contents that could be any is refused, however it is read
   ];
   const records = new Records(new InputWindow(200_000), 100, 1000);
   await assert.rejects(
-    receive(wire, records, { pause: true }),
+    receive(wire, records, { held: 1 }),
     (error) => error instanceof AppError && error.code === 'PROTOCOL',
   );
 });
