@@ -13,6 +13,7 @@ import { type PacketStream, readResponse } from '../src/tds/responseReader.js';
 import { SocketInput } from '../src/tds/socketInput.js';
 import { InputWindow } from '../src/tds/window.js';
 import { bytesOf, packetsOf, textOf } from './support/packets.js';
+import { Records } from './support/records.js';
 
 const IncomingMessageStream = createRequire(import.meta.url)('tedious/lib/incoming-message-stream') as new (
   debug: object,
@@ -30,50 +31,6 @@ before(async () => {
   port = (server.address() as AddressInfo).port;
 });
 after(() => server.close());
-
-/** Takes whole records of `recordBytes` out of the window, as the pump takes rows; the rest stays for the next time. */
-class Records {
-  readonly taken: Buffer[] = [];
-  calls = 0;
-  waiting = false;
-
-  constructor(
-    readonly window: InputWindow,
-    readonly recordBytes: number,
-    readonly waits: number,
-  ) {}
-
-  push(chunk: Buffer): Promise<void> | undefined {
-    const from = this.window.append(chunk, 0);
-    const wait = this.work();
-    if (from === chunk.length) return wait;
-    return Promise.resolve(wait).then(() => this.push(chunk.subarray(from)));
-  }
-
-  readonly work = (): Promise<void> | undefined => {
-    assert.equal(this.waiting, false, 'bytes came while those before were waited for');
-    const { window } = this;
-    while (window.available >= this.recordBytes || window.full) {
-      const bytes = Math.min(this.recordBytes, window.available);
-      this.taken.push(Buffer.from(window.bytes.subarray(window.position, window.position + bytes)));
-      window.position += bytes;
-    }
-    this.calls++;
-    if (this.calls % this.waits !== 0) return undefined;
-    this.waiting = true;
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        this.waiting = false;
-        resolve();
-      });
-    });
-  };
-
-  all(): Buffer {
-    const { window } = this;
-    return Buffer.concat([...this.taken, window.bytes.subarray(window.position, window.fill)]);
-  }
-}
 
 async function receive(
   wire: readonly Buffer[],
@@ -98,7 +55,7 @@ async function receive(
   let direct = false;
   const divert = input.divert.bind(input);
   input.divert = (taker) => {
-    direct ||= taker !== null;
+    direct = true;
     divert(taker);
   };
   const stream = new IncomingMessageStream({ packet() {}, data() {} });

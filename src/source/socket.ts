@@ -35,8 +35,9 @@ export function socketConnector(options: SocketOptions): (...args: unknown[]) =>
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
     };
-    // What is encrypted has to go through the stream anyway.
-    const socket = options.encrypted ? connect(where) : new SocketInput(where).socket;
+    // With `strict` OpenSSL reads from the socket itself.
+    const strict = options.encrypted && !options.requireEncryption;
+    const socket = strict ? connect(where) : new SocketInput(where).socket;
     if (options.requireEncryption) requireEncryption(socket, options.onPlain);
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => {

@@ -12,7 +12,8 @@ import { TLSSocket } from 'node:tls';
 import { AppError } from '../errors.js';
 import { type Connection, Request, TYPES } from './driver.js';
 import { type DirectPath, isPacketStream, type PacketStream, readResponse } from './responseReader.js';
-import { SocketInput } from './socketInput.js';
+import { type DirectInput, SocketInput } from './socketInput.js';
+import { TlsInput } from './tlsInput.js';
 import type { ServerMessageToken } from './tokenReader.js';
 import type { InputWindow } from './window.js';
 
@@ -37,13 +38,19 @@ interface TokenHandler {
 
 type CreateParser = (message: PassThrough, handler: TokenHandler) => EventEmitter;
 
+/** Where TLS began after PRELOGIN: what is decrypted, and where the socket's records go. */
+interface SecurePair {
+  cleartext?: unknown;
+  encrypted?: unknown;
+}
+
 /** The part of tedious's Connection that is not in its types. */
 interface ParserSeam {
   createTokenStreamParser?: CreateParser;
   messageIo?: {
     incomingMessageStream?: unknown;
     socket?: unknown;
-    securePair?: unknown;
+    securePair?: SecurePair;
     packetSize?: () => number;
   };
 }
@@ -56,7 +63,7 @@ class SinkParser extends EventEmitter {
   constructor(
     message: PassThrough,
     packets: PacketStream,
-    input: SocketInput | null,
+    input: DirectInput | null,
     handler: TokenHandler,
     sink: ResponseSink,
     fail: (error: Error) => void,
@@ -164,6 +171,13 @@ function guarded(handler: TokenHandler, fail: (cause: unknown) => void): TokenHa
   });
 }
 
+/** @returns how the connection's bytes are taken past its streams, or null where that can't be */
+function directInput(socket: unknown, securePair: SecurePair | undefined): DirectInput | null {
+  const plain = SocketInput.of(socket);
+  if (securePair !== undefined) return TlsInput.of(securePair.cleartext, plain, securePair.encrypted);
+  return plain ?? TlsInput.of(socket, null, null);
+}
+
 /**
  * Runs a query through sp_executesql, its response going to `sink` instead of becoming row events.
  *
@@ -192,7 +206,7 @@ export function bulkRead(
     seam.createTokenStreamParser = (message, handler) => {
       // One response only: an attention's answer, or the next request, is tedious's again.
       seam.createTokenStreamParser = before;
-      const input = securePair === undefined ? SocketInput.of(socket) : null;
+      const input = directInput(socket, securePair);
       return new SinkParser(message, packets, input, handler, sink, (error) => {
         reject(error);
         connection.close();

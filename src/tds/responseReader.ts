@@ -12,7 +12,7 @@
 import { once } from 'node:events';
 import type { PassThrough, Transform } from 'node:stream';
 import { AppError } from '../errors.js';
-import type { InputTaker, SocketInput } from './socketInput.js';
+import type { DirectInput, InputTaker } from './socketInput.js';
 import type { InputWindow } from './window.js';
 
 type Done = (error?: Error | null) => void;
@@ -30,7 +30,7 @@ export type TakePiece = (piece: Buffer) => Promise<void> | undefined;
 
 /** The way round the streams. */
 export interface DirectPath {
-  input: SocketInput;
+  input: DirectInput;
   window: InputWindow;
   /** Takes what is in the window; a promise where the next bytes must wait. */
   work(): Promise<void> | undefined;
@@ -187,10 +187,10 @@ class Rest implements InputTaker {
   #divert(): void {
     const input = this.#direct?.input;
     if (input === undefined || this.#ended || this.#diverted || this.#feeding) return;
-    if (this.#packets.writableLength > 0 || input.socket.readableLength > 0) return;
+    if (this.#packets.writableLength > 0 || !input.idle) return;
     this.#diverted = true;
     input.divert(this);
-    input.socket.resume();
+    input.resume();
   }
 
   room(): Uint8Array {
@@ -207,7 +207,7 @@ class Rest implements InputTaker {
     let going: boolean | null = null;
     const goOn = (): void => {
       if (going === null) going = true;
-      else this.#direct!.input.socket.resume();
+      else this.#direct!.input.resume();
     };
     if (from === this.#room) this.#takeInPlace(bytes, goOn);
     else this.#feed(Buffer.from(from.buffer, from.byteOffset, bytes), 0, goOn);
@@ -239,12 +239,13 @@ class Rest implements InputTaker {
   #giveBack(behind: Buffer, done: Done): void {
     const packets = this.#packets;
     this.#ended = true;
-    this.#direct?.input.divert(null);
+    const held = this.#diverted ? this.#direct!.input.release() : NOTHING;
     // Its own methods are those of its class, which these properties hid.
     Reflect.deleteProperty(packets, '_transform');
     Reflect.deleteProperty(packets, 'processBufferedData');
     packets.currentMessage = undefined;
     packets.bl.append(behind);
+    packets.bl.append(held);
     if (this.#later !== null) packets.bl.append(this.#later.chunk);
     this.#resolve();
     packets.processBufferedData(this.#later?.done ?? done);

@@ -17,19 +17,33 @@ export interface InputTaker {
   take(bytes: number, from: Uint8Array): boolean;
 }
 
+/** What can be taken round the streams. */
+export interface DirectInput {
+  /** Whether no byte that has come is in a stream yet. */
+  readonly idle: boolean;
+  /** Gives what comes from now on to somebody. */
+  divert(taker: InputTaker): void;
+  /** Gives what comes from now on to the stream again. @returns what has come and was not taken */
+  release(): Buffer;
+  /** Goes on after `take` has returned false. */
+  resume(): void;
+}
+
 const OWN_BYTES = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
 const inputs = new WeakMap<object, SocketInput>();
 
-export class SocketInput {
+export class SocketInput implements DirectInput {
   readonly socket: Socket;
-  readonly #own = Buffer.allocUnsafeSlow(OWN_BYTES);
+  /** What is read into for the stream, which gets copies. */
+  readonly own = Buffer.allocUnsafeSlow(OWN_BYTES);
   #taker: InputTaker | null = null;
 
   constructor(options: NetConnectOpts) {
     this.socket = connect({
       ...options,
       onread: {
-        buffer: () => this.#taker?.room() ?? this.#own,
+        buffer: () => this.#taker?.room() ?? this.own,
         callback: (bytes, from) => {
           if (this.#taker !== null) return this.#taker.take(bytes, from);
           return this.socket.push(Buffer.from(from.subarray(0, bytes)));
@@ -44,8 +58,20 @@ export class SocketInput {
     return inputs.get(socket as object) ?? null;
   }
 
-  /** Gives what comes from now on to somebody, or with null to the stream again. */
-  divert(taker: InputTaker | null): void {
+  get idle(): boolean {
+    return this.socket.readableLength === 0;
+  }
+
+  divert(taker: InputTaker): void {
     this.#taker = taker;
+  }
+
+  release(): Buffer {
+    this.#taker = null;
+    return NOTHING;
+  }
+
+  resume(): void {
+    this.socket.resume();
   }
 }
