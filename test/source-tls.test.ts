@@ -5,8 +5,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect as connectTcp, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline, Transform } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { AppError } from '../src/errors.js';
 import { connectSource, type SourceConnection } from '../src/source/connection.js';
@@ -29,6 +31,7 @@ describe('a bulk read through TLS', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mpm-tls-'));
   let certificates: Certificates;
   const servers: SqlServer[] = [];
+  const ways: Server[] = [];
   let source: SourceConnection | null = null;
 
   before(async () => {
@@ -52,11 +55,13 @@ describe('a bulk read through TLS', () => {
   after(async () => {
     await source?.close();
     await Promise.all(servers.map((standIn) => standIn.close()));
+    for (const way of ways) way.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
   async function connect(
     encrypt: boolean | 'strict',
+    through: (port: number) => Promise<number> = async (port) => port,
   ): Promise<{ source: SourceConnection; server: SqlServer }> {
     await source?.close();
     const [cert, key] = [certificates.certFile, certificates.keyFile].map((file) =>
@@ -71,7 +76,7 @@ describe('a bulk read through TLS', () => {
     servers.push(standIn);
     source = await connectSource({
       host: 'localhost',
-      port: standIn.port,
+      port: await through(standIn.port),
       database: 'shop',
       user: 'sa',
       password: PASSWORD,
@@ -85,6 +90,26 @@ describe('a bulk read through TLS', () => {
       packet_size_bytes: 32_767,
     });
     return { source, server: standIn };
+  }
+
+  /** @returns the port of a way to the server on which one bit changes, once a megabyte has passed */
+  async function altering(to: number): Promise<number> {
+    const way = createServer((socket) => {
+      const server = connectTcp(to, 'localhost');
+      let passed = 0;
+      const alter = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          if (passed < 1_000_000 && passed + chunk.length >= 1_000_000) chunk[chunk.length - 1]! ^= 1;
+          passed += chunk.length;
+          done(null, chunk);
+        },
+      });
+      pipeline(server, alter, socket, () => {});
+      pipeline(socket, server, () => {});
+    });
+    await new Promise<void>((resolve) => way.listen(0, 'localhost', resolve));
+    ways.push(way);
+    return (way.address() as AddressInfo).port;
   }
 
   /** Takes the answer as the pump does, and calls `then` when bytes have come for the `after`th time. */
@@ -152,6 +177,17 @@ describe('a bulk read through TLS', () => {
       });
       await assert.rejects(bulkRead(again.connection, 'SELECT endless', [], throwing), /no such value/);
       await closed;
+    });
+
+    test(`encrypt: ${encrypt} refuses what was altered on its way`, async () => {
+      const { source: over } = await connect(encrypt, altering);
+      const taken = records(4);
+      await assert.rejects(
+        bulkRead(over.connection, 'SELECT endless', [], sinkOf(taken)),
+        /bad record mac|decrypt|cipher operation failed/,
+      );
+      assert.ok(taken.taken.length > 100);
+      assert.equal(over.isOpen, false);
     });
   }
 });
