@@ -166,7 +166,12 @@ test('--fail-fast ends the other tables at the next chunk; an older ledger is br
   await emptyTables(schema);
   await scene.client.query(`ALTER TABLE ${schema}.one ADD CONSTRAINT small CHECK (v < 150);
     CREATE FUNCTION ${schema}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
-    CREATE TRIGGER slow BEFORE INSERT ON ${schema}.one FOR EACH ROW WHEN (NEW.id IN (10, 20)) EXECUTE FUNCTION ${schema}.slow();
+    CREATE FUNCTION ${schema}.late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      WHILE NOT EXISTS (SELECT FROM pg_stat_progress_copy WHERE relid = '${schema}.two'::regclass) LOOP
+        PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
+      END LOOP;
+      RETURN NEW; END $$;
+    CREATE TRIGGER late BEFORE INSERT ON ${schema}.one FOR EACH ROW WHEN (NEW.id = 20) EXECUTE FUNCTION ${schema}.late();
     CREATE TRIGGER slow BEFORE INSERT ON ${schema}.two FOR EACH ROW WHEN (NEW.id % 10 = 0) EXECUTE FUNCTION ${schema}.slow()`);
   const changes = {
     migration: {
@@ -185,7 +190,7 @@ test('--fail-fast ends the other tables at the next chunk; an older ledger is br
   assert.equal(two?.status, 'interrupted');
   assert.ok(two.rows < ROWS, `${two.rows} rows`);
   await scene.client.query(
-    `ALTER TABLE ${schema}.one DROP CONSTRAINT small; DROP TRIGGER slow ON ${schema}.one; DROP TRIGGER slow ON ${schema}.two`,
+    `ALTER TABLE ${schema}.one DROP CONSTRAINT small; DROP TRIGGER late ON ${schema}.one; DROP TRIGGER slow ON ${schema}.two`,
   );
 
   const ledger = 'mssql_pg_migrate';

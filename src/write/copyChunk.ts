@@ -40,12 +40,11 @@ export class CopyChunk {
     this.#text = begin.text === null ? null : new TextRows(begin.text);
   }
 
-  /** Opens the transaction and the COPY. */
+  /** Opens the transaction and the COPY, by one message: the server's answers are waited for once. */
   async begin(): Promise<void> {
-    await this.#client.query('BEGIN');
+    const { before, copy } = this.#begin;
     this.#inTransaction = true;
-    for (const statement of this.#begin.before) await this.#client.query(statement);
-    const stream = this.#client.query(copyFrom(this.#begin.copy));
+    const stream = this.#client.query(copyFrom(['BEGIN', ...before, copy].join(';\n')));
     this.#stream = stream;
     stream.once('error', (error) => {
       this.#refused = true;
