@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { planTables } from '../src/plan/tables.js';
+import { readCatalog } from '../src/source/catalog.js';
+import { connectSource } from '../src/source/connection.js';
+import { connectTarget } from '../src/target/connection.js';
 import { compareGroups, MAX_LOCATED_KEYS, totalsBytes } from '../src/verify/groupTotals.js';
+import { HashingTarget } from '../src/verify/hashingTarget.js';
 import { groupsRange, keysBetween, runsOf, scopesOf, stretchesOf } from '../src/verify/integerGroups.js';
 import { INTEGER_ROW_BYTES, integerChanges } from '../src/verify/integerRows.js';
+import { WHOLE } from '../src/verify/side.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
@@ -94,6 +100,47 @@ test('rows missing, and rows of the target alone within and beyond the keys of t
   );
   assert.equal(reports.get('dbo.Even')!.sourceRows, 2997n);
   assert.equal(reports.get('dbo.Even')!.targetRows, BigInt(3000 - missing.rows.length + 4));
+});
+
+test('an older PostgreSQL, which is asked in another way, comes to the same totals', async () => {
+  const source = await connectSource(both.config.source);
+  const target = await connectTarget(both.config.target);
+  try {
+    const plans = planTables(await readCatalog(source, { schemas: ['dbo'] }), {
+      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+      chunkRows: 1,
+      rowHashColumn: null,
+      hashTextColumns: true,
+      unlogged: false,
+    });
+    const asked: string[] = [];
+    const older = Object.create(target, {
+      serverVersion: { value: 170_000 },
+      query: {
+        value: (sql: string, values?: unknown[]) => {
+          asked.push(sql);
+          return target.query(sql, values);
+        },
+      },
+    }) as typeof target;
+    for (const plan of plans) {
+      const [one, other] = [target, older].map(
+        (each) => new HashingTarget(each, plan, { rowHashColumn: null }),
+      );
+      const totals = await one!.totals(WHOLE);
+      assert.ok(totals.rows > 0n);
+      assert.deepEqual(await other!.totals(WHOLE), totals);
+      assert.deepEqual(await other!.buckets(4, WHOLE), await one!.buckets(4, WHOLE));
+      for (const located of [false, true]) {
+        const groups = await one!.groupTotals(64n, WHOLE, located);
+        assert.ok(groups.length > 0 && groups.equals(await other!.groupTotals(64n, WHOLE, located)));
+      }
+    }
+    assert.ok(asked.every((sql) => sql.includes('bit(64)')));
+  } finally {
+    await source.close();
+    await target.close();
+  }
 });
 
 test('groups of keys: every key lies in the range of its group, and stretches leave none out', () => {

@@ -26,6 +26,8 @@ export interface TargetHashOptions {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** PostgreSQL 18 casts bytes to integers, which takes a fifth less time than by way of bits. */
+const BYTES_ARE_NUMBERS = 180_000;
 
 export class HashingTarget implements Side, GroupingSide {
   readonly streamed = false;
@@ -116,7 +118,9 @@ export class HashingTarget implements Side, GroupingSide {
 
   /** The first two words of the digest as one number, cut out of its digits once. */
   #words(): string {
-    return `('x' || ${this.#digest})::bit(64)::bigint AS w`;
+    return this.#target.serverVersion >= BYTES_ARE_NUMBERS
+      ? `substring(decode(${this.#digest}, 'hex') FROM 1 FOR 8)::bigint AS w`
+      : `('x' || ${this.#digest})::bit(64)::bigint AS w`;
   }
 
   #bigKey(): string {
