@@ -71,13 +71,13 @@ export async function migrateConfigured(
  * may turn out to need none; whether it does it knows when both servers are busy.
  */
 export async function beginThreads({ migration }: Config): Promise<Threads> {
-  const [{ Threads }, { coreCount }, { hashersPerLane }] = await Promise.all([
+  const [{ Threads }, { usableCores }, { hashersPerLane }] = await Promise.all([
     import('../engine/threads.js'),
-    import('../host/host.js'),
+    import('../host/cores.js'),
     import('../host/sizes.js'),
   ]);
   const threads = new Threads();
-  const hashers = migration.use_hash_detection && hashersPerLane(coreCount()) > 0;
+  const hashers = migration.use_hash_detection && hashersPerLane(usableCores().value) > 0;
   threads.begin(hashers ? ['reader', 'writer', 'hasher'] : ['reader', 'writer']);
   return threads;
 }
