@@ -104,7 +104,7 @@ function hash(done: StressResult): void {
     }
     done.slots++;
     rows += slot.rows;
-    consumer.done(rows);
+    consumer.done(rows, true);
   }
 }
 

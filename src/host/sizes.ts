@@ -166,8 +166,10 @@ export function chooseSizes(host: Host, config: Config, facts: WorkFacts = {}): 
   );
   if (chosen.writersPerLane > 1 && m.read_ahead_buffers === undefined) {
     const most = MAX_LANE_BYTES / DEFAULT_SLOT_BYTES / chosen.writersPerLane;
-    const several = Math.max(slots, Math.min(SLOTS_OF_SEVERAL, 2 ** Math.floor(Math.log2(most))));
-    set('slotsPerRing', several, 'enough to keep a writer busy while its reader fills the rings of others');
+    const several = Math.min(SLOTS_OF_SEVERAL, 2 ** Math.floor(Math.log2(most)));
+    if (several > slots) {
+      set('slotsPerRing', several, 'enough to keep a writer busy while its reader fills the rings of others');
+    }
   }
   set('slotBytes', DEFAULT_SLOT_BYTES, "fits a core's cache and costs little per slot");
 

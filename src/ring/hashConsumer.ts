@@ -87,7 +87,7 @@ export class HashConsumer {
    * @param rowsHashed all so far
    * @param summed whether the writer needs its checksum
    */
-  done(rowsHashed: number, summed = true): void {
+  done(rowsHashed: number, summed: boolean): void {
     const { ring, kind } = this.#slot;
     const words = this.#words;
     if (summed) this.#checksum();
