@@ -175,7 +175,7 @@ async function bringDifferences(
   try {
     signal.throwIfAborted();
     for (const text of await again(options, () => verifier.prepare(plans))) onEvent({ kind: 'note', text });
-    // Threads are only worth starting once something differs, and then at once: there is more to come.
+    // Lanes are only worth beginning once something differs, and then at once: there is more to come.
     let first: Promise<IteratorResult<ReadWork, void>> | null = feed.next();
     first.catch(() => {});
     const { done } = await Promise.race([first, wanted]);
