@@ -16,7 +16,7 @@ import { connectTarget, type TargetConnection } from '../src/target/connection.j
 import { type TableReport, verifyTables } from '../src/verify/verify.js';
 import { everyTypeScript } from './fixtures/everyType.js';
 import { typeCaseScript } from './fixtures/typeCases.js';
-import { expected, found, type Migrated, migrateAgain, migrated } from './support/verifying.js';
+import { expected, found, type Migrated, migrateAgain, migrated, verifyAll } from './support/verifying.js';
 
 const tables = ['AllTypes', 'MomentKey', 'DecimalKey', 'StringKey', 'NoKey', 'UniqueIndexKey'];
 /** Cores from which on a lane has a hash thread. */
@@ -202,4 +202,31 @@ test('a source that refuses the statement of one table', async () => {
   );
   assert.deepEqual(reports.get('DecimalKey')!.changes, { insert: 1, update: 2, delete: 0 });
   assert.ok(!isStreamed('source')(reports.get('UniqueIndexKey')!));
+});
+
+test('a target whose texts are in another encoding than UTF-8', async () => {
+  await both.inSource(`
+    CREATE TABLE dbo.Latin (Id int PRIMARY KEY, Name nvarchar(20), Code char(6), Price decimal(9, 2));
+    INSERT INTO dbo.Latin VALUES (1, N'Größe', 'é', 1.5), (2, N'plain', 'a', NULL), (3, NULL, NULL, -2);
+    CREATE TABLE dbo.LatinVariant (Id int PRIMARY KEY, Mixed sql_variant);
+    INSERT INTO dbo.LatinVariant VALUES (1, N'naïve'), (2, 7), (3, NULL)`);
+  await both.client.query(
+    `CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'`,
+  );
+  const config = {
+    ...both.config,
+    target: { ...both.config.target, database: 'latin' },
+    migration: { ...both.config.migration, include_tables: ['Latin', 'LatinVariant'] },
+  };
+  await migrateAgain(config);
+  const loaded = await verifyAll(config);
+  for (const report of loaded.values()) assert.deepEqual(found(report), expected(), report.table);
+  assert.deepEqual([...loaded.values()].map(isStreamed('target')), [true, false]);
+  const target = await connectTarget(config.target);
+  await target
+    .query(`UPDATE "Latin" SET "Name" = 'Grösse' WHERE "Id" = 1; UPDATE "LatinVariant" SET "Mixed" = 'naive'`)
+    .finally(() => target.close());
+  const changed = await verifyAll(config);
+  assert.deepEqual(found(changed.get('dbo.Latin')!), expected({ update: '1' }));
+  assert.deepEqual(found(changed.get('dbo.LatinVariant')!), expected({ update: '1 2 3' }));
 });

@@ -7,7 +7,7 @@ import type { SourceColumn } from '../source/model.js';
 import { TYPE } from '../tds/tokens.js';
 import { copyBytes } from '../wasm/memory.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
-import { sendBytes } from './hash.js';
+import { bytesField } from './hash.js';
 
 export const binaryMapper: TypeMapper = {
   sqlTypes: ['binary', 'varbinary', 'image', 'timestamp'],
@@ -26,7 +26,7 @@ export const binaryMapper: TypeMapper = {
           }
         : null,
       hash: {
-        targetBytes: sendBytes('bytea'),
+        targetField: bytesField,
         sourceBytes: (expression) =>
           `CONVERT(${comparable ? sqlType.replace(/^binary/, 'varbinary') : 'varbinary(max)'}, ${expression})`,
         fixedBytes: null,

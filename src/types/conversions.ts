@@ -9,7 +9,7 @@ import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import { decimalHash } from './decimal.js';
 import type { ColumnConversion, ColumnMapping } from './family.js';
-import { binaryOf, type ColumnHash, fixedHash, sendBytes, textHash } from './hash.js';
+import { binaryOf, type ColumnHash, fixedHash, sentField, textField, textHash } from './hash.js';
 import { type PgType, parsePgType, spellPgType } from './pgType.js';
 import { spatialConversion } from './spatial.js';
 import { isLongText, nvarcharOf } from './text.js';
@@ -61,7 +61,7 @@ const toInteger: Conversion = {
     return {
       field,
       // A value outside of the range has no such bytes: it differs from every value, and does not fail the rest.
-      hash: fixedHash(field, bytes, true, (c) =>
+      hash: fixedHash(field, true, (c) =>
         narrows
           ? `CASE WHEN ${c} BETWEEN ${-limit} AND ${limit - 1n} THEN CONVERT(varbinary(${bytes}), CONVERT(${sql}, ${c})) ELSE 0x END`
           : binaryOf(bytes, `CONVERT(${sql}, ${c})`),
@@ -100,7 +100,7 @@ const toDouble: Conversion = {
   to: 'double precision',
   convert(_column, own, to) {
     if (to.name !== 'double precision') return null;
-    const hash = fixedHash('float8', 8, true, (c) => binaryOf(8, `CONVERT(float, ${c})`));
+    const hash = fixedHash('float8', true, (c) => binaryOf(8, `CONVERT(float, ${c})`));
     return { field: 'float8', hash, loses: null, conversion: casts(own, to) };
   },
 };
@@ -135,7 +135,7 @@ function otherZone(
   return {
     field,
     // Key texts are read with the session's time zone: they would not bound the same rows.
-    hash: { ...own.hash, targetBytes: sendBytes(field), ordered: false },
+    hash: { ...own.hash, targetField: sentField(field), ordered: false },
     loses,
     conversion: {
       ...(remark !== undefined && { remark }),
@@ -173,7 +173,7 @@ function isText(to: PgType, characters: number): boolean {
 /** A value as SQL Server prints it: ASCII. */
 function printedHash(field: 'text' | 'bpchar', bytes: number, print: (c: string) => string): ColumnHash {
   return {
-    targetBytes: sendBytes(field),
+    targetField: sentField(field),
     sourceBytes: (c) => `CONVERT(varbinary(${bytes}), CONVERT(varchar(${bytes}), ${print(c)}))`,
     fixedBytes: null,
     maxBytes: bytes,
@@ -231,7 +231,7 @@ const textToText: Conversion = {
     ];
     return {
       field: 'text',
-      hash: folds ? { ...hash, targetBytes: (c) => `textsend(CAST(${c} AS text))` } : hash,
+      hash: folds ? { ...hash, targetField: (c) => textField(`CAST(${c} AS text)`) } : hash,
       loses: null,
       conversion: casts(own, to, remarks.length === 0 ? undefined : remarks.join('; ')),
     };
@@ -248,7 +248,7 @@ const xmlToXml: Conversion = {
     if (to.name !== 'xml' || to.modifiers !== null) return null;
     return {
       field: 'text',
-      hash: { ...own.hash, targetBytes: (c) => `textsend(CAST(${c} AS text))` },
+      hash: { ...own.hash, targetField: (c) => textField(`CAST(${c} AS text)`) },
       loses: null,
       conversion: casts(own, to),
     };
@@ -262,7 +262,7 @@ const rowversionToInteger: Conversion = {
     if (to.name !== 'bigint') return null;
     return {
       field: 'int8',
-      hash: fixedHash('int8', 8, false, (c) => binaryOf(8, c)),
+      hash: fixedHash('int8', false, (c) => binaryOf(8, c)),
       loses: null,
       conversion: { toOwn: () => null, fromOwn: () => null },
     };

@@ -66,20 +66,20 @@ function momentHash(column: SourceColumn): ColumnHash {
   const ordered = scale < 7;
   switch (type) {
     case 'date':
-      return fixedHash('date', 4, true, (c) => binaryOf(4, `DATEDIFF(day, CONVERT(date, ${since}), ${c})`));
+      return fixedHash('date', true, (c) => binaryOf(4, `DATEDIFF(day, CONVERT(date, ${since}), ${c})`));
     case 'time':
-      return fixedHash('time', 8, ordered, (c) => micros("CONVERT(time(7), '00:00:00', 108)", c));
+      return fixedHash('time', ordered, (c) => micros("CONVERT(time(7), '00:00:00', 108)", c));
     case 'datetime2':
-      return fixedHash('timestamp', 8, ordered, (c) => micros(since, c));
+      return fixedHash('timestamp', ordered, (c) => micros(since, c));
     case 'datetimeoffset':
-      return fixedHash('timestamptz', 8, false, (c) =>
+      return fixedHash('timestamptz', false, (c) =>
         micros(since, `CONVERT(datetime2(7), SWITCHOFFSET(${c}, '+00:00'))`),
       );
     case 'smalldatetime':
-      return fixedHash('timestamp', 8, true, (c) => micros(since, `CONVERT(datetime2(0), ${c})`));
+      return fixedHash('timestamp', true, (c) => micros(since, `CONVERT(datetime2(0), ${c})`));
     default:
       // datetime2(3) has datetime's thirds rounded to .000, .003 and .007 at every compatibility level.
-      return fixedHash('timestamp', 8, true, (c) => micros(since, `CONVERT(datetime2(3), ${c})`));
+      return fixedHash('timestamp', true, (c) => micros(since, `CONVERT(datetime2(3), ${c})`));
   }
 }
 

@@ -15,7 +15,7 @@ import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TypeCodec, TypeMapper } from './family.js';
-import type { ColumnHash } from './hash.js';
+import { type ColumnHash, textField } from './hash.js';
 
 const MONEY_SCALE = 4;
 /** Sign, point and 39 digits at most, one of them the zero before the point. */
@@ -50,7 +50,7 @@ export function decimalHash(precision: number, scale: number): ColumnHash {
   const zero = scale === 0 ? '0' : `0.${'0'.repeat(scale)}`;
   return {
     // Adding zero gives a value of fewer decimals all of them, and takes none off a value that has more.
-    targetBytes: (expression) => `convert_to((${expression} + ${zero}::numeric)::text, 'UTF8')`,
+    targetField: (expression) => textField(`(${expression} + ${zero}::numeric)::text`),
     sourceBytes(expression) {
       const text = `CONVERT(varchar(${MAX_TEXT_BYTES}), CONVERT(decimal(${precision},${scale}), ${expression}))`;
       const unsigned = `CASE WHEN ${expression} = 0 THEN '${zero}' ELSE ${text} END`;

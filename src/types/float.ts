@@ -23,8 +23,8 @@ export const floatMapper: TypeMapper = {
         fromText: (parameter) => `CONVERT(${column.type}, ${parameter})`,
       },
       hash: isReal
-        ? fixedHash('float4', 4, true, (expression) => binaryOf(4, expression))
-        : fixedHash('float8', 8, true, (expression) => binaryOf(8, expression)),
+        ? fixedHash('float4', true, (expression) => binaryOf(4, expression))
+        : fixedHash('float8', true, (expression) => binaryOf(8, expression)),
       loses: null,
     };
   },

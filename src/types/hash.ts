@@ -9,8 +9,11 @@ import type { NulPolicy } from '../copy/text.js';
 
 /** How a column takes part in hashes that the servers compute. Built with the column's mapping. */
 export interface ColumnHash {
-  /** PostgreSQL expression giving the canonical bytes as bytea, NULL for NULL; `expression` is a column of `pgType`. */
-  targetBytes(expression: string): string;
+  /**
+   * PostgreSQL expression of the number of canonical bytes, in four, and those bytes, as one bytea; NULL for NULL.
+   * `expression` is a column of `pgType`.
+   */
+  targetField(expression: string): string;
   /**
    * T-SQL expression giving the same bytes as varbinary; null where SQL Server can't give them.
    * `expression` is a quoted column. Needs SQL Server 2019 for text (`_UTF8` collations), 2016 for times.
@@ -31,35 +34,76 @@ const UTF8 = 'Latin1_General_100_CI_AS_SC_UTF8';
 const BY_CODE_POINT = 'Latin1_General_100_CI_AS_SC';
 const BY_CODE_UNIT = 'Latin1_General_BIN2';
 
-const SENDERS: Record<Exclude<CopyField, 'numeric' | 'bytea'>, string> = {
-  bool: 'boolsend',
-  int2: 'int2send',
-  int4: 'int4send',
-  int8: 'int8send',
-  float4: 'float4send',
-  float8: 'float8send',
-  date: 'date_send',
-  time: 'time_send',
-  timestamp: 'timestamp_send',
-  timestamptz: 'timestamptz_send',
-  uuid: 'uuid_send',
-  text: 'textsend',
-  bpchar: 'bpcharsend',
+/** What PostgreSQL sends a value with, and in how many bytes. */
+const FIXED: Record<FixedField, readonly [send: string, bytes: number]> = {
+  bool: ['boolsend', 1],
+  int2: ['int2send', 2],
+  int4: ['int4send', 4],
+  int8: ['int8send', 8],
+  float4: ['float4send', 4],
+  float8: ['float8send', 8],
+  date: ['date_send', 4],
+  time: ['time_send', 8],
+  timestamp: ['timestamp_send', 8],
+  timestamptz: ['timestamptz_send', 8],
+  uuid: ['uuid_send', 16],
 };
 
-/** @returns PostgreSQL's own binary form of a column of any type but numeric. */
-export function sendBytes(field: Exclude<CopyField, 'numeric'>): (expression: string) => string {
-  return field === 'bytea' ? (expression) => expression : (expression) => `${SENDERS[field]}(${expression})`;
+type FixedField = Exclude<CopyField, 'numeric' | 'bytea' | 'text' | 'bpchar'>;
+
+/** @returns PostgreSQL's own binary form of a column of any type but numeric, its length in front. */
+export function sentField(field: Exclude<CopyField, 'numeric'>): (expression: string) => string {
+  switch (field) {
+    case 'bytea':
+      return bytesField;
+    case 'text':
+      return textField;
+    case 'bpchar':
+      return (expression) => textField(expression, 'bpcharsend');
+    case 'int4':
+      // Length and value as one number: every `||` copies all there is so far.
+      return (expression) => `int8send(${4n << 32n} | (${expression}::bigint & ${(1n << 32n) - 1n}))`;
+    default: {
+      const [send, bytes] = FIXED[field];
+      return (expression) => `${byteaLiteral(hex32(bytes))} || ${send}(${expression})`;
+    }
+  }
+}
+
+/**
+ * @param text PostgreSQL expression of a text
+ * @param send `bpcharsend` where it is a character(n): as a text that would lose its trailing blanks
+ * @returns it with its length in front
+ */
+export function textField(text: string, send: 'textsend' | 'bpcharsend' = 'textsend'): string {
+  // Of the column, not of what is sent of it: a long value then is read and decompressed once. In a database of
+  // another encoding the two differ, and the known answers say so.
+  return `int4send(octet_length(${text})) || ${send}(${text})`;
+}
+
+/** @returns bytes with their length in front. */
+export function bytesField(bytes: string): string {
+  return `int4send(octet_length(${bytes})) || ${bytes}`;
 }
 
 /** A type whose values all have the same number of bytes. */
 export function fixedHash(
-  field: Exclude<CopyField, 'numeric'>,
-  bytes: number,
+  field: FixedField,
   ordered: boolean,
   sourceBytes: (expression: string) => string,
 ): ColumnHash {
-  return { targetBytes: sendBytes(field), sourceBytes, fixedBytes: bytes, maxBytes: bytes, ordered };
+  const [, bytes] = FIXED[field];
+  return { targetField: sentField(field), sourceBytes, fixedBytes: bytes, maxBytes: bytes, ordered };
+}
+
+/** PostgreSQL's literal of these bytes. */
+export function byteaLiteral(hex: string): string {
+  return `'\\x${hex}'::bytea`;
+}
+
+/** @returns a count as the digits of a big-endian int32. */
+export function hex32(value: number): string {
+  return value.toString(16).toUpperCase().padStart(8, '0');
 }
 
 /** A whole number of microseconds, days or the like as big-endian bytes. */
@@ -85,7 +129,7 @@ export function textHash(
   const maxBytes = bytes <= MAX_VARBINARY_BYTES ? bytes : Number.POSITIVE_INFINITY;
   const size = Number.isFinite(maxBytes) ? String(maxBytes) : 'max';
   return {
-    targetBytes: sendBytes(field),
+    targetField: sentField(field),
     sourceBytes(expression, nul) {
       const text = padded(withoutNul(toNvarchar(expression), nul), padCharacters);
       return `CONVERT(varbinary(${size}), CONVERT(varchar(${size}), ${text} COLLATE ${UTF8}))`;

@@ -38,7 +38,7 @@ export const integerMapper: TypeMapper = {
         toText: (expression) => `CONVERT(nvarchar(20), ${expression})`,
         fromText: (parameter) => `CONVERT(${column.type}, ${parameter})`,
       },
-      hash: fixedHash(field, bytes, true, (expression) =>
+      hash: fixedHash(field, true, (expression) =>
         binaryOf(bytes, column.type === 'tinyint' ? `CONVERT(smallint, ${expression})` : expression),
       ),
       loses: null,

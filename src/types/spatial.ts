@@ -5,6 +5,7 @@
  */
 import type { SourceColumn } from '../source/model.js';
 import type { Converted } from './conversions.js';
+import { bytesField } from './hash.js';
 import type { PgType } from './pgType.js';
 
 /** The bit of the type word that says that a spatial reference id follows; in the word's last byte. */
@@ -37,7 +38,7 @@ export const spatialConversion = {
       field: 'bytea',
       select: sourceEwkb,
       hash: {
-        targetBytes: targetEwkb,
+        targetField: (value) => bytesField(targetEwkb(value)),
         sourceBytes: sourceEwkb,
         fixedBytes: null,
         maxBytes: Number.POSITIVE_INFINITY,

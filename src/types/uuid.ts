@@ -21,7 +21,6 @@ export const uuidMapper: TypeMapper = {
       // By way of the digits: the binary form of a uniqueidentifier has its first three groups reversed.
       hash: fixedHash(
         'uuid',
-        16,
         false,
         (expression) => `CONVERT(binary(16), REPLACE(CONVERT(char(36), ${expression}), '-', ''), 2)`,
       ),

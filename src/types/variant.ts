@@ -17,7 +17,7 @@ import { datetimeCodec } from './datetime.js';
 import { decimalCodec } from './decimal.js';
 import type { TargetField, TypeCodec, TypeMapper } from './family.js';
 import { floatCodec } from './float.js';
-import { sendBytes } from './hash.js';
+import { bytesField } from './hash.js';
 import { integerCodec } from './integer.js';
 import { textCodec } from './text.js';
 import { uuidCodec } from './uuid.js';
@@ -32,7 +32,8 @@ export const variantMapper: TypeMapper = {
       keyText: null,
       // Each value's text depends on its own base type: only the transcoder knows it.
       hash: {
-        targetBytes: sendBytes('text'),
+        // Of what is sent: no known answer says whether the database has texts in another encoding.
+        targetField: (value) => bytesField(`textsend(${value})`),
         sourceBytes: null,
         fixedBytes: null,
         maxBytes: Number.POSITIVE_INFINITY,

@@ -8,7 +8,7 @@ import type { NulPolicy } from '../copy/text.js';
 import { copiedColumns, type PlannedColumn, type TablePlan } from '../plan/model.js';
 import { quote } from '../source/sql.js';
 import { quoteIdent } from '../target/identifiers.js';
-import { MAX_VARBINARY_BYTES } from '../types/hash.js';
+import { byteaLiteral, hex32, MAX_VARBINARY_BYTES } from '../types/hash.js';
 import { mapColumn } from '../types/index.js';
 
 export type SideName = 'source' | 'target';
@@ -77,12 +77,9 @@ export function sourceCanonical(values: readonly HashedExpression[], nul: NulPol
 export function targetCanonical(values: readonly HashedExpression[]): string {
   const pieces = values.map(({ column, expression }) => {
     const { hash } = mapColumn(column.source);
-    const bytes = hash.targetBytes(expression);
-    const length =
-      hash.fixedBytes === null ? `int4send(octet_length(${bytes}))` : bytea(hex32(hash.fixedBytes));
-    return `COALESCE(${length} || ${bytes}, ${bytea('ffffffff')})`;
+    return `COALESCE(${hash.targetField(expression)}, ${byteaLiteral('ffffffff')})`;
   });
-  return pieces.length === 0 ? bytea('') : pieces.join(' || ');
+  return pieces.length === 0 ? byteaLiteral('') : pieces.join(' || ');
 }
 
 /**
@@ -114,12 +111,4 @@ export function sourceMd5(bytes: string): string {
 /** A hash as lower-case hex digits. */
 export function sourceDigits(hash: string): string {
   return `LOWER(CONVERT(char(32), ${hash}, 2))`;
-}
-
-function bytea(hex: string): string {
-  return `'\\x${hex}'::bytea`;
-}
-
-function hex32(value: number): string {
-  return value.toString(16).toUpperCase().padStart(8, '0');
 }
