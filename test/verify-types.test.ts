@@ -81,3 +81,32 @@ test('values that are nearly the same', async () => {
   assert.deepEqual(found(report), expected({ update: '1 10 12 13 14 2 3 4 5 6 7 8 9' }));
   assert.deepEqual(report.changes, { insert: 0, update: 13, delete: 0 });
 });
+
+test('numbers of another type in the target are not rounded until they are equal', async () => {
+  await both.inSource(`CREATE TABLE dbo.Numbers (Id int NOT NULL CONSTRAINT PK_Numbers PRIMARY KEY, I int NULL, R real NULL);
+INSERT INTO dbo.Numbers (Id, I, R) VALUES (1, 5, 0.1), (2, 7, 0.5)`);
+  const only = {
+    ...both.config,
+    migration: { ...both.config.migration, include_tables: ['Numbers'] },
+  };
+  const report = async (target: string) => {
+    await both.client.query(`DROP TABLE IF EXISTS "Numbers"; ${target}`);
+    return (await verifyAll(only)).get('dbo.Numbers')!;
+  };
+  for (const [columns, rows] of [
+    ['"I" bigint, "R" real', '(1, 4294967301, 0.1), (2, 7, 0.5)'],
+    ['"I" numeric, "R" real', '(1, 5.2, 0.1), (2, 7, 0.5)'],
+    ['"I" integer, "R" numeric', '(1, 5, 0.1000000001), (2, 7, 0.5)'],
+  ]) {
+    const { status, notes } = await report(
+      `CREATE TABLE "Numbers" ("Id" integer PRIMARY KEY, ${columns}); INSERT INTO "Numbers" VALUES ${rows}`,
+    );
+    assert.equal(status, 'differs', columns);
+    assert.match(notes.join(), /[IR] is (bigint|numeric) there, not (integer|real)/);
+  }
+  const key = await report(
+    `CREATE TABLE "Numbers" ("Id" numeric PRIMARY KEY, "I" integer, "R" real);
+     INSERT INTO "Numbers" VALUES (1.3, 5, 0.1), (2, 7, 0.5)`,
+  );
+  assert.deepEqual([key.status, key.error?.code, key.error?.column], ['failed', 'SCHEMA_CONFLICT', 'Id']);
+});

@@ -1,10 +1,19 @@
 /**
- * Whether a column that is already there takes exactly the values the plan sends.
+ * Whether a column that is already there takes exactly the values the plan sends, and gives them back as they are.
  *
  * Pure, any thread. "Takes" is not enough: PostgreSQL rounds numeric and timestamps to a column's typmod, and cuts
  * trailing spaces off text, without a word.
  */
 import { type PgType, parsePgType } from '../types/pgType.js';
+
+/** Types whose values PostgreSQL makes of others where an expression asks for them, rounded or cut as they need. */
+const NUMBERS = new Set(['smallint', 'integer', 'bigint', 'real', 'double precision']);
+
+/** @returns whether an expression over `planned` numbers would take values of `existing` for others, without a word. */
+export function roundsInSilence(planned: string, existing: string): boolean {
+  const { name } = parsePgType(planned);
+  return NUMBERS.has(name) && parsePgType(existing).name !== name;
+}
 
 /** Types that hold text of any length as it is. */
 const TEXT = new Set(['text', 'character varying']);

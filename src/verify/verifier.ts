@@ -6,7 +6,9 @@
 import { AppError, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
-import { existingRelations } from '../target/catalog.js';
+import { tableLabel } from '../source/model.js';
+import { existingRelations, type TargetColumn } from '../target/catalog.js';
+import { roundsInSilence } from '../target/compatible.js';
 import type { TargetConnection } from '../target/connection.js';
 import { hiddenRows } from '../target/rowSecurity.js';
 import type { MappedColumn } from '../types/family.js';
@@ -14,7 +16,7 @@ import { mapColumn } from '../types/index.js';
 import { type CompareOptions, type Sides, TableComparison } from './compare.js';
 import { HashingSource } from './hashingSource.js';
 import { HashingTarget } from './hashingTarget.js';
-import { keyColumns } from './hashSql.js';
+import { comparedColumns, keyColumns } from './hashSql.js';
 import { type KnownAnswers, testKnownAnswers, unhashable } from './knownAnswer.js';
 import { type ConnectionPair, PairPool } from './pairs.js';
 import { type StreamedOptions, type StreamSource, streamedSource, streamedTarget } from './streamedSide.js';
@@ -50,6 +52,8 @@ export class Verifier {
   readonly #targets = new Map<number, TargetState>();
   /** Columns the target computes itself, which its row hashes don't cover; by table, where those are trusted. */
   readonly #generated = new Map<number, ReadonlySet<string>>();
+  /** Columns of the target's tables, by plan index. */
+  readonly #columns = new Map<number, readonly TargetColumn[]>();
   /** Why a table's rows can't be compared, by plan index. */
   readonly #hidden = new Map<number, AppError>();
 
@@ -81,6 +85,7 @@ export class Verifier {
         const hidden = relation === undefined ? null : hiddenRows(relation);
         if (hidden !== null) this.#hidden.set(plan.index, hidden);
         this.#targets.set(plan.index, relation === undefined ? 'missing' : 'ready');
+        this.#columns.set(plan.index, relation?.columns ?? []);
         const { rowHashColumn } = this.#options;
         if (relation === undefined || rowHashColumn === null) continue;
         const generated = relation.columns.filter((column) => column.generated).map((column) => column.name);
@@ -116,7 +121,8 @@ export class Verifier {
   /**
    * Decides who hashes the table's rows, and has both servers look at the statements.
    *
-   * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target
+   * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target, SCHEMA_CONFLICT where its key
+   * is of another type
    */
   async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
     const hidden = this.#hidden.get(given.index);
@@ -129,7 +135,7 @@ export class Verifier {
     const plan = { ...given, columns };
     const streamed = {
       source: unhashable(plan, 'source', this.#answers),
-      target: unhashable(plan, 'target', this.#answers),
+      target: unhashable(plan, 'target', this.#answers) ?? this.#ofAnotherType(plan),
     };
     await this.pool.use(async (pair) => {
       for (const side of ['source', 'target'] as const) {
@@ -158,6 +164,23 @@ export class Verifier {
     return this.pool.close();
   }
 
+  /**
+   * @returns which numbers of the target are of another type, so that hashing would round them, or null
+   * @throws AppError SCHEMA_CONFLICT where one of them is of the key: its rows can't be told apart then
+   */
+  #ofAnotherType(plan: TablePlan): string | null {
+    const there = new Map(this.#columns.get(plan.index)?.map(({ name, type }) => [name, type]));
+    const others: string[] = [];
+    const hashed = this.#options.rowHashColumn === null ? comparedColumns(plan) : keyColumns(plan);
+    for (const { targetName, pgType, keyPosition } of hashed) {
+      const type = there.get(targetName);
+      if (type === undefined || !roundsInSilence(pgType, type)) continue;
+      if (keyPosition >= 0) throw otherKey(plan, targetName, `${type}, not ${pgType}`);
+      others.push(`${targetName} is ${type} there, not ${pgType}`);
+    }
+    return others.length === 0 ? null : others.join(', ');
+  }
+
   #sides(
     plan: TablePlan,
     { source, target }: ConnectionPair,
@@ -176,6 +199,14 @@ export class Verifier {
           : streamedTarget(target, plan, { rowHashColumn }),
     };
   }
+}
+
+function otherKey({ target }: TablePlan, column: string, what: string): AppError {
+  const table = tableLabel(target);
+  return new AppError('SCHEMA_CONFLICT', `Key column ${column} of target table ${table} is ${what}`, {
+    ...{ table, column },
+    remedy: 'Change it to that type, or say in migration.type_overrides which type it has.',
+  });
 }
 
 /** Whether PostgreSQL's text of a value is one that SQL Server reads the same value from. */
