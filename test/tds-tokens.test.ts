@@ -261,6 +261,9 @@ describe('collations', () => {
     for (const [sortId, page] of sorts) {
       assert.equal(encodingOfCollation(0x0409, Number(sortId)), page.toLowerCase(), `sort id ${sortId}`);
     }
+    // SQL_Latin1_General_CP437_BIN2 and SQL_Latin1_General_CP850_BIN2, which tedious leaves out.
+    assert.equal(encodingOfCollation(0x0409, 35), 'cp437');
+    assert.equal(encodingOfCollation(0x0409, 45), 'cp850');
     assert.equal(encodingOfCollation(0x0411 | 0x0400_0000, 0), 'utf8');
     assert.equal(encodingOfCollation(0x0439, 0), null);
   });

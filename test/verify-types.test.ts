@@ -13,9 +13,20 @@ INSERT INTO dbo.Edges (Id, A, B, N, F) VALUES
   (10, N'x', N'', 1, 1), (11, N'same', N'same', 1, 1), (12, N'é', N'x', 1, 1), (13, N'x', N'x', 1, 1),
   (14, N'x', N'x', 1, 1);`;
 
+/** Values as long as their types allow, where SQL Server cuts what is put together without a type that has no limit. */
+const widest = `CREATE TABLE dbo.Widest (Id int NOT NULL CONSTRAINT PK_Widest PRIMARY KEY,
+  B varbinary(8000) NULL, T nvarchar(2666) NULL, C nchar(4000) NULL);
+GO
+INSERT INTO dbo.Widest (Id, B, T, C) VALUES
+  (1, CONVERT(varbinary(8000), REPLICATE('x', 7999)) + 0x01, NULL, NULL),
+  (2, NULL, REPLICATE(NCHAR(8364), 2666), NULL),
+  (3, NULL, NULL, N'x😀y😀'),
+  (4, NULL, NULL, REPLICATE(N'😀', 2000)),
+  (5, NULL, NULL, REPLICATE(N'x', 4000));`;
+
 let both: Migrated;
 before(async () => {
-  both = await migrated([typeCaseScript(), edges]);
+  both = await migrated([typeCaseScript(), edges, widest]);
 });
 after(() => both?.stop());
 
@@ -30,7 +41,7 @@ const onlyFirst = new Map(
 test('nothing differs after the migration', async () => {
   for (const trustRowHash of [false, true]) {
     const reports = await verifyAll(both.config, { trustRowHash });
-    assert.equal(reports.size, typeCases.length + 1);
+    assert.equal(reports.size, typeCases.length + 2);
     for (const report of reports.values()) assert.deepEqual(found(report), expected(), report.table);
   }
 });
@@ -62,6 +73,14 @@ test('one value of each type changed in the source', async () => {
   }
   const trusting = await verifyAll(both.config, { trustRowHash: true });
   for (const [table, changes] of onlyFirst) assert.deepEqual(found(trusting.get(table)!), changes, table);
+});
+
+test('the last byte of the widest values', async () => {
+  await both.client.query(`
+    UPDATE "Widest" SET "B" = substr("B", 1, 7999) || '\\x02' WHERE "Id" = 1;
+    UPDATE "Widest" SET "T" = left("T", 2665) || '₭' WHERE "Id" = 2`);
+  const report = (await verifyAll(both.config)).get('dbo.Widest')!;
+  assert.deepEqual(found(report), expected({ update: '1 2' }));
 });
 
 test('values that are nearly the same', async () => {

@@ -34,8 +34,8 @@ const LANGUAGES: Record<string, readonly number[]> = {
 
 /** Sort ids of the old SQL_ collations whose code page is not their language's. First and last, inclusive. */
 const SORT_IDS: readonly (readonly [number, number, TextEncoding])[] = [
-  [30, 34, 'cp437'],
-  [40, 44, 'cp850'],
+  [30, 35, 'cp437'],
+  [40, 45, 'cp850'],
   [49, 49, 'cp850'],
   [50, 54, 'cp1252'],
   [55, 61, 'cp850'],

@@ -22,7 +22,7 @@ import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
 import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
-import { textHash } from './hash.js';
+import { MAX_VARBINARY_BYTES, textHash } from './hash.js';
 
 export const textMapper: TypeMapper = {
   sqlTypes: ['char', 'varchar', 'text', 'nchar', 'nvarchar', 'ntext', 'xml'],
@@ -33,6 +33,8 @@ export const textMapper: TypeMapper = {
     const characters = national ? maxLengthBytes / 2 : maxLengthBytes;
     const base = national ? type.slice(1) : type;
     const field: CopyField = !isLong && base === 'char' ? 'bpchar' : 'text';
+    // Padded to as many characters, not UTF-16 units: that may take more than an nvarchar(4000) holds.
+    const limited = !isLong && (field !== 'bpchar' || 3 * characters <= MAX_VARBINARY_BYTES);
     return {
       pgType: isLong ? 'text' : `${base}(${characters})`,
       field,
@@ -40,7 +42,7 @@ export const textMapper: TypeMapper = {
       keyText: isLong ? null : rangeText(column, characters),
       hash: textHash(
         field,
-        (expression) => nvarcharOf(column, isLong ? Number.POSITIVE_INFINITY : characters, expression),
+        (expression) => nvarcharOf(column, limited ? characters : Number.POSITIVE_INFINITY, expression),
         isLong ? Number.POSITIVE_INFINITY : characters,
         field === 'bpchar' ? characters : 0,
       ),

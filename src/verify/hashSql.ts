@@ -44,6 +44,9 @@ export function expressionsOf(columns: readonly PlannedColumn[], side: SideName)
   }));
 }
 
+/** Binary strings are cut at 8000 bytes, without an error, unless the first of them is of the type that has no limit. */
+const WITHOUT_LIMIT = 'CONVERT(varbinary(max), 0x)';
+
 /**
  * T-SQL expression of the canonical form of these values as varbinary: for each `ff ff ff ff` where it is NULL, else
  * its length as big-endian int32 and its bytes.
@@ -61,15 +64,18 @@ export function sourceCanonical(values: readonly HashedExpression[], nul: NulPol
       hash.fixedBytes === null
         ? `CONVERT(binary(4), CONVERT(int, DATALENGTH(${bytes})))`
         : `0x${hex32(hash.fixedBytes)}`;
-    maxBytes += 4 + hash.maxBytes;
+    const pieceBytes = 4 + hash.maxBytes;
+    maxBytes += pieceBytes;
+    // A branch of CASE is put together by itself.
+    const start =
+      Number.isFinite(pieceBytes) && pieceBytes > MAX_VARBINARY_BYTES ? `${WITHOUT_LIMIT} + ` : '';
     pieces.push(
       column.nullable
-        ? `CASE WHEN ${expression} IS NULL THEN 0xFFFFFFFF ELSE ${length} + ${bytes} END`
+        ? `CASE WHEN ${expression} IS NULL THEN 0xFFFFFFFF ELSE ${start}${length} + ${bytes} END`
         : `${length} + ${bytes}`,
     );
   }
-  // Binary strings are cut at 8000 bytes unless the first of them is of the type that has no limit.
-  if (maxBytes > MAX_VARBINARY_BYTES) pieces.unshift('CONVERT(varbinary(max), 0x)');
+  if (maxBytes > MAX_VARBINARY_BYTES) pieces.unshift(WITHOUT_LIMIT);
   return pieces.length === 0 ? '0x' : pieces.join(' + ');
 }
 

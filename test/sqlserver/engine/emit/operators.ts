@@ -131,9 +131,16 @@ export function arithmetic(op: string, a: Emitted, b: Emitted): Emitted {
     return concatenation(a, b);
   }
   if (op === '+' && families.every((f) => f === 'binary')) {
-    const length =
-      isMax(a.type) || isMax(b.type) ? -1 : Math.min((a.type.length ?? 8) + (b.type.length ?? 8), 8000);
-    return { sql: `(${a.sql} || ${b.sql})`, type: { name: 'varbinary', length }, nullable };
+    const sum = (a.type.length ?? 8) + (b.type.length ?? 8);
+    const long = isMax(a.type) || isMax(b.type);
+    // What is longer is cut, without an error.
+    const cut = !long && sum > 8000;
+    const joined = `(${a.sql} || ${b.sql})`;
+    return {
+      sql: cut ? `substring(${joined} from 1 for 8000)` : joined,
+      type: { name: 'varbinary', length: long ? -1 : Math.min(sum, 8000) },
+      nullable,
+    };
   }
   if (op === '+' && (isNullLiteral(a) || isNullLiteral(b)) && families.includes('string'))
     return concatenation(a, b);
