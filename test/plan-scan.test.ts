@@ -31,9 +31,9 @@ INSERT INTO dbo.Bites (Id, Name, Plain, Moment, Number, Wide, Body) VALUES
   (4, N'x' + NCHAR(0xDE00) + NCHAR(0xD83D), NULL, NULL, NULL, NULL, NULL),
   (5, NCHAR(0xD83D) + NCHAR(0xDE00), NULL, NULL, NULL, NULL, NULL);
 GO
-CREATE TABLE dbo.Moments (Moment datetime2(7) NOT NULL CONSTRAINT PK_Moments PRIMARY KEY);
+CREATE TABLE dbo.Moments (Night bit NOT NULL, Moment datetime2(7) NOT NULL, CONSTRAINT PK_Moments PRIMARY KEY (Night, Moment));
 GO
-INSERT INTO dbo.Moments (Moment) VALUES ('2024-01-02T03:04:05.1234560'), ('2024-01-02T03:04:05.1234567'), ('2024-01-03T00:00:00');
+INSERT INTO dbo.Moments (Night, Moment) VALUES (1, '2024-01-02T03:04:05.1234560'), (1, '2024-01-02T03:04:05.1234567'), (1, '2024-01-03T00:00:00');
 GO
 CREATE TABLE dbo.Cased (Code varchar(10) COLLATE Latin1_General_CS_AS NOT NULL CONSTRAINT PK_Cased PRIMARY KEY);
 GO
@@ -114,8 +114,8 @@ test('everything that would bite is found, with its count and the key of one row
     'dbo.Children / CK_Other / broken check / warns / 1 / 2',
     'dbo.Children / FK_Other / orphans / warns / 1 / 2',
     'dbo.Children / FK_Parent / orphans / warns / 2 / 2',
-    'dbo.Moments / Moment / lost 7th digit / alters / 1 / 2024-01-02 03:04:05.1234567',
-    'dbo.Moments / PK_Moments / duplicate keys / fails / 1 / 2024-01-02 03:04:05.1234560',
+    'dbo.Moments / Moment / lost 7th digit / alters / 1 / 1|2024-01-02 03:04:05.1234567',
+    'dbo.Moments / PK_Moments / duplicate keys / fails / 1 / 1|2024-01-02 03:04:05.1234560',
   ]);
   assert.equal(result.error.code, 'RUN_IMPOSSIBLE');
   assert.equal(obstacles.length, 7);

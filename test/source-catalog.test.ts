@@ -8,7 +8,12 @@ import { planPartitions } from '../src/plan/partitions.js';
 import { readQuery } from '../src/plan/queries.js';
 import { planTables } from '../src/plan/tables.js';
 import { readCatalog, serverFacts } from '../src/source/catalog.js';
-import { connectSource, type SourceConnection, type SourceOptions } from '../src/source/connection.js';
+import {
+  connectSource,
+  type QueryParameter,
+  type SourceConnection,
+  type SourceOptions,
+} from '../src/source/connection.js';
 import type { SourceTable } from '../src/source/model.js';
 import { connectTarget, type TargetOptions } from '../src/target/connection.js';
 import { countRows } from '../src/verify/counts.js';
@@ -174,6 +179,32 @@ describe('the catalog', () => {
     assert.equal(facts.database, database.database);
     assert.ok(facts.databaseCollation.length > 0 && facts.compatibilityLevel >= 100);
     assert.equal(typeof facts.snapshotIsolation, 'boolean');
+  });
+
+  test('the version of Azure SQL says nothing of what it can do', async () => {
+    const facts = (version: string, edition: number) =>
+      serverFacts({ query: async () => [{ product_version: version, engine_edition: edition }] });
+    assert.equal((await facts('12.0.5000.0', 3)).majorVersion, 12);
+    assert.equal((await facts('12.0.2000.8', 5)).majorVersion, Number.POSITIVE_INFINITY);
+    assert.equal((await facts('12.0.2000.8', 8)).majorVersion, Number.POSITIVE_INFINITY);
+  });
+
+  test('a type of its own that is stored as another one is not taken for that', async () => {
+    // As SQL Server 2025 describes a vector(3), which it sends as text.
+    const vector = {
+      declared_type: 'vector',
+      base_type: 'varbinary',
+      is_user_defined: false,
+      max_length: 20,
+    };
+    const query = async (sql: string, parameters?: readonly QueryParameter[]) => {
+      const rows = await source.query(sql, parameters);
+      return rows.map((row) => (row.name === 'Bio' ? { ...row, ...vector } : row));
+    };
+    const found = await readCatalog({ query }, { schemas: ['dbo'] });
+    const users = found.find(({ name }) => name === 'Users')!;
+    const types = users.columns.map(({ name, type, declaredType }) => `${name} ${type} ${declaredType}`);
+    assert.ok(types.includes('Bio vector vector') && types.includes('Name nvarchar sysname'), types.join());
   });
 });
 

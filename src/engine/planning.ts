@@ -30,7 +30,7 @@ export interface Planned {
   sizes: Sizes;
   notes: string[];
   /** Of the source: `16.0.4085.2`. */
-  productVersion: string;
+  majorVersion: number;
 }
 
 /**
@@ -82,7 +82,7 @@ export async function planRun(
   if (unused.length > 0) {
     notes.push(`migration.schema_mapping: no table of this run is in schema ${unused.join(', ')}`);
   }
-  const objects = await readObjects(source, tables, facts.productVersion);
+  const objects = await readObjects(source, tables, facts.majorVersion);
   notes.push(
     ...planObjects(plans, tables, objects, {
       naming,
@@ -97,7 +97,7 @@ export async function planRun(
   await proveGenerated(target, plans);
   for (const table of plans) table.notes.push(...unhashed(table));
   const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
-  return { plans, partitions, sizes, notes, productVersion: facts.productVersion };
+  return { plans, partitions, sizes, notes, majorVersion: facts.majorVersion };
 }
 
 /** What stands in the way of a run for as long as nobody does something about it. */

@@ -81,7 +81,7 @@ class Rehearsal {
     const dryRun = await this.#dryRun(planned, wanted ? host.cores : null);
     if (planned !== null && scanMs !== undefined) {
       const limits = { signal, onEvent, limitMs: scanMs };
-      dryRun.scan = await scan(this.#config, planned, planned.productVersion, limits);
+      dryRun.scan = await scan(this.#config, planned, planned.majorVersion, limits);
       this.#obstacles.push(...scanObstacles(dryRun.scan));
       dryRun.obstacles = this.#obstacles.map(toErrorData);
     }

@@ -47,18 +47,18 @@ interface ScannedTable {
 const FIRST_MAJOR_WITH_UTF8 = 15;
 
 /**
- * @param productVersion of the source, `16.0.4085.2`
+ * @param majorVersion of the source, as `serverFacts` has it
  * @throws AppError CANCELLED, or what keeps it from connecting
  */
 export async function scan(
   config: Config,
   { plans, partitions, sizes }: Planned,
-  productVersion: string,
+  majorVersion: number,
   limits: ScanLimits,
 ): Promise<ScanReport> {
   const options: ScanOptions = {
     nul: config.migration.on_nul,
-    utf8: Number.parseInt(productVersion, 10) >= FIRST_MAJOR_WITH_UTF8,
+    utf8: majorVersion >= FIRST_MAJOR_WITH_UTF8,
   };
   const tables = plans.map((plan): ScannedTable => {
     const probes = valueProbes(plan, options);

@@ -12,11 +12,14 @@ import { rowFilters } from './rowFilters.js';
 import { numberedParameters } from './sql.js';
 
 type Row = Record<string, unknown>;
+type Source = Pick<SourceConnection, 'query'>;
 
 /** What the server says of itself and of the database connected to. */
 export interface ServerFacts {
   /** `16.0.4085.2`. */
   productVersion: string;
+  /** What features go by: 16 for SQL Server 2022, Infinity for Azure, which says 12 whatever it can do. */
+  majorVersion: number;
   edition: string;
   serverCollation: string;
   database: string;
@@ -31,6 +34,7 @@ export interface ServerFacts {
 const FACTS_SQL = `
 SELECT
   CONVERT(nvarchar(128), SERVERPROPERTY('ProductVersion')) AS product_version,
+  CONVERT(int, SERVERPROPERTY('EngineEdition')) AS engine_edition,
   CONVERT(nvarchar(128), SERVERPROPERTY('Edition')) AS edition,
   CONVERT(nvarchar(128), SERVERPROPERTY('Collation')) AS server_collation,
   d.name AS database_name,
@@ -41,16 +45,23 @@ SELECT
 FROM sys.databases AS d
 WHERE d.database_id = DB_ID()`;
 
+/** EngineEdition of Azure SQL Database, Azure SQL Managed Instance and the SQL database of Fabric. */
+const ALWAYS_CURRENT: ReadonlySet<number> = new Set([5, 8, 12]);
+
 /** @returns the server's version and the database's settings that reading depends on. */
-export async function serverFacts(source: SourceConnection): Promise<ServerFacts> {
+export async function serverFacts(source: Source): Promise<ServerFacts> {
   const [row] = await source.query(FACTS_SQL);
   if (row === undefined) {
     throw new AppError('SOURCE_PERMISSION', 'sys.databases does not show the database connected to', {
       remedy: 'Give the login a user in the source database.',
     });
   }
+  const productVersion = text(row.product_version);
   return {
-    productVersion: text(row.product_version),
+    productVersion,
+    majorVersion: ALWAYS_CURRENT.has(Number(row.engine_edition))
+      ? Number.POSITIVE_INFINITY
+      : Number.parseInt(productVersion, 10),
     edition: text(row.edition),
     serverCollation: text(row.server_collation),
     database: text(row.database_name),
@@ -133,7 +144,7 @@ const UNMASK_SQL = `SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UNMASK') AS may_
  * @throws AppError TABLE_NOT_FOUND where a schema asked for holds no visible table.
  */
 export async function readCatalog(
-  source: SourceConnection,
+  source: Source,
   options: { schemas: readonly string[] },
   obstacles?: AppError[],
 ): Promise<SourceTable[]> {
@@ -171,7 +182,7 @@ export async function readCatalog(
 }
 
 async function missingSchemas(
-  source: SourceConnection,
+  source: Source,
   asked: readonly string[],
   rows: Row[],
 ): Promise<AppError | null> {
@@ -192,7 +203,7 @@ async function missingSchemas(
 }
 
 /** Dynamic data masking alters values on the way out, without an error, for a login that may not UNMASK. */
-async function mayUnmask(source: SourceConnection): Promise<boolean> {
+async function mayUnmask(source: Source): Promise<boolean> {
   const [row] = await source.query(UNMASK_SQL);
   return Number(row?.may_unmask) === 1;
 }
@@ -205,8 +216,10 @@ function tableKind(row: Row): SourceTable['kind'] {
 
 function toColumn(row: Row, index: number, masked: boolean): SourceColumn {
   const declared = text(row.declared_type);
-  // CLR system types (hierarchyid, geometry, geography) share system_type_id 240, which is no type of its own.
-  const type = (row.base_type === null ? declared : text(row.base_type)).toLowerCase();
+  // CLR system types (hierarchyid, geometry, geography) share system_type_id 240, which is no type of its own; vector
+  // is stored as varbinary and is none. Of the server's own types only sysname is an alias.
+  const isAlias = Boolean(row.is_user_defined) || declared.toLowerCase() === 'sysname';
+  const type = (row.base_type === null || !isAlias ? declared : text(row.base_type)).toLowerCase();
   return {
     name: text(row.name),
     ordinal: index + 1,

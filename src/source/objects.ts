@@ -188,11 +188,11 @@ const FIRST_MAJOR_WITH_SEQUENCES = 11;
 /** SQL Server 2017, whose sys.sequences tells one that was never used from one that gave its first value. */
 const FIRST_MAJOR_WITH_LAST_USED = 14;
 
-/** @param productVersion of the server, `16.0.4085.2` */
+/** @param majorVersion of the server, as `serverFacts` has it */
 export async function readObjects(
   source: Source,
   tables: readonly SourceTable[],
-  productVersion: string,
+  majorVersion: number,
 ): Promise<DatabaseObjects> {
   const found = new Map<number, SourceObjects>(
     tables.map(({ objectId }) => [
@@ -227,11 +227,11 @@ export async function readObjects(
     const on = String(row.kind) as SourceComment['on'];
     comments.push({ on, name: String(row.name), text: String(row.text) });
   });
-  const major = Number.parseInt(productVersion, 10);
-  const sequences = sequencesSql(major >= FIRST_MAJOR_WITH_LAST_USED);
+  const sequences = sequencesSql(majorVersion >= FIRST_MAJOR_WITH_LAST_USED);
   return {
     tables: found,
-    sequences: major >= FIRST_MAJOR_WITH_SEQUENCES ? (await source.query(sequences)).map(toSequence) : [],
+    sequences:
+      majorVersion >= FIRST_MAJOR_WITH_SEQUENCES ? (await source.query(sequences)).map(toSequence) : [],
     notMigrated: await readOthers(source),
   };
 }

@@ -39,7 +39,7 @@ function duplicates(plan: TablePlan, options: ScanOptions): KeyProbe[] {
     const known = columns.map(({ sourceName }) => `t.${quote(sourceName)} IS NOT NULL`).join(' AND ');
     const groups = `FROM ${quoteTable(plan.source)} AS t WHERE ${known} GROUP BY ${values.join(', ')} HAVING COUNT_BIG(*) > 1`;
     const texts = columns.map((column) => mapColumn(column.source).keyText);
-    const example = texts.map((text, i) => text?.toText(`MIN(t.${quote(columns[i]!.sourceName)})`));
+    const example = texts.map((text, i) => text?.toText(`MIN(${comparable(columns[i]!)})`));
     return [
       {
         kind: 'duplicate keys',
@@ -57,6 +57,12 @@ function duplicates(plan: TablePlan, options: ScanOptions): KeyProbe[] {
       },
     ];
   });
+}
+
+/** There is no least bit for SQL Server. */
+function comparable({ source, sourceName }: PlannedColumn): string {
+  const name = `t.${quote(sourceName)}`;
+  return source.type === 'bit' ? `CONVERT(tinyint, ${name})` : name;
 }
 
 /** @returns in what keys differ that would be one in the target, or null where there are none. */
