@@ -107,6 +107,21 @@ test('the disk is full: the table and what to do are named; with space again, re
   await assertRows(schema);
 });
 
+test('a trigger of the target that leaves a row out fails its table, and is named', async () => {
+  const schema = 'triggered';
+  await emptyTables(schema);
+  await scene.client.query(`CREATE FUNCTION ${schema}.odd() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RETURN CASE WHEN NEW.id <> 7 THEN NEW END; END $$;
+    CREATE TRIGGER no_seven BEFORE INSERT ON ${schema}.one FOR EACH ROW EXECUTE FUNCTION ${schema}.odd()`);
+  const done = await scene.migrate({ target: { schema }, migration: { ...PLAIN, target_mode: 'truncate' } });
+  assert.deepEqual([done.code, done.result.failed_tables], [3, ['dbo.one']], done.stderr);
+  const error = tableError(done.result, 'dbo.one');
+  assert.equal(error.code, 'TARGET_QUERY');
+  assert.match(error.message, /took \d+ rows of a chunk of \d+: a trigger/);
+  const notes = done.result.tables.find(({ table }) => table === 'dbo.one')?.notes ?? [];
+  assert.ok(notes.some((note) => note.endsWith('or change it: no_seven')), notes.join());
+});
+
 test('another session’s lock: its pid is named by a COPY, a merge, a deletion, the preparation and a last step', async () => {
   const schema = 'locked';
   await emptyTables(schema);

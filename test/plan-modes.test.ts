@@ -310,6 +310,45 @@ describe('truncate', () => {
   });
 });
 
+describe('upsert', () => {
+  test('refuses keys that the target takes for equal and the source does not', async () => {
+    const [orders] = planTables(
+      [
+        sourceTable({
+          name: 'Orders',
+          columns: [sourceColumn('Code', 'nvarchar', { maxLengthBytes: 40 }), sourceColumn('N', 'int')],
+          key: ['Code'],
+        }),
+      ],
+      {
+        naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
+        ...{ chunkRows: 1000, rowHashColumn: null, hashTextColumns: false, unlogged: false },
+      },
+    );
+    const mode = transferMode('upsert');
+    const table = (column: string, index: string) =>
+      target.query(`DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app;
+        CREATE COLLATION app.folds (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        CREATE TABLE app."Orders" ("Code" varchar(20) ${column} NOT NULL, "N" integer);
+        CREATE UNIQUE INDEX ON app."Orders" ("Code" ${index})`);
+    for (const [column, index] of [
+      ['COLLATE app.folds', ''],
+      ['COLLATE app.folds', 'COLLATE "C"'],
+      ['', 'COLLATE app.folds'],
+    ]) {
+      await table(column!, index!);
+      await refused(
+        mode.prepare(target, [orders!]),
+        'SCHEMA_CONFLICT',
+        /app\.Orders .* collation of Code folds/,
+      );
+    }
+    // A plan that folds the key as well compares it with that in mind.
+    const columns = orders!.columns.map((one) => ({ ...one, collation: 'app.folds' }));
+    await mode.prepare(target, [{ ...orders!, columns }]);
+  });
+});
+
 describe('a role with few rights', () => {
   before(() => target.query(`CREATE ROLE mpm_limited LOGIN PASSWORD 'pw'`));
   after(() => target.query('DROP OWNED BY mpm_limited; DROP ROLE mpm_limited'));

@@ -19,6 +19,8 @@ export interface TargetColumn {
   hasDefault: boolean;
   /** Computed by the server; can't be written. */
   generated: boolean;
+  /** Its collation takes different texts for equal. */
+  folds: boolean;
 }
 
 export interface TargetRelation extends TargetName {
@@ -38,6 +40,8 @@ export interface TargetRelation extends TargetName {
   rowSecurity: boolean;
   /** Of a partitioned table: the partitions that are UNLOGGED, `schema.name`. */
   unloggedPartitions: string[];
+  /** Triggers that see a row before it is written, and may leave it out or change it; of partitions as well. */
+  rowTriggers: string[];
   /** `pg_class.reltuples`: -1 before the first ANALYZE. */
   approximateRows: number;
   columns: TargetColumn[];
@@ -60,13 +64,20 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
     FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END) AS tree
     JOIN pg_class l ON l.oid = tree.relid JOIN pg_namespace ln ON ln.oid = l.relnamespace
     WHERE tree.isleaf AND l.relpersistence = 'u' ORDER BY 1) AS "unloggedPartitions",
+  -- tgtype: 1 for each row, 2 before, 4 insert, 16 update.
+  ARRAY(SELECT DISTINCT g.tgname::text FROM pg_trigger g
+    WHERE (g.tgrelid = c.oid
+        OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END)))
+      AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
+    ORDER BY 1) AS "rowTriggers",
   COALESCE((
     SELECT json_agg(json_build_object(
       'name', a.attname,
       'type', format_type(a.atttypid, a.atttypmod),
       'notNull', a.attnotnull,
       'hasDefault', (a.atthasdef AND a.attgenerated = '') OR a.attidentity <> '',
-      'generated', a.attgenerated <> ''
+      'generated', a.attgenerated <> '',
+      'folds', EXISTS (SELECT FROM pg_collation l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic)
     ) ORDER BY a.attnum)
     FROM pg_attribute a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -106,7 +117,10 @@ SELECT n.nspname AS schema, c.relname AS name, (
     FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
     WHERE k.position <= i.indnkeyatts
-  ) AS columns
+  ) AS columns, EXISTS (
+    SELECT FROM unnest(i.indcollation::oid[]) AS k(oid)
+    JOIN pg_collation l ON l.oid = k.oid AND NOT l.collisdeterministic
+  ) AS folds
 FROM ${WANTED}
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -116,6 +130,8 @@ WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AN
 /** A set of columns that a unique index covers, sorted by name: what ON CONFLICT can name. */
 export interface UniqueKey extends TargetName {
   columns: string[];
+  /** One of its collations takes different texts for equal. */
+  folds: boolean;
 }
 
 /** @returns the unique keys of these tables that hold for every row. */

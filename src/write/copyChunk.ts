@@ -71,7 +71,8 @@ export class CopyChunk {
   /**
    * Ends the COPY, enters the chunk in the ledger and commits both.
    *
-   * @throws AppError INTERNAL where PostgreSQL counted other rows than were sent, STATE_INVALID where the run is
+   * @throws AppError TARGET_QUERY where a trigger left rows out, INTERNAL where PostgreSQL counted more than were sent,
+   * STATE_INVALID where the run is
    * another process's by now: nothing is committed then
    */
   async commit(end: ChunkEnd): Promise<ChunkDone> {
@@ -86,6 +87,13 @@ export class CopyChunk {
       }),
     );
     this.#closeStream();
+    if (stream.rowCount < rows) {
+      const text = `${this.#begin.label}: the target took ${stream.rowCount} rows of a chunk of ${rows}: a trigger leaves rows out`;
+      throw new AppError('TARGET_QUERY', text, {
+        remedy:
+          'Nothing of the chunk was committed. Disable the trigger (ALTER TABLE ... DISABLE TRIGGER) while rows are loaded, or let it pass every row.',
+      });
+    }
     if (stream.rowCount !== rows) {
       const text = `${this.#begin.label}: PostgreSQL counted ${stream.rowCount} rows in a chunk of ${rows}`;
       throw new AppError('INTERNAL', text, {

@@ -52,6 +52,11 @@ export async function fittingRelations(
       if (obstacle !== null) obstacles.push(obstacle);
     }
     problems.push(...columnProblems(plan, relation));
+    if (relation.rowTriggers.length > 0) {
+      plan.notes.push(
+        `triggers of the target see each row before it is written, and may leave it out or change it: ${relation.rowTriggers.join(', ')}`,
+      );
+    }
   }
   if (problems.length > 0) {
     obstacles.push(

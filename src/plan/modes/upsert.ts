@@ -5,7 +5,7 @@
  */
 import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { type TargetRelation, uniqueKeys } from '../../target/catalog.js';
+import { type TargetRelation, type UniqueKey, uniqueKeys } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { addPrimaryKey, createTable, createUniqueIndex, ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified } from '../../target/identifiers.js';
@@ -127,6 +127,7 @@ async function examine(target: TargetConnection, plans: readonly TablePlan[]): P
     target,
     plans.map((plan) => plan.target),
   );
+  obstacles.push(...foldedKeys(plans, existing, unique));
   const found = new Set(unique.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
   const unkeyed = plans.filter((plan) => {
     const { schema, name } = plan.target;
@@ -173,6 +174,38 @@ function missingKeys(plans: readonly TablePlan[]): AppError[] {
     );
   }
   return obstacles;
+}
+
+/** Rows whose keys the target alone takes for equal would overwrite one another. */
+function foldedKeys(
+  plans: readonly TablePlan[],
+  existing: ReadonlyMap<string, TargetRelation>,
+  unique: readonly UniqueKey[],
+): AppError[] {
+  return plans.flatMap((plan) => {
+    const label = tableLabel(plan.target);
+    const key = plan.columns.filter(({ keyPosition }) => keyPosition >= 0);
+    // Those that the plan folds as well are compared with that in mind.
+    const exact = key.filter(({ collation }) => collation === undefined).map(({ targetName }) => targetName);
+    const columns = existing.get(label)?.columns.filter(({ folds }) => folds) ?? [];
+    const folded = columns.map(({ name }) => name).filter((name) => exact.includes(name));
+    const index = unique.find(
+      ({ schema, name, columns, folds }) =>
+        folds &&
+        exact.length === key.length &&
+        schema === plan.target.schema &&
+        name === plan.target.name &&
+        columns.join('\0') === targetKey(plan).sort().join('\0'),
+    );
+    const names = folded.length > 0 ? folded : (index?.columns ?? []);
+    if (names.length === 0) return [];
+    const message = `Target table ${label} takes keys for equal that the source tells apart: the collation of ${names.join(', ')} folds them`;
+    return new AppError('SCHEMA_CONFLICT', message, {
+      ...{ table: label, column: names[0]! },
+      remedy:
+        'Give column and key a deterministic collation (COLLATE "C"); or migrate with migration.collation: icu, which knows of folded keys.',
+    });
+  });
 }
 
 function missingRight(plan: TablePlan, relation: TargetRelation): AppError | null {
