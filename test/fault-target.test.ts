@@ -119,7 +119,10 @@ test('a trigger of the target that leaves a row out fails its table, and is name
   assert.equal(error.code, 'TARGET_QUERY');
   assert.match(error.message, /took \d+ rows of a chunk of \d+: a trigger/);
   const notes = done.result.tables.find(({ table }) => table === 'dbo.one')?.notes ?? [];
-  assert.ok(notes.some((note) => note.endsWith('or change it: no_seven')), notes.join());
+  assert.ok(
+    notes.some((note) => note.endsWith('or change it: no_seven')),
+    notes.join(),
+  );
 });
 
 test('another session’s lock: its pid is named by a COPY, a merge, a deletion, the preparation and a last step', async () => {
