@@ -187,6 +187,7 @@ test('a login that may not read one table: the others arrive, and it is named', 
   );
   assert.match(error.message, /SELECT permission was denied on the object 'closed_one'/);
   assert.deepEqual(result.failed_tables, ['dbo.closed_one']);
+  assert.match(result.notes.join('\n'), /may see a part of the source only.*GRANT VIEW DEFINITION/);
   assert.deepEqual(await scene.rows('SELECT id FROM public.open_one ORDER BY id'), [['1'], ['2']]);
 
   const text = await runCli(['-c', scene.config(changes), 'run', '--fresh']);

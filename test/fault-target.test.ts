@@ -317,7 +317,14 @@ test('policies that filter what the source shows are found, as far as the login 
   const rows = [
     { object_id: 5, policy_name: 'by_tenant' },
     { object_id: 5, policy_name: 'by_country' },
+    { object_id: 6, policy_name: null },
   ];
   const found = await rowFilters({ query: async () => rows });
-  assert.deepEqual([...found], [[5, ['by_tenant', 'by_country']]]);
+  assert.deepEqual(
+    [...found],
+    [
+      [5, ['by_tenant', 'by_country']],
+      [6, ['a policy hidden from this login']],
+    ],
+  );
 });

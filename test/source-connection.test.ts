@@ -252,6 +252,7 @@ describe('an open connection', () => {
       [1205, 'SOURCE_TRANSIENT'],
       [1222, 'SOURCE_TRANSIENT'],
       [3960, 'SOURCE_TRANSIENT'],
+      [601, 'SOURCE_TRANSIENT'],
       [208, 'SOURCE_QUERY'],
     ];
     for (const [number, code] of expected) {
@@ -284,6 +285,14 @@ describe('an open connection', () => {
     }
     await source.close();
   });
+});
+
+test('a session that the server ends is a passing trouble, damaged data is not', () => {
+  const named = (number: number, severity: number) =>
+    sourceError(Object.assign(new Error('said the server'), { number, class: severity })).code;
+  assert.equal(named(596, 21), 'SOURCE_TRANSIENT');
+  assert.equal(named(824, 24), 'SOURCE_QUERY');
+  assert.equal(named(8134, 16), 'SOURCE_QUERY');
 });
 
 test('several errors of one statement: the first is the reason, and the place is filled in', () => {

@@ -10,6 +10,8 @@ GRANT SELECT ON SCHEMA::[dbo] TO [migrator];
 -- Defaults, checks, filters, computed columns, descriptions: without it they are hidden, and the plan says so.
 GRANT VIEW DEFINITION ON SCHEMA::[dbo] TO [migrator];
 GO
+-- In place of the line before, on the whole database: then no table and no row-level security is hidden from the tool.
+-- GRANT VIEW DEFINITION TO [migrator];
 -- Only where columns are masked: the tool refuses to copy masks.
 -- GRANT UNMASK TO [migrator];
 -- Only for source.isolation: snapshot.

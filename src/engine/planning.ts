@@ -72,6 +72,11 @@ export async function planRun(
     partitions.push(ranges ?? []);
   }
   const notes = [`source: SQL Server ${facts.productVersion}, ${facts.edition}`];
+  if (!facts.seesAll) {
+    notes.push(
+      'this login may see a part of the source only: tables it has no right to are not in this run, and row-level security could hide rows from it unseen (GRANT VIEW DEFINITION on the database shows both)',
+    );
+  }
   if (config.source.isolation === 'read_uncommitted') {
     notes.push('source.isolation is read_uncommitted: rows may be missing, doubled or never committed');
   }

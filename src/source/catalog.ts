@@ -29,6 +29,8 @@ export interface ServerFacts {
   snapshotIsolation: boolean;
   /** READ COMMITTED reads row versions instead of taking shared locks. */
   readCommittedSnapshot: boolean;
+  /** The catalog hides nothing of the database from the login. */
+  seesAll: boolean;
 }
 
 const FACTS_SQL = `
@@ -41,7 +43,8 @@ SELECT
   d.collation_name,
   d.compatibility_level,
   d.snapshot_isolation_state,
-  d.is_read_committed_snapshot_on
+  d.is_read_committed_snapshot_on,
+  HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION') AS sees_all
 FROM sys.databases AS d
 WHERE d.database_id = DB_ID()`;
 
@@ -69,6 +72,7 @@ export async function serverFacts(source: Source): Promise<ServerFacts> {
     compatibilityLevel: Number(row.compatibility_level),
     snapshotIsolation: Number(row.snapshot_isolation_state) === 1,
     readCommittedSnapshot: Boolean(row.is_read_committed_snapshot_on),
+    seesAll: Number(row.sees_all) === 1,
   };
 }
 

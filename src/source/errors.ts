@@ -10,6 +10,8 @@ interface DriverError {
   message?: string;
   code?: string;
   number?: number;
+  /** Severity. */
+  class?: number;
   cause?: unknown;
   errors?: unknown[];
 }
@@ -38,12 +40,22 @@ const UNREACHABLE = new Set([
 const TLS = /certificate|self.signed|unable to verify|altname|TLS|SSL|EPROTO|wrong version number/i;
 const LOGIN_NUMBERS = new Set([18401, 18450, 18451, 18452, 18456, 18461, 18470, 18486, 18487, 18488]);
 const DATABASE_NUMBERS = new Set([911, 4060, 4063, 4064]);
+/** The session is over, by KILL, shutdown or failover; from 22 on data is damaged. */
+const FATAL_SEVERITIES: ReadonlySet<number> = new Set([20, 21]);
 const PERMISSION_NUMBERS = new Set([229, 230, 262, 297, 300, 916]);
-/** Deadlock victim, lock timeout, snapshot conflict, resources, failover, and Azure SQL's throttling. */
+/**
+ * Pages moved under a NOLOCK scan, deadlock victim, lock timeout, snapshot conflict, resources, failover, and Azure SQL's
+ * throttling.
+ */
 const TRANSIENT_NUMBERS = new Set([
-  701, 802, 845, 1204, 1205, 1222, 3960, 3966, 4221, 8645, 8651, 10053, 10054, 10060, 10928, 10929, 40143,
-  40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920,
+  601, 701, 802, 845, 983, 1204, 1205, 1222, 3958, 3960, 3961, 3966, 4221, 8645, 8651, 10053, 10054, 10060,
+  10928, 10929, 40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920,
 ]);
+
+/** A memory-optimized table was read in a session of SNAPSHOT isolation. */
+const MEMORY_OPTIMIZED_NUMBER = 41332;
+const MEMORY_OPTIMIZED_REMEDY =
+  'Set source.isolation: read_committed: SQL Server reads versions of memory-optimized tables in any case.';
 
 /**
  * Names what went wrong on an open connection. An `AppError` passes through, with the place filled in.
@@ -60,7 +72,7 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
       cause: error,
     });
   }
-  const { message, code, number } = asDriverError(error);
+  const { message, code, number, class: severity = 0 } = asDriverError(error);
   const said = message ?? String(error);
   const build = (errorCode: ErrorCode, text: string, remedy?: string): AppError =>
     new AppError(errorCode, text, {
@@ -78,7 +90,10 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
       );
     }
     if (number === 3952) return snapshotNotAllowed(place, error);
-    if (TRANSIENT_NUMBERS.has(number))
+    if (number === MEMORY_OPTIMIZED_NUMBER) {
+      return build('SOURCE_QUERY', `The source reported error ${number}: ${said}`, MEMORY_OPTIMIZED_REMEDY);
+    }
+    if (TRANSIENT_NUMBERS.has(number) || FATAL_SEVERITIES.has(severity))
       return build('SOURCE_TRANSIENT', `The source gave up for now: ${said}`);
     if (DATABASE_NUMBERS.has(number)) return build('SOURCE_DATABASE_UNKNOWN', said, 'Check source.database.');
     if (LOGIN_NUMBERS.has(number)) {

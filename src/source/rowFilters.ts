@@ -7,13 +7,19 @@
 import { AppError } from '../errors.js';
 import type { SourceConnection } from './connection.js';
 
-/** [sys.security_predicates] predicate_type 0 is FILTER; the others refuse writes only. */
+/**
+ * [sys.security_predicates] predicate_type 0 is FILTER; the others refuse writes only. A policy is often in a schema of
+ * its own, and hidden where its predicates are not: then it is taken for enabled.
+ */
 const FILTERS_SQL = `
 SELECT p.target_object_id AS object_id, s.name AS policy_name
 FROM sys.security_predicates AS p
-JOIN sys.security_policies AS s ON s.object_id = p.object_id
-WHERE p.predicate_type = 0 AND s.is_enabled = 1
+LEFT JOIN sys.security_policies AS s ON s.object_id = p.object_id
+WHERE p.predicate_type = 0 AND (s.is_enabled = 1 OR s.object_id IS NULL)
 ORDER BY s.name`;
+
+/** Stands for the name of what the login may not see. */
+const HIDDEN = 'a policy hidden from this login';
 
 /** Invalid object name: the server is older than row-level security. */
 const UNKNOWN_OBJECT = '208';
@@ -33,7 +39,7 @@ export async function rowFilters(source: Pick<SourceConnection, 'query'>): Promi
   const filters = new Map<number, string[]>();
   for (const { object_id, policy_name } of rows) {
     const id = Number(object_id);
-    filters.set(id, [...(filters.get(id) ?? []), String(policy_name)]);
+    filters.set(id, [...(filters.get(id) ?? []), policy_name === null ? HIDDEN : String(policy_name)]);
   }
   return filters;
 }
