@@ -25,8 +25,14 @@ FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(2000 AS bigint)) AS s;
 GO
 CREATE TABLE dbo.Least (Id smallint NOT NULL PRIMARY KEY, V int NULL);
 GO
-INSERT INTO dbo.Least (Id, V) SELECT 32 * s.value - 32768, s.value FROM GENERATE_SERIES(0, 2000) AS s;`;
-const tables = ['Even', 'Heaps', 'Least'] as const;
+INSERT INTO dbo.Least (Id, V) SELECT 32 * s.value - 32768, s.value FROM GENERATE_SERIES(0, 2000) AS s;
+GO
+CREATE TABLE dbo.Ends (Id bigint NOT NULL PRIMARY KEY, V int NULL);
+GO
+INSERT INTO dbo.Ends (Id, V)
+SELECT CASE WHEN s.value <= 60 THEN s.value - 9223372036854775807 ELSE 9223372036854775807 - s.value END, s.value
+FROM GENERATE_SERIES(CAST(1 AS bigint), CAST(120 AS bigint)) AS s;`;
+const tables = ['Even', 'Heaps', 'Least', 'Ends'] as const;
 
 let both: Migrated;
 before(async () => {

@@ -22,6 +22,8 @@ const INTEGERS = new Map([
   ['int', -(2n ** 31n)],
   ['bigint', -(2n ** 63n)],
 ]);
+/** The servers divide by a bigint; few rows may lie further apart. */
+const MAX_SIZE = 2n ** 63n - 1n;
 /** Stretches a table is cut into at least, where it has that many fine ranges. */
 const STRETCHES = 16;
 /** Most rows of a stretch: the totals of its smallest groups are held. */
@@ -133,7 +135,8 @@ export class Fineness {
   }
 
   #size(rows: number): bigint {
-    return BigInt(Math.max(1, Math.round(this.#keysPerRow * rows)));
+    const keys = BigInt(Math.max(1, Math.round(this.#keysPerRow * rows)));
+    return keys < MAX_SIZE ? keys : MAX_SIZE;
   }
 }
 
