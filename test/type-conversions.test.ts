@@ -17,7 +17,7 @@ const columns = conversionCases.map((one, i) => ({ ...one, name: `C${i}` }));
 /** One row a column, in which that column will be changed, and one of NULLs. */
 const converted = `CREATE TABLE dbo.Converted (Id int NOT NULL CONSTRAINT PK_Converted PRIMARY KEY,
   ${columns.map(({ name, sqlType }) => `${name} ${sqlType} NULL`).join(',\n  ')},
-  Version rowversion);
+  Version rowversion NULL);
 GO
 INSERT INTO dbo.Converted (Id, ${columns.map(({ name }) => name).join(', ')})
 SELECT s.value, ${columns.map(({ values: [even, odd] }) => `CASE WHEN s.value % 2 = 0 THEN ${even[0]} ELSE ${odd[0]} END`).join(',\n  ')}

@@ -26,6 +26,11 @@ function isDecimal({ type }: Pick<WireColumn, 'type'>): boolean {
   return type === TYPE.DECIMALN || type === TYPE.NUMERICN;
 }
 
+/** A rowversion: one that may be NULL is of varying length, if only in name. */
+function isBinary({ type }: Pick<WireColumn, 'type'>): boolean {
+  return type === TYPE.BIGBINARY || type === TYPE.BIGVARBIN;
+}
+
 function isBit({ type }: WireColumn): boolean {
   return type === TYPE.BIT || type === TYPE.BITN;
 }
@@ -38,7 +43,7 @@ function readWords(column: WireColumn): string {
       t = iv.getUint32(v + 1, true); u = n === 9 ? iv.getUint32(v + 5, true) : 0; if (u > 0x7fffffff) BAD;
       if (ib[v] === 0) { u = ~u + (t === 0 ? 1 : 0); t = -t; }`;
   }
-  if (column.type === TYPE.BIGBINARY) {
+  if (isBinary(column)) {
     return `if (n !== ${ROWVERSION_BYTES}) BAD; t = iv.getInt32(v + 4); u = iv.getInt32(v); if (u < 0) BAD;`;
   }
   if (isBit(column)) return 't = ib[v] === 0 ? 0 : 1; u = 0;';
@@ -69,7 +74,7 @@ function writeWords({ field }: TargetField): string {
 }
 
 function wholeNumber(column: WireColumn, value: Buffer): bigint {
-  if (column.type !== TYPE.BIGBINARY) {
+  if (!isBinary(column)) {
     return BigInt((isDecimal(column) ? decimalCodec : integerCodec).keyText(column, value));
   }
   if (value.length !== ROWVERSION_BYTES)
@@ -78,7 +83,7 @@ function wholeNumber(column: WireColumn, value: Buffer): bigint {
 }
 
 const integers: TypeCodec = {
-  wireTypes: [...integerCodec.wireTypes, TYPE.DECIMALN, TYPE.NUMERICN, TYPE.BIGBINARY],
+  wireTypes: [...integerCodec.wireTypes, TYPE.DECIMALN, TYPE.NUMERICN, TYPE.BIGBINARY, TYPE.BIGVARBIN],
   targets: ['int2', 'int4', 'int8'],
   helpers: {},
 
@@ -91,7 +96,7 @@ const integers: TypeCodec = {
   emit: (column, target) => `${readWords(column)} ${writeWords(target)}`,
 
   keyText(column, value) {
-    if (column.type === TYPE.BIGBINARY) return value.toString('hex').toUpperCase();
+    if (isBinary(column)) return value.toString('hex').toUpperCase();
     return String(wholeNumber(column, value));
   },
 

@@ -366,8 +366,9 @@ function resultColumn({
       `The stand-in does not send ${type.name} values: select .ToString() or .STAsText().`,
     );
   }
-  // rowversion goes over the wire as binary(8).
-  if (type.name === 'timestamp') return { name, type: { name: 'binary', length: 8 }, nullable };
+  // rowversion goes over the wire as binary(8), and as varbinary(8) where it may be NULL.
+  if (type.name === 'timestamp')
+    return { name, type: { name: nullable ? 'varbinary' : 'binary', length: 8 }, nullable };
   return { name, type, nullable };
 }
 
