@@ -125,6 +125,13 @@ async function sendsNoPassword(): Promise<void> {
 }
 
 describe('encryption', () => {
+  test('a server that knows old TLS only is named as that, and not its certificate', async () => {
+    const old = await startSqlServer({ engine, encryption: 'on', oldTls: true });
+    const error = await fails({ port: old.port }, 'SOURCE_TLS', /no TLS in common: .*unsupported protocol/);
+    assert.match(error.remedy ?? '', /TLS 1\.2/);
+    await old.close();
+  });
+
   test('a certificate of a known authority is taken, for the names in it', async () => {
     await connects({});
     await connects({ host: '127.0.0.1' });

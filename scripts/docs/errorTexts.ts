@@ -72,7 +72,7 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
     causes:
       'A certificate that nobody known has signed, or of another host name; a server without encryption; old protocols only.',
     remedy:
-      'Give the authority as `source.ca_file`. In development, `trust_server_cert: true` takes any certificate.',
+      'Give the authority as `source.ca_file`. In development, `trust_server_cert: true` takes any certificate. A server without TLS 1.2 is better updated; the message has what helps until then.',
   },
   SOURCE_CONNECTION_LOST: {
     meaning: 'A connection to SQL Server ended in the middle of its work, and retries did not help.',

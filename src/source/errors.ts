@@ -38,6 +38,8 @@ const UNREACHABLE = new Set([
   'EPIPE',
 ]);
 const TLS = /certificate|self.signed|unable to verify|altname|TLS|SSL|EPROTO|wrong version number/i;
+/** No protocol or key that both sides take. */
+const OLD_TLS = /unsupported.protocol|protocol.version|key.too.small|md.too.weak|no.shared.cipher/i;
 const LOGIN_NUMBERS = new Set([18401, 18450, 18451, 18452, 18456, 18461, 18470, 18486, 18487, 18488]);
 const DATABASE_NUMBERS = new Set([911, 4060, 4063, 4064]);
 /** The session is over, by KILL, shutdown or failover; from 22 on data is damaged. */
@@ -163,6 +165,13 @@ export function connectError(error: unknown, address: SourceAddress, numbers: re
       'SOURCE_LOGIN_FAILED',
       `SQL Server at ${where}: ${said}`,
       'Check source.user and source.password.',
+    );
+  }
+  if (OLD_TLS.test(said)) {
+    return build(
+      'SOURCE_TLS',
+      `SQL Server at ${where} and this program have no TLS in common: ${said.trim()}`,
+      'Update the server until it has TLS 1.2 (SQL Server 2012 and 2014 need a service pack) and a key of 2048 bits; meanwhile NODE_OPTIONS="--tls-min-v1.0 --tls-cipher-list=DEFAULT@SECLEVEL=0" lets this program take what it has.',
     );
   }
   if (TLS.test(said) || TLS.test(innermostMessage(error))) {

@@ -21,6 +21,8 @@ export interface SqlServerOptions {
   /** Certificate and key in PEM; without them the server makes a self-signed certificate, as SQL Server does. */
   cert?: string;
   key?: string;
+  /** Speak no newer TLS than 1.0, as SQL Server 2012 does before its last updates; default false. */
+  oldTls?: boolean;
   /** Announce PLP values with PLP_UNKNOWN_LEN; default false. */
   plpUnknownLength?: boolean;
   /** The most bytes of a PLP chunk; default 8192. */
@@ -35,6 +37,9 @@ export interface SqlServer {
   close(): Promise<void>;
 }
 
+/** OpenSSL has it at this security level only. */
+const OLD_TLS = { minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+
 /** The first session id of a user in SQL Server. */
 const FIRST_SPID = 51;
 
@@ -44,7 +49,10 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
   const connectionOptions: ConnectionOptions = {
     engine: options.engine,
     encryption,
-    secureContext: encryption === 'off' ? undefined : createSecureContext(certificateOf(options)),
+    secureContext:
+      encryption === 'off'
+        ? undefined
+        : createSecureContext({ ...certificateOf(options), ...(options.oldTls && OLD_TLS) }),
     plpUnknownLength: options.plpUnknownLength ?? false,
     plpChunkBytes: options.plpChunkBytes ?? 8192,
     nbcRow: options.nbcRow ?? true,
