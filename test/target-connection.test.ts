@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { AppError, type ErrorCode } from '../src/errors.js';
 import { connectTarget, type TargetOptions, targetError } from '../src/target/connection.js';
 import { makeCertificates } from './support/certificates.js';
+import { startFaultProxy } from './support/faultProxy.js';
 import { freePort, sharedPostgres, startPostgres, type TestPostgres } from './support/postgres.js';
 
 function optionsFor(server: TestPostgres, changes: Partial<TargetOptions> = {}): TargetOptions {
@@ -200,6 +201,46 @@ describe('a server without TLS', () => {
     }
   });
 
+  test('a server that falls silent behind the login is given up as well', async () => {
+    const { host, port } = server.connection;
+    const proxy = await startFaultProxy(host, port, ({ bytes }) =>
+      bytes.includes('set_config') ? 'stall' : 'pass',
+    );
+    try {
+      const options = optionsFor(server, { port: proxy.port, connect_timeout_seconds: 1 });
+      await fails(options, 'TARGET_UNREACHABLE', /no answer within 1 s/);
+    } finally {
+      proxy.close();
+    }
+  });
+
+  test('limits and defaults of the role don’t apply to the session; too many sessions are said to be that', async () => {
+    const admin = await server.client();
+    await admin.query(`CREATE ROLE limited LOGIN PASSWORD 'Secret-1' CONNECTION LIMIT 1;
+      ALTER ROLE limited SET default_transaction_isolation = 'serializable';
+      DO $$ DECLARE setting text; BEGIN
+        FOR setting IN SELECT name FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout') LOOP
+          EXECUTE format('ALTER ROLE limited SET %I = %L', setting, '100ms');
+        END LOOP;
+      END $$`);
+    const limited = optionsFor(server, { user: 'limited', password: 'Secret-1' });
+    const target = await connectTarget(limited);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await target.query('BEGIN');
+      const [row] = await target.query(`SELECT current_setting('transaction_isolation') AS isolation`);
+      assert.deepEqual(row, { isolation: 'read committed' });
+      await target.query('SELECT pg_sleep(0.2)');
+      await target.query('COMMIT');
+      const refused = await fails(limited, 'TARGET_UNREACHABLE', /no further connection of role limited/);
+      assert.match(refused.remedy ?? '', /migration\.max_pg_connections/);
+    } finally {
+      await target.close();
+      await admin.query('DROP ROLE limited');
+      await admin.end();
+    }
+  });
+
   test('the session is set up so that values print exactly', async () => {
     const target = await connectTarget(optionsFor(server));
     try {
@@ -259,6 +300,14 @@ describe('a server without TLS', () => {
       assert.ok(next instanceof AppError);
       assert.equal(next.code, 'TARGET_CONNECTION_LOST', next.message);
       await target.close();
+
+      const idle = await connectTarget(optionsFor(server));
+      const [its] = await idle.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      await admin.query('SELECT pg_terminate_backend($1)', [its?.pid]);
+      await until(async () => !idle.isOpen);
+      const told = await idle.query('SELECT 1').catch((caught: unknown) => caught);
+      assert.ok(told instanceof AppError);
+      assert.deepEqual([told.code, told.serverCode], ['TARGET_CONNECTION_LOST', '57P01'], told.message);
     } finally {
       await admin.end();
     }

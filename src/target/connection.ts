@@ -72,12 +72,21 @@ const OLDEST_VERSION = 120_000;
  */
 export async function connectTarget(options: TargetOptions): Promise<TargetConnection> {
   const { client, encrypted } = await connectClient(options);
+  const { connect_timeout_seconds: seconds } = options;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    client.connection.stream.destroy();
+  }, seconds * 1000);
   try {
     const serverVersion = await setUpSession(client, options);
     return new OpenConnection(client, encrypted, serverVersion, options);
   } catch (error) {
-    await client.end();
-    throw error;
+    await client.end().catch(() => {});
+    if (!late) throw error;
+    throw connectError(new Error(`logged in, and then no answer within ${seconds} s`), options);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -134,6 +143,11 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     ['xmloption', 'content'],
     ['statement_timeout', '0'],
     ['idle_in_transaction_session_timeout', '0'],
+    // From PostgreSQL 14 and 17 on.
+    ['idle_session_timeout', '0'],
+    ['transaction_timeout', '0'],
+    // The ledger counts on seeing what others have committed, and chunks on committing beside each other.
+    ['default_transaction_isolation', 'read committed'],
     // Statements here call functions for every row; compiling them first, as their guessed cost suggests, gains nothing.
     ['jit', 'off'],
     ['lock_timeout', `${options.lock_timeout_seconds}s`],
@@ -148,7 +162,8 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     const values = settings.map(([, value]) => value);
     const result = await client.query<{ version: string; settings: string[] }>(
       `SELECT current_setting('server_version_num') AS version,
-        ARRAY(SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)) AS settings,
+        ARRAY(SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)
+          WHERE current_setting(s.name, true) IS NOT NULL) AS settings,
         CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', false) END`,
       [names, values],
     );
@@ -173,10 +188,11 @@ class OpenConnection implements TargetConnection {
   readonly session: number | null;
   readonly encrypted: boolean;
   readonly serverVersion: number;
+  readonly #options: TargetOptions;
   #closing: Promise<void> | null = null;
   #ended = false;
-
-  readonly #options: TargetOptions;
+  /** What ended the session while no statement was there to be told. */
+  #endedBy: unknown = null;
 
   constructor(client: pg.Client, encrypted: boolean, serverVersion: number, options: TargetOptions) {
     this.#options = options;
@@ -188,6 +204,9 @@ class OpenConnection implements TargetConnection {
     this.serverVersion = serverVersion;
     client.once('end', () => {
       this.#ended = true;
+    });
+    client.once('error', (error) => {
+      this.#endedBy = error;
     });
   }
 
@@ -204,8 +223,15 @@ class OpenConnection implements TargetConnection {
       const answer = values.length === 0 ? this.client.query(sql) : this.client.query(sql, [...values]);
       return (await this.#watch(answer)).rows as Row[];
     } catch (error) {
-      throw targetError(error);
+      throw this.#telling(targetError(error));
     }
+  }
+
+  /** Of a connection that was lost before, the statement only says that it is not there. */
+  #telling(error: AppError): AppError {
+    if (error.code !== 'TARGET_CONNECTION_LOST' || error.serverCode !== undefined) return error;
+    const reason = this.#endedBy === null ? error : targetError(this.#endedBy);
+    return reason.code === error.code ? reason : error;
   }
 
   #watch<T>(answer: Promise<T>): Promise<T> {

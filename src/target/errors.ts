@@ -41,6 +41,8 @@ const NETWORK = new Set([
   'ETIMEDOUT',
   'EPIPE',
 ]);
+/** Shutdown, crash, dropped database, and the time limits after which a session is ended. */
+const ENDS_SESSION = /^(57P0[1245]|25P0[34]|08)/;
 const LOST = /Connection terminated|connection is closed|Client was closed|not queryable/i;
 const TLS =
   /certificate|self.signed|altname|SSL|TLS|EPROTO|wrong version number|unable to (verify|get)|secure connection/i;
@@ -80,7 +82,7 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
     }
     return build('TARGET_QUERY', `The target could not run a statement: ${said}`);
   }
-  if (state === '57P01' || state === '57P02' || state.startsWith('08')) {
+  if (ENDS_SESSION.test(state)) {
     return build('TARGET_CONNECTION_LOST', `The connection to the target was lost: ${said}`);
   }
   if (state === '42501') {
@@ -111,7 +113,7 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       'Free space where the target keeps its tables and its WAL, then go on with `resume`: what was committed stays.',
     );
   }
-  if (/^(53|40001|40P01|57P0)/.test(state)) {
+  if (/^(53|40001|40P01|57P03)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);
   }
   if (state.startsWith('23')) {
@@ -164,6 +166,13 @@ export function connectError(error: unknown, address: TargetAddress): AppError {
       'TARGET_PERMISSION',
       `PostgreSQL at ${where} does not let role ${address.user} into database ${address.database}: ${said}`,
       'GRANT CONNECT ON DATABASE to the role.',
+    );
+  }
+  if (state === '53300') {
+    return build(
+      'TARGET_UNREACHABLE',
+      `PostgreSQL at ${where} takes no further connection of role ${address.user}: ${said}`,
+      'Raise max_connections of the server or the CONNECTION LIMIT of role and database, end other sessions, or lower migration.max_pg_connections.',
     );
   }
   if (state === undefined && TLS.test(said) && !NETWORK.has(driver.code ?? '')) {
