@@ -27,9 +27,8 @@ function exit(code: number): void {
 }
 
 function onSignal(signal: NodeJS.Signals): void {
-  const cancelled = new AppError('CANCELLED', `stopped by ${signal}`, {
-    remedy: 'start it again when ready',
-  });
+  const remedy = session.afterCancel;
+  const cancelled = new AppError('CANCELLED', `stopped by ${signal}`, { remedy });
   if (stop.signal.aborted) {
     exit(session.fail(cancelled));
     return;
@@ -42,7 +41,7 @@ function onSignal(signal: NodeJS.Signals): void {
       exit(
         session.fail(
           new AppError('CANCELLED', `stopped by ${signal}; work was still going on after ${timeout} s`, {
-            remedy: 'start it again when ready',
+            remedy,
           }),
         ),
       );

@@ -108,6 +108,8 @@ test('mistyped commands and options are refused with a suggestion', async () => 
     [['verify', '--tier1-size', '0'], /--tier1-size.*whole number from 1 to/],
     [['run', '--verbosity', 'loud'], /--verbosity.*debug, info, warn, error/],
     [['run', '--shutdown-timeout', '-1'], /--shutdown-timeout.*whole number/],
+    [['status', '--run-id', 'latest'], /--run-id.*8-4-4-4-12/],
+    [['plan', '--partitions', '--scan'], /--partitions' cannot be used with option '--scan'/],
     [[], /no command was given/],
   ] as [string[], RegExp][]) {
     const { code, stdout, stderr } = await runCli(args);
@@ -141,6 +143,36 @@ test('a missing, faulty or incomplete configuration is exit code 1 with one JSON
   );
   assert.equal(unset.error.code, 'CONFIG_VARIABLE_UNSET');
   assert.match(unset.error.message, /CLI_TEST_UNSET/);
+});
+
+test('what is asked for beside the work is looked at before the work', async () => {
+  const file = await configFor(closedPort, 'beside.yaml');
+  const host = onlyLine(await runCli(['-c', file, '--output-json', 'run', '--metrics-host', '0.0.0.0']));
+  assert.deepEqual([host.error.exit_code, host.error.code], [1, 'USAGE']);
+  assert.match(host.error.message, /--metrics-port is not given/);
+  const report = onlyLine(await runCli(['-c', file, '--output-json', 'verify', '--report', folder]));
+  assert.deepEqual([report.error.exit_code, report.error.code], [7, 'IO']);
+  assert.match(report.error.message, /it is a folder/);
+});
+
+test("status shows another tool's state file, and says what one lacks", async () => {
+  const state = join(folder, 'other.state');
+  const begun = {
+    run_id: '550e8400-e29b-41d4-a716-446655440000',
+    config_hash: 'sha256:a1b2',
+    status: 'running',
+    started_at: '2025-01-15T10:30:00Z',
+    updated_at: '2025-01-15T10:35:00Z',
+  };
+  const customers = { status: 'in_progress', total_rows: 1000, transferred_rows: 500, last_pk: '500' };
+  await writeFile(state, JSON.stringify({ ...begun, tables: { customers } }));
+  const shown = await runCli(['--state-file', state, 'status']);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /customers +in_progress +500 +1,000 +500/);
+  await writeFile(state, JSON.stringify({ ...begun, status: 3 }));
+  const lacking = onlyLine(await runCli(['--state-file', state, '--output-json', 'status']));
+  assert.deepEqual([lacking.error.exit_code, lacking.error.code], [6, 'STATE_INVALID']);
+  assert.match(lacking.error.message, /: status is 3, not [^;]*; tables is missing$/);
 });
 
 test('options are taken before and after the command; config.yaml is the default', async () => {
@@ -211,6 +243,7 @@ test('a run that does not stop is ended after --shutdown-timeout, or by a second
     onStart: (child) => whileItWaits(() => child.kill('SIGTERM')),
   });
   assert.deepEqual([slow.code, onlyLine(slow).error.code], [5, 'CANCELLED']);
+  assert.match(onlyLine(slow).error.remedy, /`resume` goes on/);
 
   const twice = await runCli(['-c', file, 'run', '--output-json', '--shutdown-timeout', '60'], {
     onStart: (child) => {

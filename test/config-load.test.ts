@@ -272,6 +272,11 @@ migration: { ${migration} }`;
     'CONFIG_INVALID',
     /tier2_batch_size/,
   );
+  assertFailure(
+    with_('', '', 'batch_verify: { tier1_batch_size: 500 }'),
+    'CONFIG_INVALID',
+    /tier2_batch_size .* 10000, its default, is larger than tier1_batch_size 500/,
+  );
   const instance = MINIMAL.replace('host: mssql', "host: 'sql\\EXPRESS'");
   assertFailure(instance, 'CONFIG_INVALID', /source\.host .* instance/);
 });

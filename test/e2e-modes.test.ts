@@ -202,7 +202,7 @@ test('on_nul strip and replace', async () => {
 test('tables are chosen by patterns, schemas and workers by options', async () => {
   const globs = await scene.migrate({
     target: { schema: 'chosen' },
-    migration: { include_tables: ['item*', 'dbo.p?ir'], exclude_tables: ['*_history'] },
+    migration: { include_tables: ['item*', 'dbo.p?ir'], exclude_tables: ['*_history', 'itms'] },
   });
   assert.deepEqual(
     succeeded(globs)
@@ -210,6 +210,8 @@ test('tables are chosen by patterns, schemas and workers by options', async () =
       .sort(),
     ['dbo.item', 'dbo.pair'],
   );
+  const unmatched = globs.result.notes.filter((note) => note.includes('exclude_tables'));
+  assert.deepEqual(unmatched, ['migration.exclude_tables: itms matches no source table']);
   const options = ['--source-schema', 'sales', '--target-schema', 'sold', '--workers', '1'];
   const result = succeeded(await scene.migrate({ target: { schema: 'chosen' } }, options));
   assert.deepEqual(

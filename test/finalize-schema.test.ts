@@ -132,6 +132,33 @@ describe('drop_recreate', () => {
     }
   });
 
+  test('makes it with no more connections than max_pg_connections', async () => {
+    await scene.client.query(`CREATE ROLE counted LOGIN PASSWORD 'counted';
+      GRANT CREATE ON DATABASE ${scene.target.connection.database} TO counted;
+      GRANT ALL ON SCHEMA mssql_pg_migrate TO counted;
+      GRANT ALL ON ALL TABLES IN SCHEMA mssql_pg_migrate TO counted`);
+    let most = 0;
+    let ended = false;
+    const run = scene
+      .migrate({
+        target: { schema: 'counted', user: 'counted', password: 'counted' },
+        migration: { ...tables, max_pg_connections: 3 },
+      })
+      .finally(() => {
+        ended = true;
+      });
+    while (!ended) {
+      const [[now] = []] = await scene.rows(
+        `SELECT count(*) FROM pg_stat_activity WHERE usename = 'counted'`,
+      );
+      most = Math.max(most, Number(now));
+    }
+    const result = await run;
+    await scene.client.query('DROP OWNED BY counted; DROP ROLE counted');
+    succeeded(result);
+    assert.equal(most, 3);
+  });
+
   test('defaults', async () => {
     assert.deepEqual(
       await defaultsOf('app'),

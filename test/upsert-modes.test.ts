@@ -167,6 +167,12 @@ test('hash_text_columns: false does not see long text, and says so', async () =>
   assert.deepEqual(changesOf(unseen)['long_text.item'], none);
   const item = unseen.result.tables.find(({ table }) => table === 'dbo.item');
   assert.match(item?.notes.join('\n') ?? '', /not covered by the row hash: body/);
+  const unhashed = await upsert(scene, { ...blind, use_hash_detection: false }, { target });
+  assert.deepEqual(changesOf(unhashed)['long_text.item'], none);
+  assert.match(
+    unhashed.result.tables.find(({ table }) => table === 'dbo.item')?.notes.join('\n') ?? '',
+    /not compared \(hash_text_columns: false\): body/,
+  );
   const seen = await upsert(scene, {}, { target });
   assert.deepEqual(changesOf(seen)['long_text.item'], { ...none, updated: 2 });
   assert.deepEqual(await scene.rows(`SELECT body FROM long_text.item WHERE id IN (4, 5) ORDER BY id`), [

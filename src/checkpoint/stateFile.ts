@@ -12,7 +12,7 @@ import { splitLabel } from '../source/model.js';
 const partitionSchema = v.object({
   partition_id: v.number(),
   status: v.string(),
-  last_pk: v.nullable(v.string()),
+  last_pk: v.optional(v.nullable(v.string()), null),
   rows_transferred: v.number(),
 });
 
@@ -20,7 +20,8 @@ const tableSchema = v.object({
   status: v.picklist(['pending', 'in_progress', 'completed', 'failed']),
   total_rows: v.number(),
   transferred_rows: v.number(),
-  skipped_rows: v.number(),
+  // Not every tool that writes such files has it for a table under way.
+  skipped_rows: v.optional(v.number(), 0),
   last_pk: v.optional(v.nullable(v.string())),
   partitions: v.optional(v.array(partitionSchema)),
 });
@@ -48,6 +49,7 @@ export async function readState(file: string): Promise<State | null> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw new AppError('IO', `State file ${file} can't be read: ${(error as Error).message}`, {
+      remedy: 'Name a file that may be read.',
       cause: error,
     });
   }
@@ -58,8 +60,18 @@ export async function readState(file: string): Promise<State | null> {
     throw notAState(file, (error as Error).message);
   }
   const result = v.safeParse(stateSchema, parsed);
-  if (!result.success) throw notAState(file, v.summarize(result.issues));
+  if (!result.success) throw notAState(file, faults(result.issues));
   return result.output;
+}
+
+function faults(issues: readonly v.BaseIssue<unknown>[]): string {
+  const shown = issues.slice(0, 3).map((issue) => {
+    const place = v.getDotPath(issue) ?? 'the whole';
+    return issue.received === 'undefined'
+      ? `${place} is missing`
+      : `${place} is ${issue.received}, not ${issue.expected ?? 'of its kind'}`;
+  });
+  return issues.length > shown.length ? `${shown.join('; ')}; and more` : shown.join('; ');
 }
 
 function notAState(file: string, why: string): AppError {

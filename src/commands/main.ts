@@ -29,6 +29,8 @@ export interface World {
 export interface Session {
   readonly log: Log;
   readonly shutdownTimeoutSeconds: number;
+  /** What to do once it was stopped. */
+  readonly afterCancel: string;
   /** Prints the failure, on stdout as JSON if that was asked for, unless a result was printed already. */
   fail(error: unknown): number;
 }
@@ -119,6 +121,12 @@ class CommandLine implements Session {
     this.#world.stdout.write(this.#json ? `${JSON.stringify(result.json)}\n` : `${result.text}\n`);
     if (result.error !== undefined) this.#explain(result.error);
     this.#onExit(result.error === undefined ? EXIT.ok : exitCodeOf(fromErrorData(result.error)));
+  }
+
+  get afterCancel(): string {
+    return this.#command === 'run' || this.#command === 'resume'
+      ? '`resume` goes on where it stopped; a shared run (--join) goes on by the same command'
+      : 'start it again when ready';
   }
 
   fail(error: unknown): number {

@@ -4,7 +4,7 @@
  * Runs on the main thread; the engine does the work.
  */
 import { writeFile } from 'node:fs/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { loadConfig, type Overrides } from '../config/load.js';
 import { unusedSettings } from '../config/unused.js';
 import type { RunOutcome, Unfinished } from '../engine/events.js';
@@ -41,7 +41,12 @@ export function addPlan(program: Command): Command {
       `look no longer than this (default: ${SCAN_LIMIT_SECONDS})`,
       wholeNumber(1, 1_000_000),
     )
-    .option('--partitions', 'print only the key ranges tables are read in, as JSON: for what hands out work')
+    .addOption(
+      new Option(
+        '--partitions',
+        'print only the key ranges tables are read in, as JSON: for what hands out work',
+      ).conflicts('scan'),
+    )
     .option('--fresh', 'as for `run`: an unfinished run is not in the way')
     .option('--source-schema <name>', 'as for `run`')
     .option('--target-schema <name>', 'as for `run`')

@@ -11,12 +11,13 @@ import { resultHead } from '../observe/result.js';
 import { tableLabel } from '../source/model.js';
 import type { CommandResult, Context } from './context.js';
 import { findLedgerRun, type RunChoice } from './ledgerRun.js';
+import { runId } from './options.js';
 
 export function addReceipt(program: Command): Command {
   return program
     .command('receipt')
     .description('what a run has committed: each chunk with its keys, rows, digest, time and retries')
-    .option('--run-id <id>', 'this run instead of the newest of the configuration')
+    .option('--run-id <id>', 'this run instead of the newest of the configuration', runId)
     .addOption(new Option('--source-schema <name>', 'as given to the run'))
     .addOption(new Option('--target-schema <name>', 'as given to the run'));
 }

@@ -11,12 +11,13 @@ import { count, textTable } from '../observe/format.js';
 import { resultHead } from '../observe/result.js';
 import type { CommandResult, Context } from './context.js';
 import { findLedgerRun, type RunChoice } from './ledgerRun.js';
+import { runId } from './options.js';
 
 export function addStatus(program: Command): Command {
   return program
     .command('status')
     .description('how far a run is: what the state file says, or the ledger where there is no such file')
-    .option('--run-id <id>', 'this run, from the ledger')
+    .option('--run-id <id>', 'this run, from the ledger', runId)
     .addOption(new Option('--source-schema <name>', 'as given to the run'))
     .addOption(new Option('--target-schema <name>', 'as given to the run'));
 }

@@ -28,7 +28,7 @@ export function addVerify(program: Command): Command {
     .option(
       '--tier1-size <n>',
       'rows of a coarse range, instead of migration.batch_verify.tier1_batch_size',
-      wholeNumber(1, 999_999_999),
+      wholeNumber(1, 1_000_000_000),
     )
     .option(
       '--tier2-size <n>',

@@ -4,7 +4,7 @@
  * Runs on the main thread.
  */
 import { constants } from 'node:fs';
-import { access, writeFile } from 'node:fs/promises';
+import { access, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Config } from '../config/schema.js';
@@ -21,8 +21,11 @@ import { wholeNumber } from './options.js';
 export interface WatchFlags {
   report?: string;
   metricsPort?: number;
-  metricsHost: string;
+  metricsHost?: string;
 }
+
+/** Only this host can read them unless another address is given. */
+const METRICS_HOST = '127.0.0.1';
 
 /** Adds `--report` and the options of the metrics. `conflicts` names options they have no meaning with. */
 export function addWatchOptions(command: Command, conflicts: string[] = []): Command {
@@ -37,7 +40,10 @@ export function addWatchOptions(command: Command, conflicts: string[] = []): Com
         .argParser(wholeNumber(0, 65_535))
         .conflicts(conflicts),
     )
-    .option('--metrics-host <address>', 'address they are served at; 0.0.0.0: every one', '127.0.0.1');
+    .option(
+      '--metrics-host <address>',
+      `address they are served at (default: ${METRICS_HOST}); 0.0.0.0: every one`,
+    );
 }
 
 export class Watch {
@@ -70,7 +76,7 @@ export class Watch {
   /**
    * Begins to show progress and to serve metrics; `end` must follow, whatever happens.
    *
-   * @throws AppError IO where the report can't be written or the port can't be had: said before the work, not after
+   * @throws AppError USAGE, or IO where the report can't be written or the port can't be had: said before the work, not after
    */
   static async begin(
     context: Context,
@@ -78,6 +84,15 @@ export class Watch {
     flags: WatchFlags,
     style: ProgressStyle = context.progressStyle,
   ): Promise<Watch> {
+    if (flags.metricsHost !== undefined && flags.metricsPort === undefined) {
+      throw new AppError(
+        'USAGE',
+        '--metrics-host says where metrics are served, and --metrics-port is not given',
+        {
+          remedy: 'add --metrics-port, or leave --metrics-host out',
+        },
+      );
+    }
     if (flags.report !== undefined) await assertWritable(flags.report);
     const tally = context.tally ?? new Tally();
     let metrics: MetricsServer | null = null;
@@ -85,7 +100,7 @@ export class Watch {
       // Loaded only where it is asked for.
       const { MetricsServer } = await import('../observe/metrics.js');
       metrics = await MetricsServer.start(tally, {
-        host: flags.metricsHost,
+        host: flags.metricsHost ?? METRICS_HOST,
         port: flags.metricsPort,
         command: context.command,
         version: version(),
@@ -131,6 +146,9 @@ export class Watch {
 async function assertWritable(file: string): Promise<void> {
   try {
     await access(dirname(file), constants.W_OK);
+    const there = await stat(file).catch(() => null);
+    if (there?.isDirectory()) throw new Error('it is a folder');
+    if (there !== null) await access(file, constants.W_OK);
   } catch (error) {
     throw notWritable(file, error);
   }
@@ -138,7 +156,7 @@ async function assertWritable(file: string): Promise<void> {
 
 function notWritable(file: string, cause: unknown): AppError {
   return new AppError('IO', `The report ${file} can't be written: ${toErrorData(cause).message}`, {
-    remedy: 'Check that its folder exists and may be written to.',
+    remedy: 'Name a file; check that its folder exists and may be written to.',
     cause,
   });
 }

@@ -3,7 +3,7 @@
  *
  * Runs on the main thread only.
  */
-import { TARGET_DEFAULTS } from './defaults.js';
+import { TARGET_DEFAULTS, VERIFY_DEFAULTS } from './defaults.js';
 import { askedNames } from './fields.js';
 import type { Problem } from './problems.js';
 import type { Config } from './schema.js';
@@ -80,9 +80,10 @@ export function contradictions(config: Config): Problem[] {
   }
   const { tier1_batch_size, tier2_batch_size } = migration.batch_verify;
   if (tier2_batch_size > tier1_batch_size) {
+    const isDefault = tier2_batch_size === VERIFY_DEFAULTS.tier2_batch_size.value;
     add(
       'migration.batch_verify.tier2_batch_size',
-      `${tier2_batch_size} is larger than tier1_batch_size ${tier1_batch_size}; give at most that`,
+      `${tier2_batch_size}${isDefault ? ', its default,' : ''} is larger than tier1_batch_size ${tier1_batch_size}; give at most that`,
     );
   }
   if (migration.spatial === 'geometry' && !migration.use_binary_copy) {

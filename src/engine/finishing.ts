@@ -5,7 +5,7 @@ import type { LedgerTable } from '../checkpoint/runs.js';
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
 import { type FinalizeHooks, finalize, KEY_KINDS, type StepKind, TABLE_KINDS } from '../finalize/finalize.js';
-import type { Sizes } from '../host/sizes.js';
+import { MAIN_CONNECTIONS, type Sizes } from '../host/sizes.js';
 import type { TablePlan } from '../plan/model.js';
 import { retryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
@@ -31,7 +31,8 @@ export async function finalizeTables(
   };
   const finished = ({ state }: TableWork): boolean => state === 'finished';
   const missing = new Set(plansOf((table) => !finished(table)).map((plan) => tableLabel(plan.target)));
-  const parallel = Math.max(1, Math.min(sizes.workers, sizes.maxTargetConnections - 1));
+  // The main thread's own stay open meanwhile: the run's, and the ledger's.
+  const parallel = Math.max(1, Math.min(sizes.workers, sizes.maxTargetConnections - MAIN_CONNECTIONS));
   const toOutcome = ({ kind, ...step }: Awaited<ReturnType<typeof finalize>>[number]): StepOutcome => ({
     ...step,
     step: kind,

@@ -46,7 +46,8 @@ export async function planRun(
 ): Promise<Planned> {
   const { migration } = config;
   const facts = await serverFacts(source);
-  const tables = await readScope(source, config, obstacles);
+  const notes = [`source: SQL Server ${facts.productVersion}, ${facts.edition}`];
+  const tables = await readScope(source, config, { obstacles, notes });
   const naming = namingOf(config);
   const { chunkRows } = chooseSizes(host, config);
   const { plans, obstacles: found } = examineTables(tables, {
@@ -71,7 +72,6 @@ export async function planRun(
     );
     partitions.push(ranges ?? []);
   }
-  const notes = [`source: SQL Server ${facts.productVersion}, ${facts.edition}`];
   if (!facts.seesAll) {
     notes.push(
       'this login may see a part of the source only: tables it has no right to are not in this run, and row-level security could hide rows from it unseen (GRANT VIEW DEFINITION on the database shows both)',
@@ -100,7 +100,7 @@ export async function planRun(
     }),
   );
   await proveGenerated(target, plans);
-  for (const table of plans) table.notes.push(...unhashed(table));
+  for (const table of plans) table.notes.push(...unhashed(table, migration.target_mode));
   const sizes = chooseSizes(host, config, { partitions: partitions.flat().length });
   return { plans, partitions, sizes, notes, majorVersion: facts.majorVersion };
 }
@@ -146,13 +146,13 @@ export function typeOptions({ migration }: Config): TypeOptions {
   };
 }
 
-/** Columns the row hash does not cover must be said: a change in them goes unseen. */
-function unhashed(table: TablePlan): string[] {
-  if (table.rowHashColumn === null) return [];
+/** Columns the row hash does not cover must be said, and those `upsert` does not compare: a change in them goes unseen. */
+function unhashed(table: TablePlan, mode: Config['migration']['target_mode']): string[] {
+  if (table.rowHashColumn === null && mode !== 'upsert') return [];
   const names = table.columns.filter(({ hashed, keyPosition }) => !hashed && keyPosition < 0);
-  return names.length === 0
-    ? []
-    : [`not covered by the row hash: ${names.map(({ sourceName }) => sourceName).join(', ')}`];
+  const what =
+    table.rowHashColumn === null ? 'not compared (hash_text_columns: false)' : 'not covered by the row hash';
+  return names.length === 0 ? [] : [`${what}: ${names.map(({ sourceName }) => sourceName).join(', ')}`];
 }
 
 export function tellPlan(runId: string, { plans, sizes, notes }: Planned, onEvent: RunEventHandler): void {

@@ -43,6 +43,14 @@ export function filterTables<T extends { schema: string; name: string }>(
   return kept;
 }
 
+/** @returns the exclude patterns that no table has: legitimate for a whole estate, and a table too many where one is misspelled. */
+export function idleExcludes(
+  tables: readonly { schema: string; name: string }[],
+  patterns: readonly string[],
+): string[] {
+  return patterns.filter((pattern) => !tables.some(matcher(pattern)));
+}
+
 function matcher(pattern: string): (table: { schema: string; name: string }) => boolean {
   // No path semantics: `*` also matches a slash and a line break, a leading dot and a leading `!` are nothing special.
   const matches = picomatch(pattern, { flags: 'is', dot: true, bash: true, nonegate: true });
