@@ -7,9 +7,12 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { gapsOf } from '../src/checkpoint/coverage.js';
+import { fingerprintOf } from '../src/checkpoint/runs.js';
+import { planTables } from '../src/plan/tables.js';
 import { runCli } from './support/cli.js';
 import { type CrashScene, crashMigration, startCrashScene } from './support/crashScene.js';
 import { oneLineOfJson } from './support/endToEnd.js';
+import { sourceColumn, sourceTable } from './support/sourceTables.js';
 
 let scene: CrashScene;
 before(async () => {
@@ -169,4 +172,22 @@ test('gaps: what is moved counts where it went, and nothing is compared for orde
   );
   assert.deepEqual(gapsOf([partition(0, null, null)], [chunk(0, 0, null, null)]), []);
   assert.throws(() => gapsOf([partition(0, null, null)], [chunk(0, 0, 'x', null)]), /contradicts itself/);
+});
+
+test('a table is another one where its key is ordered in another way', () => {
+  const fingerprint = (key: string, value = key, names = ['K', 'L']) => {
+    const text = (name: string, collation: string) =>
+      sourceColumn(name, 'nvarchar', { maxLengthBytes: 40, collation });
+    const columns = [text('K', key), text('L', key), text('V', value)];
+    const [plan] = planTables([sourceTable({ name: 'T', columns, key: names })], {
+      naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
+      ...{ chunkRows: 1000, rowHashColumn: null, hashTextColumns: true, unlogged: false },
+    });
+    return fingerprintOf(plan!);
+  };
+  const [folding, exact] = ['Latin1_General_CI_AS', 'Latin1_General_BIN2'];
+  const began = fingerprint(folding);
+  assert.notEqual(fingerprint(exact, folding), began);
+  assert.notEqual(fingerprint(folding, folding, ['L', 'K']), began);
+  assert.equal(fingerprint(folding, exact), began);
 });

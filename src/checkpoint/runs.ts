@@ -282,8 +282,10 @@ export async function chunksBecomeLogged(
 /** @returns what must not have changed of a table between the run's beginning and its end. */
 export function fingerprintOf(plan: TablePlan): string {
   const columns = plan.columns.map((column) => {
-    const { sourceName, sourceType, pgType, keyPosition, hashed, generated } = column;
-    return [sourceName, sourceType, pgType, keyPosition, hashed, generated ?? null];
+    const { source, sourceName, sourceType, pgType, keyPosition, hashed, generated } = column;
+    // A key's collation orders it: ranges of another order hold other rows.
+    const order = keyPosition < 0 ? null : source.collation;
+    return [sourceName, sourceType, pgType, keyPosition, order, hashed, generated ?? null];
   });
   const text = JSON.stringify([columns, plan.primaryKey, plan.rowHashColumn, plan.target]);
   return createHash('sha256').update(text).digest('hex');
