@@ -282,6 +282,10 @@ describe('truncate', () => {
     assert.equal(await persistence('app."Users"'), 'u');
     assert.equal(await persistence('app."Orders"'), 'u');
     await mode.prepare(target, plans);
+    // A run that was to turn it back, and is given up, leaves it so.
+    const [, users] = plansFor();
+    await mode.prepare(target, [users!]);
+    assert.match(users!.notes.join(), /is UNLOGGED, .*ALTER TABLE "app"\."Users" SET LOGGED/);
   });
 
   test('names every column that would not take the values, and keeps the rows', async () => {

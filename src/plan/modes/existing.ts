@@ -52,6 +52,11 @@ export async function fittingRelations(
       if (obstacle !== null) obstacles.push(obstacle);
     }
     problems.push(...columnProblems(plan, relation));
+    if (relation.persistence === 'u' && !plan.unlogged) {
+      plan.notes.push(
+        `the target table is UNLOGGED, as it was before the run: a crash of the server empties it. ALTER TABLE ${qualified(plan.target)} SET LOGGED keeps its rows.`,
+      );
+    }
     if (relation.rowTriggers.length > 0) {
       plan.notes.push(
         `triggers of the target see each row before it is written, and may leave it out or change it: ${relation.rowTriggers.join(', ')}`,
