@@ -120,6 +120,21 @@ test('a type that a server hashes wrongly is named, and only tables that have it
   assert.equal(unhashable(plain!, 'source', answers), null);
 });
 
+test('a server that hashes 8000 bytes at most is not asked for the rows that may have more', async () => {
+  const [short, long] = [3000, 5000].flatMap((maxLengthBytes) =>
+    planOf([
+      sourceColumn('Id', 'int'),
+      sourceColumn('A', 'binary', { maxLengthBytes }),
+      sourceColumn('B', 'binary', { maxLengthBytes }),
+    ]),
+  );
+  const old = answering((type, expected) => (type === 'varbinary(max)' ? [] : expected));
+  const answers = await testKnownAnswers(old, target, [short!, long!]);
+  assert.match(unhashable(long!, 'source', answers) ?? '', /more than 8000 bytes/);
+  assert.equal(unhashable(long!, 'target', answers), null);
+  assert.equal(unhashable(short!, 'source', answers), null);
+});
+
 test('a server that can not hash at all, and a type no server hashes', async () => {
   const [variant] = planOf([sourceColumn('Id', 'int'), sourceColumn('V', 'sql_variant')]);
   const refusing = {

@@ -44,6 +44,12 @@ export function expressionsOf(columns: readonly PlannedColumn[], side: SideName)
   }));
 }
 
+/** @returns whether the canonical form of these columns may be longer than a varbinary(8000) */
+export function isLong(columns: readonly Pick<PlannedColumn, 'source'>[]): boolean {
+  const most = columns.reduce((sum, { source }) => sum + 4 + mapColumn(source).hash.maxBytes, 0);
+  return most > MAX_VARBINARY_BYTES;
+}
+
 /** Binary strings are cut at 8000 bytes, without an error, unless the first of them is of the type that has no limit. */
 const WITHOUT_LIMIT = 'CONVERT(varbinary(max), 0x)';
 
@@ -55,7 +61,6 @@ const WITHOUT_LIMIT = 'CONVERT(varbinary(max), 0x)';
  */
 export function sourceCanonical(values: readonly HashedExpression[], nul: NulPolicy): string | null {
   const pieces: string[] = [];
-  let maxBytes = 0;
   for (const { column, expression } of values) {
     const { hash } = mapColumn(column.source);
     if (hash.sourceBytes === null) return null;
@@ -64,18 +69,15 @@ export function sourceCanonical(values: readonly HashedExpression[], nul: NulPol
       hash.fixedBytes === null
         ? `CONVERT(binary(4), CONVERT(int, DATALENGTH(${bytes})))`
         : `0x${hex32(hash.fixedBytes)}`;
-    const pieceBytes = 4 + hash.maxBytes;
-    maxBytes += pieceBytes;
     // A branch of CASE is put together by itself.
-    const start =
-      Number.isFinite(pieceBytes) && pieceBytes > MAX_VARBINARY_BYTES ? `${WITHOUT_LIMIT} + ` : '';
+    const start = Number.isFinite(hash.maxBytes) && isLong([column]) ? `${WITHOUT_LIMIT} + ` : '';
     pieces.push(
       column.nullable
         ? `CASE WHEN ${expression} IS NULL THEN 0xFFFFFFFF ELSE ${start}${length} + ${bytes} END`
         : `${length} + ${bytes}`,
     );
   }
-  if (maxBytes > MAX_VARBINARY_BYTES) pieces.unshift(WITHOUT_LIMIT);
+  if (isLong(values.map(({ column }) => column))) pieces.unshift(WITHOUT_LIMIT);
   return pieces.length === 0 ? '0x' : pieces.join(' + ');
 }
 

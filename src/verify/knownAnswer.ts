@@ -14,7 +14,7 @@ import type { TargetConnection } from '../target/connection.js';
 import { CONVERSION_SAMPLES } from '../types/conversionSamples.js';
 import { hashedAs, TYPE_SAMPLES, type TypeSamples } from '../types/hashSamples.js';
 import { mapColumn } from '../types/index.js';
-import { comparedColumns, digits, type HashedExpression, type SideName } from './hashSql.js';
+import { comparedColumns, digits, type HashedExpression, isLong, type SideName } from './hashSql.js';
 
 /** Types whose hash a server gets wrong, and how: `datetime` -> `gives c4ca... for '2024-...'`. */
 export type FailedTypes = ReadonlyMap<string, string>;
@@ -23,6 +23,9 @@ export interface KnownAnswers {
   source: FailedTypes;
   target: FailedTypes;
 }
+
+/** Its longest sample tells whether a server hashes more than 8000 bytes, which SQL Server does since 2016. */
+const LONG_TYPE = 'varbinary';
 
 /** Asks one server one type's samples; the answers are 32 hex digits each, in order, the last one for NULL. */
 export type AskHashes = (samples: TypeSamples) => Promise<string[]>;
@@ -38,6 +41,7 @@ export async function testKnownAnswers(
   );
   // Something to ask where only types without an answer are in use: MD5 itself may be missing.
   types.add('int');
+  if (plans.some((plan) => isLong(comparedColumns(plan)))) types.add(LONG_TYPE);
   const asked = [...TYPE_SAMPLES, ...CONVERSION_SAMPLES].filter(({ type }) => types.has(type));
   const [ofSource, ofTarget] = await Promise.all([
     failedTypes(asked, (samples) => askSource(source, samples)),
@@ -130,6 +134,8 @@ export function unhashable(plan: TablePlan, side: SideName, answers: KnownAnswer
       return `${server} can't compute the hash of type ${type} (column ${sourceName})`;
     }
   }
+  const long = side === 'source' && isLong(comparedColumns(plan)) ? failed.get(LONG_TYPE) : undefined;
+  if (long !== undefined) return `${server} does not compute hashes of more than 8000 bytes: ${long}`;
   const md5 = failed.get('int');
   return md5 === undefined ? null : `${server} does not compute the hash of type int: ${md5}`;
 }
