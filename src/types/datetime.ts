@@ -30,6 +30,8 @@ const MAPPED: Record<string, { pgType: string; field: CopyField; style: number }
   datetimeoffset: { pgType: 'timestamptz', field: 'timestamptz', style: 121 },
 };
 
+/** Their text means one thing in every language; styles are documented for texts with a date and without an offset. */
+const PARSED_ALONE = new Set(['time', 'datetimeoffset']);
 const SCALED = new Set(['time', 'datetime2', 'datetimeoffset']);
 
 export const datetimeMapper: TypeMapper = {
@@ -46,7 +48,8 @@ export const datetimeMapper: TypeMapper = {
       select: (expression) => expression,
       keyText: {
         toText: (expression) => `CONVERT(nvarchar(40), ${expression}, ${style})`,
-        fromText: (parameter) => `CONVERT(${sqlType}, ${parameter}, ${style})`,
+        fromText: (parameter) =>
+          `CONVERT(${sqlType}, ${parameter}${PARSED_ALONE.has(column.type) ? '' : `, ${style}`})`,
       },
       hash: momentHash(column),
       loses: losses.length > 0 ? losses.join(', ') : null,

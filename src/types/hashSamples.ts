@@ -86,6 +86,7 @@ export function float(bytes: 4 | 8, text: string): HashSample {
   return { source: text, target: text, field };
 }
 
+const OFFSET = /[+-]\d\d:\d\d$/;
 const MICROS_A_DAY = 86_400_000_000n;
 
 /** @param micros the instant expected: microseconds since `day` began */
@@ -93,7 +94,9 @@ export function moment(text: string, day: string, micros: bigint): HashSample {
   const days = (Date.parse(`${day}T00:00:00Z`) - Date.UTC(2000, 0, 1)) / 86_400_000;
   const field = Buffer.alloc(8);
   field.writeBigInt64BE(timestampMicros(days, 0) + micros);
-  return { source: `'${text}', 126`, target: timestampText(day, micros), field };
+  // With an offset it means one thing in every language.
+  const source = OFFSET.test(text) ? `'${text}'` : `'${text}', 126`;
+  return { source, target: timestampText(day, micros), field };
 }
 
 function timestampText(day: string, micros: bigint): string {
