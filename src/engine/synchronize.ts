@@ -24,7 +24,7 @@ import { laneSettings } from './laneSettings.js';
 import { runLanes } from './lanes.js';
 import { Merges, type SyncedTable, waitingTable } from './merges.js';
 import { readAhead } from './readAhead.js';
-import { emptyTables, fillRowHashes } from './targetRows.js';
+import { emptyTables, fillRowHashes, noteOldRowHashes } from './targetRows.js';
 import type { Threads } from './threads.js';
 import { type TransferOptions, type Transferred, transfer } from './transfer.js';
 import { comparisonOf } from './verifyRun.js';
@@ -278,6 +278,7 @@ async function* differencesOf(
   const { plan, changes } = table;
   const serverVersion = await verifier.pool.use(async ({ target }) => {
     await fillRowHashes(target, plan, options.onEvent);
+    await noteOldRowHashes(target, plan, config.migration.row_hash_column, options.onEvent);
     return target.serverVersion;
   });
   const { comparison, exactKeys, notes } = await verifier.compare({ ...plan, rowHashColumn: null });

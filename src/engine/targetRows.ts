@@ -42,7 +42,31 @@ export async function fillRowHashes(
   );
   if (first?.missing !== true) return;
   await target.query(`UPDATE ${table} AS t SET ${column} = ${hash} WHERE ${column} IS NULL`);
-  const text = `${plan.rowHashColumn} filled in for the rows that were there`;
+  tell(plan, `${plan.rowHashColumn} filled in for the rows that were there`, onEvent);
+}
+
+/** Says where a table has row hashes of earlier runs and this one does without: they are not those of rows it changes. */
+export async function noteOldRowHashes(
+  target: TargetConnection,
+  plan: TablePlan,
+  column: string,
+  onEvent: RunEventHandler,
+): Promise<void> {
+  if (plan.rowHashColumn !== null || plan.columns.some(({ targetName }) => targetName === column)) return;
+  const found = await target.query(
+    'SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2 AND NOT attisdropped',
+    [qualified(plan.target), column],
+  );
+  if (found.length === 0) return;
+  tell(
+    plan,
+    `${column} is left as it is (use_hash_detection: false): in rows that change it goes on saying what was there before`,
+    onEvent,
+  );
+}
+
+function tell(plan: TablePlan, text: string, onEvent: RunEventHandler): void {
+  if (plan.notes.includes(text)) return;
   plan.notes.push(text);
   onEvent({ kind: 'note', table: tableLabel(plan.source), text });
 }
