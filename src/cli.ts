@@ -50,6 +50,9 @@ function onSignal(signal: NodeJS.Signals): void {
   );
 }
 
+// Node's own handler prints them on stderr as they are, where every line may have to be JSON.
+process.removeAllListeners('warning');
+process.on('warning', (warning) => session.log.debug(`${warning.name}: ${warning.message}`));
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 process.on('uncaughtException', (error) => exit(session.fail(error)));

@@ -7,6 +7,9 @@ import { type Remote, wrap } from 'comlink';
 import { type ErrorData, toErrorData } from '../src/errors.js';
 import { controlEndpoint } from '../src/plan/endpoint.js';
 
+// Node prints what libraries do the old way on stderr, where every line may have to be JSON.
+process.noDeprecation = true;
+
 /** How a worker's task ended. */
 export interface WorkerEnd {
   error: ErrorData | null;
