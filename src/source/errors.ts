@@ -54,8 +54,8 @@ const TRANSIENT_NUMBERS = new Set([
   10928, 10929, 40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920,
 ]);
 
-/** A memory-optimized table was read in a session of SNAPSHOT isolation. */
-const MEMORY_OPTIMIZED_NUMBER = 41332;
+/** A memory-optimized table was read in a session of SNAPSHOT isolation, or with NOLOCK. */
+const MEMORY_OPTIMIZED_NUMBERS = new Set([10794, 41332]);
 const MEMORY_OPTIMIZED_REMEDY =
   'Set source.isolation: read_committed: SQL Server reads versions of memory-optimized tables in any case.';
 
@@ -92,7 +92,7 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
       );
     }
     if (number === 3952) return snapshotNotAllowed(place, error);
-    if (number === MEMORY_OPTIMIZED_NUMBER) {
+    if (MEMORY_OPTIMIZED_NUMBERS.has(number)) {
       return build('SOURCE_QUERY', `The source reported error ${number}: ${said}`, MEMORY_OPTIMIZED_REMEDY);
     }
     if (TRANSIENT_NUMBERS.has(number) || FATAL_SEVERITIES.has(severity))
