@@ -46,7 +46,8 @@ for (const version of [170_000, 180_000]) {
       const rest = plan.columns.length === 3 ? ', 1' : '';
       await client.query(`DROP TABLE IF EXISTS ${table}; ${createTable(plan)};
         CREATE UNIQUE INDEX ON ${table} (${plan.keyColumns.map((name) => `"${name}"`).join(', ')});
-        INSERT INTO ${table} SELECT n, -n${rest} FROM generate_series(1, 10) AS n`);
+        INSERT INTO ${table} SELECT n, -n${rest} FROM generate_series(1, 10) AS n;
+        ALTER TABLE ${table} ALTER "A" ADD GENERATED ALWAYS AS IDENTITY`);
       const { before: prepare, merge } = mergeStatements(plan, 'text', version);
       await client.query('BEGIN');
       for (const statement of prepare) await client.query(statement);

@@ -126,15 +126,17 @@ test('a table without a key: that it differs is known, not where', async () => {
   assert.equal(report.targetRows, 2000n);
 });
 
-test('a target table that is not there, one that is empty, and one of another shape', async () => {
+test('a target table that is not there, one that is empty, and those of another shape', async () => {
   await both.client.query(
-    `DROP TABLE "DecimalKey"; TRUNCATE "DateKey"; ALTER TABLE "GuidKey" DROP COLUMN "Payload"`,
+    `DROP TABLE "DecimalKey"; TRUNCATE "DateKey"; ALTER TABLE "GuidKey" DROP COLUMN "Payload";
+     CREATE TABLE "copy" AS SELECT * FROM "NegativeKey"; DROP TABLE "NegativeKey"; ALTER TABLE "copy" RENAME TO "NegativeKey";
+     CREATE UNIQUE INDEX ON "NegativeKey" ("Id"); INSERT INTO "NegativeKey" DEFAULT VALUES`,
   );
   const reports = await verifyAll({
     ...both.config,
     migration: {
       ...both.config.migration,
-      include_tables: ['DecimalKey', 'DateKey', 'GuidKey', 'StringKey'],
+      include_tables: ['DecimalKey', 'DateKey', 'GuidKey', 'StringKey', 'NegativeKey'],
     },
   });
   const missing = reports.get('dbo.DecimalKey')!;
@@ -144,5 +146,9 @@ test('a target table that is not there, one that is empty, and one of another sh
   const broken = reports.get('dbo.GuidKey')!;
   assert.equal(broken.status, 'failed');
   assert.match(broken.error?.message ?? '', /Payload/);
+  // No range of keys has a row without one.
+  const keyless = reports.get('dbo.NegativeKey')!;
+  assert.deepEqual([keyless.status, keyless.error?.code], ['failed', 'SCHEMA_CONFLICT']);
+  assert.match(keyless.error?.message ?? '', /NegativeKey has rows whose key is NULL \(Id\)/);
   assert.equal(reports.get('dbo.StringKey')!.status, 'differs');
 });

@@ -38,7 +38,8 @@ export function mergeStatements(
       ? 'DO NOTHING'
       : `DO UPDATE SET ${updates.join(', ')} WHERE ${differs(plan, others)}`;
   const insert =
-    `INSERT INTO ${qualified(plan.target)} AS t (${list}) SELECT ${list} FROM ${qualified(stage)} ` +
+    // A key that the target would give itself is the source's all the same, as it is in a COPY.
+    `INSERT INTO ${qualified(plan.target)} AS t (${list}) OVERRIDING SYSTEM VALUE SELECT ${list} FROM ${qualified(stage)} ` +
     `ON CONFLICT (${key.map(quoteIdent).join(', ')}) ${resolve}`;
   return {
     before: [

@@ -10,6 +10,7 @@ import { tableLabel } from '../source/model.js';
 import { existingRelations, type TargetColumn } from '../target/catalog.js';
 import { roundsInSilence } from '../target/compatible.js';
 import type { TargetConnection } from '../target/connection.js';
+import { qualified, quoteIdent } from '../target/identifiers.js';
 import { hiddenRows } from '../target/rowSecurity.js';
 import type { MappedColumn } from '../types/family.js';
 import { mapColumn } from '../types/index.js';
@@ -122,7 +123,7 @@ export class Verifier {
    * Decides who hashes the table's rows, and has both servers look at the statements.
    *
    * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target, SCHEMA_CONFLICT where its key
-   * is of another type
+   * is of another type or NULL
    */
   async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
     const hidden = this.#hidden.get(given.index);
@@ -138,6 +139,7 @@ export class Verifier {
       target: unhashable(plan, 'target', this.#answers) ?? this.#ofAnotherType(plan),
     };
     await this.pool.use(async (pair) => {
+      await this.#requireKeys(plan, pair.target);
       for (const side of ['source', 'target'] as const) {
         if (streamed[side] !== null) continue;
         const problem = await refusal(() => this.#sides(plan, pair, streamed)[side].probe());
@@ -162,6 +164,25 @@ export class Verifier {
 
   close(): Promise<void> {
     return this.pool.close();
+  }
+
+  /** Rows without a key lie in no range, and nothing names them: they would be overlooked, and can't be deleted. */
+  async #requireKeys(plan: TablePlan, target: TargetConnection): Promise<void> {
+    const there = new Map(this.#columns.get(plan.index)?.map(({ name, notNull }) => [name, notNull]));
+    const nullable = keyColumns(plan).flatMap(({ targetName }) =>
+      there.get(targetName) === false ? [targetName] : [],
+    );
+    if (nullable.length === 0) return;
+    const without = nullable.map((name) => `t.${quoteIdent(name)} IS NULL`).join(' OR ');
+    const [row] = await target.query<{ there: boolean }>(
+      `SELECT EXISTS (SELECT FROM ${qualified(plan.target)} AS t WHERE ${without}) AS there`,
+    );
+    if (row?.there !== true) return;
+    const [table, column] = [tableLabel(plan.target), nullable.join(', ')];
+    throw new AppError('SCHEMA_CONFLICT', `Target table ${table} has rows whose key is NULL (${column})`, {
+      ...{ table, column },
+      remedy: 'Delete these rows, or give them keys: the source has none such.',
+    });
   }
 
   /**
