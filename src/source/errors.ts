@@ -40,18 +40,18 @@ const UNREACHABLE = new Set([
 const TLS = /certificate|self.signed|unable to verify|altname|TLS|SSL|EPROTO|wrong version number/i;
 /** No protocol or key that both sides take. */
 const OLD_TLS = /unsupported.protocol|protocol.version|key.too.small|md.too.weak|no.shared.cipher/i;
-const LOGIN_NUMBERS = new Set([18401, 18450, 18451, 18452, 18456, 18461, 18470, 18486, 18487, 18488]);
+const LOGIN_NUMBERS = new Set([18450, 18451, 18452, 18456, 18461, 18470, 18486, 18487, 18488]);
 const DATABASE_NUMBERS = new Set([911, 4060, 4063, 4064]);
 /** The session is over, by KILL, shutdown or failover; from 22 on data is damaged. */
 const FATAL_SEVERITIES: ReadonlySet<number> = new Set([20, 21]);
 const PERMISSION_NUMBERS = new Set([229, 230, 262, 297, 300, 916]);
 /**
- * Pages moved under a NOLOCK scan, deadlock victim, lock timeout, snapshot conflict, resources, failover, and Azure SQL's
- * throttling.
+ * Pages moved under a NOLOCK scan, deadlock victim, lock timeout, snapshot conflict, resources, a database or server that is
+ * about to be there, failover, and Azure SQL's throttling.
  */
 const TRANSIENT_NUMBERS = new Set([
-  601, 701, 802, 845, 983, 1204, 1205, 1222, 3958, 3960, 3961, 3966, 4221, 8645, 8651, 10053, 10054, 10060,
-  10928, 10929, 40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920,
+  601, 701, 802, 845, 921, 922, 983, 1204, 1205, 1222, 3958, 3960, 3961, 3966, 4221, 18401, 8645, 8651, 10053,
+  10054, 10060, 10928, 10929, 40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920,
 ]);
 
 /** A memory-optimized table was read in a session of SNAPSHOT isolation, or with NOLOCK. */
