@@ -136,7 +136,9 @@ test('an older PostgreSQL, which is asked in another way, comes to the same tota
       const totals = await one!.totals(WHOLE);
       assert.ok(totals.rows > 0n);
       assert.deepEqual(await other!.totals(WHOLE), totals);
-      assert.deepEqual(await other!.buckets(4, WHOLE), await one!.buckets(4, WHOLE));
+      const ofHashes = [await one!.hashTotals(4, WHOLE), await other!.hashTotals(4, WHOLE)] as const;
+      const found = compareGroups(...ofHashes, { first: 0n, last: 15n, size: 1n, located: false });
+      assert.deepEqual([found.source, found.target, found.differing], [totals, totals, []]);
       for (const located of [false, true]) {
         const groups = await one!.groupTotals(64n, WHOLE, located);
         assert.ok(groups.length > 0 && groups.equals(await other!.groupTotals(64n, WHOLE, located)));

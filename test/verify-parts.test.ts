@@ -1,13 +1,14 @@
-/** The parts of a comparison by themselves: merging, buckets, collecting keys from cut tuples, iterating side by side. */
+/** The parts of a comparison by themselves: merging, groups, collecting keys from cut tuples, iterating side by side. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bucketBits, differingBuckets, groupsOf, intervalsOf } from '../src/verify/buckets.js';
 import { type CollectedRow, TupleCollector } from '../src/verify/collect.js';
+import { compareGroups, type DifferingGroup, TotalsPacker } from '../src/verify/groupTotals.js';
+import { bitmapOf, changesOf, groupBits, groupRows, scopesOfGroups } from '../src/verify/hashGroups.js';
 import { interleave, mapParallel } from '../src/verify/interleave.js';
 import { mergeSides, type RowChange } from '../src/verify/merge.js';
-import { type KeyedDigest, NO_ROWS, type Totals } from '../src/verify/side.js';
+import { type KeyedDigest, NO_ROWS, WHOLE } from '../src/verify/side.js';
 import { framed, tuple } from './support/copyBinary.js';
 
 const md5 = (text: string) => createHash('md5').update(text).digest('hex');
@@ -105,46 +106,62 @@ test('merging ends both sides when nobody listens any more', async () => {
   assert.deepEqual(ended.sort(), ['a', 'b']);
 });
 
-test('buckets: bits, differences, intervals that cover them and are few', () => {
-  assert.equal(bucketBits(10, 100), 0);
-  assert.equal(bucketBits(1_000_000n, 10_000), 7);
-  assert.equal(bucketBits(10n ** 15n, 1), 22);
-  const total = (rows: bigint): Totals => ({ ...NO_ROWS, rows });
-  const differing = differingBuckets(
-    new Map([
-      [0, total(3n)],
-      [1, total(5n)],
-      [7, total(2n)],
-    ]),
-    new Map([
-      [1, total(5n)],
-      [7, total(9n)],
-      [9, total(1n)],
-    ]),
-  );
-  assert.deepEqual(differing, [
-    { bucket: 0, rows: 3n },
-    { bucket: 7, rows: 9n },
-    { bucket: 9, rows: 1n },
-  ]);
-  assert.deepEqual(groupsOf(differing, 10), [[0], [7, 9]]);
-  assert.deepEqual(groupsOf(differing, 1), [[0], [7], [9]]);
-  assert.deepEqual(intervalsOf([0, 1, 15], 4).intervals, [
-    [0, 2 ** 29],
-    [15 * 2 ** 28, 2 ** 32],
-  ]);
+test('groups of key hashes: how many, how fine, in which scopes', () => {
+  assert.equal(groupBits(10, 100), 1);
+  assert.equal(groupBits(1_000_000n, 10_000), 7);
+  assert.equal(groupBits(10n ** 15n, 1), 20);
+  assert.equal(groupRows(0.5), null);
+  assert.equal(groupRows(0.1), 4);
+  assert.equal(Math.round(groupRows(0.0015)!), 100);
+  assert.equal(groupRows(0), Number.POSITIVE_INFINITY);
+  const group = (number: bigint, sourceRows: bigint, targetRows: bigint): DifferingGroup => {
+    return { group: number, sourceRows, targetRows, change: null };
+  };
+  const differing = [group(0n, 3n, 0n), group(7n, 2n, 9n), group(9n, 0n, 1n)];
+  const groupsOf = (rows: number) => scopesOfGroups(differing, 4, WHOLE, rows).map(({ groups }) => groups);
+  assert.deepEqual(groupsOf(10), [[0], [7, 9]]);
+  assert.deepEqual(groupsOf(1), [[0], [7], [9]]);
+  assert.deepEqual(groupsOf(Number.POSITIVE_INFINITY), [[0, 7, 9]]);
+  const [scope] = scopesOfGroups(differing, 4, WHOLE, 100);
+  assert.deepEqual([...bitmapOf(scope!)], [0b1000_0001, 0b0000_0010]);
+});
+
+test('the number of changes is known well enough by the groups that differ', () => {
+  const groups = 1024;
+  for (const changes of [1, 3, 10, 100, 1000, 4000]) {
+    const hit = new Set<number>();
+    for (let i = 0; i < changes; i++) hit.add(Number.parseInt(md5(`row ${i}`).slice(0, 8), 16) % groups);
+    const differing = [...hit].map((group) => ({
+      ...{ group: BigInt(group), sourceRows: 1n, targetRows: 1n },
+      change: null,
+    }));
+    const estimate = changesOf({ groups, differing, source: NO_ROWS, target: NO_ROWS });
+    assert.ok(Math.abs(estimate / changes - 1) < 0.1, `${estimate} of ${changes}`);
+  }
+});
+
+test('totals added up here are those a server would give', () => {
+  const word = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+  const row = fc.record({ group: fc.nat({ max: 15 }), first: word, second: word });
   fc.assert(
-    fc.property(fc.uniqueArray(fc.nat({ max: 1023 }), { minLength: 1, maxLength: 600 }), (numbers) => {
-      const buckets = numbers.sort((a, b) => a - b);
-      const { intervals } = intervalsOf(buckets, 10);
-      assert.ok(intervals.length <= 64);
-      for (const [i, [from, to]] of intervals.entries()) {
-        assert.ok(from < to && (i === 0 || intervals[i - 1]![1] < from));
-      }
-      for (const bucket of buckets) {
-        const from = bucket * 2 ** 22;
-        assert.ok(intervals.some(([a, b]) => a <= from && from + 2 ** 22 <= b));
-      }
+    fc.property(fc.array(row, { maxLength: 200 }), (rows) => {
+      const packer = new TotalsPacker(16);
+      for (const { group, first, second } of rows) packer.add(group, first, second);
+      const records = [...new Set(rows.map(({ group }) => group))].map((group) => {
+        const of = rows.filter((one) => one.group === group);
+        const sum = (what: 'first' | 'second') => of.reduce((all, one) => all + BigInt(one[what]), 0n);
+        const record = Buffer.alloc(32);
+        [BigInt(group), BigInt(of.length), sum('first'), sum('second')].forEach((number, i) => {
+          record.writeBigInt64BE(number, 8 * i);
+        });
+        return record;
+      });
+      const packed = packer.packed();
+      assert.equal(packed.length, 32 * records.length);
+      const span = { first: 0n, last: 15n, size: 1n, located: false };
+      const { source, target, differing } = compareGroups(packed, Buffer.concat(records), span);
+      assert.deepEqual([source, differing], [target, []]);
+      assert.equal(source.rows, BigInt(rows.length));
     }),
   );
 });

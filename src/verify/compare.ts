@@ -10,8 +10,9 @@ import { boundaryQuery, rangeColumns } from '../plan/queries.js';
 import { sourceError } from '../source/errors.js';
 import { tableLabel } from '../source/model.js';
 import { mapColumn } from '../types/index.js';
-import { bucketBits, differingBuckets, groupsOf, intervalsOf, larger } from './buckets.js';
 import { type ComparisonParts, GroupComparison } from './groupComparison.js';
+import { type ComparedGroups, compareGroups, rowsOf } from './groupTotals.js';
+import { changesOf, groupBits, groupRows, scopesOfGroups } from './hashGroups.js';
 import { keyColumns } from './hashSql.js';
 import { hasIntegerKey, type KeySpread, keySpreadOf, keySpreadQuery } from './integerGroups.js';
 import { integerChanges } from './integerRows.js';
@@ -22,6 +23,7 @@ import {
   type GroupingSide,
   type IntegerRanges,
   type KeyRange,
+  larger,
   plus,
   type Scope,
   type Side,
@@ -77,6 +79,18 @@ export type SidesOf = (pair: ConnectionPair) => Sides;
 /** Changes yielded at once, and rows of a streamed side sorted in memory at once. */
 const BATCH_CHANGES = 10_000;
 const STREAMED_ROWS = 200_000;
+/**
+ * Groups of key hashes that are asked for first, and the rows of one: where nothing differs finer ones would cost for
+ * nothing. A streamed side is read as a whole for every question, so that the first one is as fine as the last.
+ */
+const FIRST_GROUPS_BITS = 17;
+const FIRST_GROUP_ROWS = 64;
+const STREAMED_GROUP_ROWS = 16;
+/** So many rows, or such a share of all, are looked at without asking which of them differ: one more pass costs as much. */
+const FEW_ROWS = 500;
+const SMALL_SHARE = 1 / 5;
+/** What is taken for known of the share of changes before anything is: some rows in thousands. */
+const FIRST_SEEN = { rows: 2000, changed: 10 };
 
 /** @returns how the table is compared: ranges need key types that both servers order alike. */
 export function compareMethod(plan: TablePlan): CompareMethod {
@@ -101,6 +115,9 @@ export class TableComparison {
   readonly #pool: PairPool;
   readonly #sidesOf: SidesOf;
   readonly #options: CompareOptions;
+  /** Rows of ranges that differed, and how many of them did. */
+  readonly #seen = { ...FIRST_SEEN };
+  #streamed: Promise<boolean> | null = null;
 
   constructor(plan: TablePlan, pool: PairPool, sidesOf: SidesOf, options: CompareOptions) {
     this.method = compareMethod(plan);
@@ -178,38 +195,68 @@ export class TableComparison {
   }
 
   async *#rangeDifferences(range: KeyRange, counts = true): AsyncGenerator<Difference, void, void> {
-    const { source, target } = await this.#totals(range);
-    if (!sameTotals(source, target)) yield* this.#rowDifferences(range, range, source.rows);
-    if (counts) this.#options.onRows?.(source.rows);
+    const found = await this.#totals(range);
+    const sourceRows = found.source.rows;
+    if (!sameTotals(found.source, found.target)) {
+      const rows = most(found);
+      let changed = 0;
+      for (const scope of await this.#narrowed(range, rows)) {
+        for await (const difference of this.#rowDifferences(scope, range, sourceRows)) {
+          changed += difference.changes.length;
+          yield difference;
+        }
+      }
+      this.#seen.rows += Number(rows);
+      this.#seen.changed += changed;
+    }
+    if (counts) this.#options.onRows?.(sourceRows);
+  }
+
+  /** @returns where in a range that differs rows are looked at: in its groups that differ, unless most of them would. */
+  async #narrowed(range: KeyRange, rows: bigint): Promise<Scope[]> {
+    const each = groupRows(this.#seen.changed / this.#seen.rows);
+    if (each === null || rows <= BigInt(FEW_ROWS) || (await this.#isStreamed())) return [range];
+    const bits = groupBits(rows, each);
+    const { differing } = await this.#hashTotals(bits, range);
+    return scopesOfGroups(differing, bits, range, Number.POSITIVE_INFINITY);
   }
 
   async *#byHashes(): AsyncGenerator<Difference, void, void> {
-    const { tier1Rows, tier2Rows } = this.#options;
-    const coarseBits = bucketBits(this.#plan.approximateRows, tier1Rows);
-    const coarse = await this.#buckets(coarseBits, WHOLE);
-    for (const side of ['source', 'target'] as const) {
-      for (const found of coarse[side].values()) this.totals[side] = plus(this.totals[side], found);
-    }
-    const differing = differingBuckets(coarse.source, coarse.target);
-    const rows = differing.reduce((total, bucket) => total + bucket.rows, 0n);
-    this.#options.onRows?.(this.totals.source.rows > rows ? this.totals.source.rows - rows : 0n);
-    if (differing.length === 0) return;
-    this.matches = false;
-    const scope = intervalsOf(
-      differing.map(({ bucket }) => bucket),
-      coarseBits,
+    const { tier2Rows, onRows } = this.#options;
+    const streamed = await this.#isStreamed();
+    const first = groupBits(
+      this.#plan.approximateRows,
+      Math.min(tier2Rows, streamed ? STREAMED_GROUP_ROWS : FIRST_GROUP_ROWS),
     );
-    const fineBits = Math.max(coarseBits, bucketBits(most(this.totals), tier2Rows));
-    const fine = await this.#buckets(fineBits, scope);
-    const buckets = differingBuckets(fine.source, fine.target);
-    const streamed = await this.#pool.use(async (pair) => {
-      const { source, target } = this.#sidesOf(pair);
-      return source.streamed || target.streamed;
-    });
-    for (const group of groupsOf(buckets, streamed ? STREAMED_ROWS : Number.MAX_SAFE_INTEGER)) {
-      yield* this.#rowDifferences(intervalsOf(group, fineBits), null, this.totals.source.rows);
+    let bits = streamed ? first : Math.min(first, FIRST_GROUPS_BITS);
+    let found = await this.#hashTotals(bits, WHOLE);
+    const { source, target, differing } = found;
+    this.#add({ source, target }, differing.length === 0);
+    const sourceRows = differing.reduce((rows, group) => rows + group.sourceRows, 0n);
+    onRows?.(source.rows - sourceRows);
+    const finer = this.#finerBits(found, bits, streamed);
+    if (finer > bits) {
+      const [scope] = scopesOfGroups(differing, bits, WHOLE, Number.POSITIVE_INFINITY);
+      found = await this.#hashTotals(finer, scope!);
+      bits = finer;
     }
-    this.#options.onRows?.(rows);
+    const atOnce = streamed ? STREAMED_ROWS : Number.POSITIVE_INFINITY;
+    for (const scope of scopesOfGroups(found.differing, bits, WHOLE, atOnce)) {
+      yield* this.#rowDifferences(scope, null, source.rows);
+    }
+    onRows?.(sourceRows);
+  }
+
+  /** @returns the bits of groups that are worth another question before rows are looked at; `bits` where none are. */
+  #finerBits(found: ComparedGroups, bits: number, streamed: boolean): number {
+    const rows = most(found);
+    const looked = Number(found.differing.reduce((sum, group) => sum + rowsOf(group), 0n));
+    if (looked <= Math.max(FEW_ROWS, Number(rows) * SMALL_SHARE)) return bits;
+    const each = groupRows(changesOf(found) / Number(rows));
+    const finer = each === null ? bits : groupBits(rows, each);
+    // A group is sorted in memory as a whole; the catalog's count of rows may have been far too low.
+    const bounded = streamed ? groupBits(rows, STREAMED_ROWS / 10) : bits;
+    return Math.max(finer > bits + 1 ? finer : bits, bounded);
   }
 
   async *#rowDifferences(
@@ -243,11 +290,19 @@ export class TableComparison {
     return this.#both((side) => side.totals(scope));
   }
 
-  #buckets(
-    bits: number,
-    scope: Scope,
-  ): Promise<{ source: Map<number, Totals>; target: Map<number, Totals> }> {
-    return this.#both((side) => side.buckets(bits, scope));
+  async #hashTotals(bits: number, scope: Scope): Promise<ComparedGroups> {
+    const { source, target } = await this.#both((side) => side.hashTotals(bits, scope));
+    const last = BigInt(2 ** bits - 1);
+    return compareGroups(source, target, { first: 0n, last, size: 1n, located: false });
+  }
+
+  /** @returns whether a server can't hash the rows itself, and reads all of a scope for every question. */
+  #isStreamed(): Promise<boolean> {
+    this.#streamed ??= this.#pool.use(async (pair) => {
+      const { source, target } = this.#sidesOf(pair);
+      return source.streamed || target.streamed;
+    });
+    return this.#streamed;
   }
 
   /** Asks both sides at the same time. */
@@ -299,6 +354,6 @@ function groupingOf(grouping: GroupingSide | null): GroupingSide {
   return grouping;
 }
 
-function most({ source, target }: TableTotals): bigint {
+function most({ source, target }: Pick<TableTotals, 'source' | 'target'>): bigint {
   return larger(source.rows, target.rows);
 }

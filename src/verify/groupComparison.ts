@@ -2,9 +2,8 @@
  * Compares a table whose key is one integer where both servers hash: stretch by stretch of keys, with totals by groups
  * of them as fine as the changes lie apart. Main thread.
  */
-import { larger } from './buckets.js';
 import type { CompareOptions, Difference, TableTotals } from './compare.js';
-import { type ComparedGroups, compareGroups, type DifferingGroup } from './groupTotals.js';
+import { type ComparedGroups, compareGroups, type DifferingGroup, rowsOf } from './groupTotals.js';
 import {
   type CountedRange,
   Fineness,
@@ -13,7 +12,6 @@ import {
   type KeySpread,
   keysBetween,
   MAX_RANGE_ROWS,
-  rowsOf,
   runsOf,
   scopeOf,
   scopesOf,
@@ -21,7 +19,7 @@ import {
 } from './integerGroups.js';
 import { interleave } from './interleave.js';
 import type { RowChange } from './merge.js';
-import { type IntegerRanges, type KeyRange, sameTotals } from './side.js';
+import { type IntegerRanges, type KeyRange, larger, sameTotals } from './side.js';
 
 /** What it takes of the comparison it is a part of. */
 export interface ComparisonParts {

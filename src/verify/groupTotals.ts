@@ -1,15 +1,16 @@
 /**
- * Totals of groups of integer keys, as both servers give them: packed, so that a million groups are no objects. Pure,
- * main thread.
+ * Totals of groups of rows, as both servers give them: packed, so that a million groups are no objects. Pure, main
+ * thread.
  *
- * A group is `key / size`, a place the rest of that division. Located totals hold the digests' words once more, each
+ * A group is the first bits of the key's hash, or of an integer key `key / size`, and a place the rest of that
+ * division. Located totals hold the digests' words once more, each
  * times its row's place: where one row of a group differs, the differences of both sums are its place apart, and its
  * key is known without a look at any row. Two changed rows pass for one only where two ratios of sums of random words
  * are the same whole number: as likely as that different rows have the same totals.
  */
 import { AppError } from '../errors.js';
 import type { RowChange } from './merge.js';
-import type { Totals } from './side.js';
+import { larger, type Totals } from './side.js';
 
 /** Bytes of a group's totals, bigints in network order: group, rows, both sums, and both located. */
 const PLAIN_BYTES = 32;
@@ -34,6 +35,11 @@ export interface DifferingGroup {
 export interface LocatedChange {
   change: RowChange['change'];
   key: bigint;
+}
+
+/** @returns a group's rows on the side that has more */
+export function rowsOf({ sourceRows, targetRows }: DifferingGroup): bigint {
+  return larger(sourceRows, targetRows);
 }
 
 /** What both sides have said of the groups of a range. */
@@ -169,3 +175,39 @@ const CHANGE_OF_ROWS: ReadonlyMap<bigint, RowChange['change']> = new Map([
   [0n, 'update'],
   [1n, 'insert'],
 ]);
+
+/** Adds up rows to totals of groups 0 to `groups` - 1, not located, packed as a server would. */
+export class TotalsPacker {
+  readonly #records: Buffer;
+
+  constructor(groups: number) {
+    this.#records = Buffer.alloc(groups * PLAIN_BYTES);
+  }
+
+  /** @param first, second words of a row's digest, unsigned */
+  add(group: number, first: number, second: number): void {
+    const at = group * PLAIN_BYTES;
+    this.#addTo(at + ROWS, 1);
+    this.#addTo(at + FIRST, first);
+    this.#addTo(at + SECOND, second);
+  }
+
+  /** @returns the groups that have rows; nothing may be added after it */
+  packed(): Buffer {
+    const records = this.#records;
+    let used = 0;
+    for (let at = 0; at < records.length; at += PLAIN_BYTES) {
+      if (records.readUInt32BE(at + ROWS) === 0 && records.readUInt32BE(at + ROWS + 4) === 0) continue;
+      records.copy(records, used, at, at + PLAIN_BYTES);
+      records.writeUInt32BE(at / PLAIN_BYTES, used + 4);
+      used += PLAIN_BYTES;
+    }
+    return records.subarray(0, used);
+  }
+
+  #addTo(at: number, word: number): void {
+    const low = this.#records.readUInt32BE(at + 4) + word;
+    this.#records.writeUInt32BE(low >>> 0, at + 4);
+    if (low >= HALF) this.#records.writeUInt32BE(this.#records.readUInt32BE(at) + 1, at);
+  }
+}

@@ -25,6 +25,7 @@ import { hasIntegerKey } from './integerGroups.js';
 import { INTEGER_ROW_BYTES } from './integerRows.js';
 import {
   type GroupingSide,
+  type HashGroups,
   type IntegerRanges,
   type KeyedDigest,
   type KeyRange,
@@ -76,14 +77,11 @@ export class HashingSource implements Side, GroupingSide {
     return totalsOf(row ?? {});
   }
 
-  async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
+  hashTotals(bits: number, scope: Scope): Promise<Buffer> {
     const { from, parameters } = this.#from([`${this.#digest} AS h`], scope, true);
-    const bucketed = `(SELECT ${word('x.kh', 1)} / CONVERT(bigint, @size) AS b, x.h FROM ${from}) AS x`;
-    const rows = await this.#source.query(
-      `SELECT CONVERT(nvarchar(20), x.b) AS b, ${this.#sums()} FROM ${bucketed} GROUP BY x.b`,
-      [...parameters, { name: 'size', value: String(2 ** (32 - bits)) }],
-    );
-    return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
+    const grouped = `(SELECT ${word('x.kh', 1)} / CONVERT(bigint, @size) AS g, x.h FROM ${from}) AS x`;
+    const size = { name: 'size', value: String(2 ** (32 - bits)) };
+    return this.#packedTotals(grouped, [...parameters, size], 'x.g', null);
   }
 
   get grouping(): GroupingSide | null {
@@ -92,17 +90,11 @@ export class HashingSource implements Side, GroupingSide {
 
   groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer> {
     const { from, parameters } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], within);
-    const group = 'x.k / CONVERT(bigint, @size)';
-    const place = 'x.k % CONVERT(bigint, @size)';
-    const words = [word('x.h', 1), word('x.h', 5)];
-    const placed = words.map((one) => `${one} * (${place})`);
-    const sums = [...words, ...(located ? placed : [])].map((value) => `SUM(${value})`);
-    const numbers = [group, 'COUNT_BIG(*)', ...sums].map((number) => `CONVERT(binary(8), ${number})`);
-    return readPackedRows(
-      this.#source,
-      `SELECT ${numbers.join(' + ')} AS p FROM ${from} GROUP BY ${group}`,
+    return this.#packedTotals(
+      from,
       [...parameters, { name: 'size', value: String(size) }],
-      totalsBytes(located),
+      'x.k / CONVERT(bigint, @size)',
+      located ? 'x.k % CONVERT(bigint, @size)' : null,
     );
   }
 
@@ -141,6 +133,21 @@ export class HashingSource implements Side, GroupingSide {
     }
   }
 
+  /** @param place what a row's words are multiplied with for located totals, or null: plain ones */
+  #packedTotals(
+    from: string,
+    parameters: SourceQuery['parameters'],
+    group: string,
+    place: string | null,
+  ): Promise<Buffer> {
+    const words = [word('x.h', 1), word('x.h', 5)];
+    const placed = place === null ? [] : words.map((one) => `${one} * (${place})`);
+    const sums = [...words, ...placed].map((value) => `SUM(${value})`);
+    const numbers = [group, 'COUNT_BIG(*)', ...sums].map((number) => `CONVERT(binary(8), ${number})`);
+    const sql = `SELECT ${numbers.join(' + ')} AS p FROM ${from} GROUP BY ${group}`;
+    return readPackedRows(this.#source, sql, parameters, totalsBytes(place !== null));
+  }
+
   #bigKey(): string {
     return `CONVERT(bigint, t.${quote(this.#plan.keyColumns[0]!)})`;
   }
@@ -162,24 +169,54 @@ export class HashingSource implements Side, GroupingSide {
     needsKeyHash = false,
     join = '',
   ): { from: string } & Pick<SourceQuery, 'parameters'> {
-    const range =
-      scope.kind === 'range' ? rangeCondition(this.#plan, scope) : { condition: '', parameters: [] };
+    const range = rangeCondition(this.#plan, scope.kind === 'range' ? scope : scope.within);
     const all = needsKeyHash || scope.kind === 'hashes' ? [`${this.#keyHash} AS kh`, ...columns] : columns;
     const rows =
       `(SELECT ${all.join(', ')} FROM ${quoteTable(this.#plan.source)} AS t${this.#hint}${join}` +
       `${range.condition === '' ? '' : ` WHERE ${range.condition}`}) AS x`;
     if (scope.kind === 'range') return { from: rows, parameters: range.parameters };
-    const parameters = scope.intervals.flatMap(([from, to], i) => [
-      { name: `from${i}`, value: String(from) },
-      { name: `to${i}`, value: String(to) },
-    ]);
-    const within = scope.intervals.map((_, i) => {
-      const first = word('x.kh', 1);
-      return `(${first} >= CONVERT(bigint, @from${i}) AND ${first} < CONVERT(bigint, @to${i}))`;
-    });
+    const { condition, parameters } = groupCondition(scope);
     // Nested once more, for WHERE can't see a name of its own SELECT; the outer table is called x again.
-    return { from: `(SELECT * FROM ${rows} WHERE ${within.join(' OR ')}) AS x`, parameters };
+    const group = `${word('x.kh', 1)} / CONVERT(bigint, @width)`;
+    return {
+      from: `(SELECT x.* FROM (SELECT x.*, ${group} AS g FROM ${rows}) AS x WHERE ${condition}) AS x`,
+      parameters: [...range.parameters, ...parameters],
+    };
   }
+}
+
+/** Groups a character stands for, from this one on: far from surrogates, and from those that collations ignore. */
+const CHARACTER_GROUPS = 14;
+const FIRST_CHARACTER = 0x4000;
+/** Characters of a parameter: as many as a nvarchar has that is not of the (max) kind. */
+const PARAMETER_CHARACTERS = 4000;
+
+/** The condition that keeps to the groups, by their numbers `x.g`: bits of characters, so that a row is one lookup. */
+function groupCondition({
+  bits,
+  groups,
+}: HashGroups): { condition: string } & Pick<SourceQuery, 'parameters'> {
+  const characters = new Uint16Array(Math.ceil(2 ** bits / CHARACTER_GROUPS)).fill(FIRST_CHARACTER);
+  for (const group of groups) {
+    characters[Math.floor(group / CHARACTER_GROUPS)]! |= 1 << (group % CHARACTER_GROUPS);
+  }
+  const parameters = [{ name: 'width', value: String(2 ** (32 - bits)) }];
+  const texts: string[] = [];
+  for (let at = 0; at < characters.length; at += PARAMETER_CHARACTERS) {
+    parameters.push({
+      name: `groups${texts.length}`,
+      value: String.fromCharCode(...characters.subarray(at, at + PARAMETER_CHARACTERS)),
+    });
+    texts.push(`@groups${texts.length}`);
+  }
+  const each = CHARACTER_GROUPS * PARAMETER_CHARACTERS;
+  const text =
+    texts.length === 1
+      ? texts[0]
+      : `CASE x.g / ${each} ${texts.map((name, i) => `WHEN ${i} THEN ${name}`).join(' ')} END`;
+  const character = `SUBSTRING(${text}, CONVERT(int, x.g % ${each} / ${CHARACTER_GROUPS}) + 1, 1)`;
+  const bit = `POWER(2, CONVERT(int, x.g % ${CHARACTER_GROUPS}))`;
+  return { condition: `UNICODE(${character}) & ${bit} <> 0`, parameters };
 }
 
 /** Four bytes of a hash as an unsigned number. */

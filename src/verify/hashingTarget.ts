@@ -7,6 +7,7 @@ import type { TablePlan } from '../plan/model.js';
 import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { readRows } from '../target/rows.js';
+import { bitmapOf } from './hashGroups.js';
 import { comparedColumns, expressionsOf, keyColumns, targetCanonical } from './hashSql.js';
 import { hasIntegerKey } from './integerGroups.js';
 import {
@@ -58,33 +59,21 @@ export class HashingTarget implements Side, GroupingSide {
     return totalsOf(row as SumRow);
   }
 
-  async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
+  hashTotals(bits: number, scope: Scope): Promise<Buffer> {
     const { from, values } = this.#from([this.#words()], scope, true);
-    const rows = await this.#target.query<SumRow & { b: string }>(
-      `SELECT (${firstWord('x.kh')} >> ${32 - bits}) AS b, ${SUMS} FROM ${from} GROUP BY 1`,
-      values,
-    );
-    return new Map(rows.map((row) => [Number(row.b), totalsOf(row)]));
+    return this.#packedTotals(from, values, firstBits('x.kh', bits), null);
   }
 
   get grouping(): GroupingSide | null {
     return hasIntegerKey(this.#plan) ? this : null;
   }
 
-  async groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer> {
+  groupTotals(size: bigint, within: KeyRange, located: boolean): Promise<Buffer> {
     // Within the fence group and place are computed once, not once for every sum.
     const [group, place] = ['/', '%'].map((operator) => `${this.#bigKey()} ${operator} ${size}::bigint`);
     const columns = [`${group} AS g`, ...(located ? [`${place} AS p`] : []), this.#words()];
     const { from, values } = this.#from(columns, within);
-    const placed = WORDS.map((word) => `${word} * x.p`);
-    const sums = [...WORDS, ...(located ? placed : [])].map((value) => `sum(${value})::bigint`);
-    const numbers = ['x.g', 'count(*)', ...sums].map((number) => `int8send(${number})`);
-    // One value for all: a driver's row a group costs more than the group.
-    const [row] = await this.#target.query<{ p: Buffer | null }>(
-      `SELECT string_agg(x.p, ''::bytea) AS p FROM (SELECT ${numbers.join(' || ')} AS p FROM ${from} GROUP BY x.g) AS x`,
-      values,
-    );
-    return row?.p ?? NOTHING;
+    return this.#packedTotals(from, values, 'x.g', located ? 'x.p' : null);
   }
 
   async rangeRows({ ranges }: IntegerRanges): Promise<Buffer> {
@@ -116,6 +105,19 @@ export class HashingTarget implements Side, GroupingSide {
     }
   }
 
+  /** @param place what a row's words are multiplied with for located totals, or null: plain ones */
+  async #packedTotals(from: string, values: string[], group: string, place: string | null): Promise<Buffer> {
+    const placed = place === null ? [] : WORDS.map((word) => `${word} * ${place}`);
+    const sums = [...WORDS, ...placed].map((value) => `sum(${value})::bigint`);
+    const numbers = [group, 'count(*)', ...sums].map((number) => `int8send(${number})`);
+    // One value for all: a driver's row a group costs more than the group.
+    const [row] = await this.#target.query<{ p: Buffer | null }>(
+      `SELECT string_agg(x.p, ''::bytea) AS p FROM (SELECT ${numbers.join(' || ')} AS p FROM ${from} GROUP BY ${group}) AS x`,
+      values,
+    );
+    return row?.p ?? NOTHING;
+  }
+
   /** The first two words of the digest as one number, cut out of its digits once. */
   #words(): string {
     return this.#target.serverVersion >= BYTES_ARE_NUMBERS
@@ -128,21 +130,18 @@ export class HashingTarget implements Side, GroupingSide {
   }
 
   #from(columns: string[], scope: Scope, needsKeyHash = false): { from: string; values: string[] } {
-    const range =
-      scope.kind === 'range' ? targetRange(this.#plan, scope, (n) => `$${n}`) : { condition: '', values: [] };
+    const within = scope.kind === 'range' ? scope : scope.within;
+    const range = targetRange(this.#plan, within, (n) => `$${n}`);
     const all = needsKeyHash || scope.kind === 'hashes' ? [`${this.#keyHash} AS kh`, ...columns] : columns;
     const rows =
       `(SELECT ${all.join(', ')} FROM ${qualified(this.#plan.target)} AS t` +
       // A fence: without it each mention of x.h outside would be computed anew.
       `${range.condition === '' ? '' : ` WHERE ${range.condition}`} OFFSET 0) AS x`;
     if (scope.kind === 'range') return { from: rows, values: range.values };
-    const within = scope.intervals.map((_, i) => {
-      const first = firstWord('x.kh');
-      return `(${first} >= $${2 * i + 1}::bigint AND ${first} < $${2 * i + 2}::bigint)`;
-    });
+    const bit = `get_bit($${range.values.length + 1}::bytea, ${firstBits('x.kh', scope.bits)}::int)`;
     return {
-      from: `(SELECT * FROM ${rows} WHERE ${within.join(' OR ')}) AS x`,
-      values: scope.intervals.flat().map(String),
+      from: `(SELECT * FROM ${rows} WHERE ${bit} = 1) AS x`,
+      values: [...range.values, `\\x${bitmapOf(scope).toString('hex')}`],
     };
   }
 }
@@ -182,9 +181,9 @@ interface SumRow {
   s2: string | null;
 }
 
-/** The first four bytes of a hash's digits as an unsigned number. */
-function firstWord(digits: string): string {
-  return `('x' || ${digits})::bit(32)::bigint`;
+/** The first bits of a hash as a number, cut out of its digits. */
+function firstBits(digits: string, bits: number): string {
+  return `('x' || ${digits})::bit(${bits})::bigint`;
 }
 
 /** Four bytes each of `x.w`, unsigned. */

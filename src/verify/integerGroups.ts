@@ -11,8 +11,7 @@ import type { TablePlan } from '../plan/model.js';
 import type { RangeColumn } from '../plan/queries.js';
 import { quote, quoteTable } from '../source/sql.js';
 import { mapColumn } from '../types/index.js';
-import { larger } from './buckets.js';
-import { type DifferingGroup, MAX_LOCATED_KEYS } from './groupTotals.js';
+import { type DifferingGroup, MAX_LOCATED_KEYS, rowsOf } from './groupTotals.js';
 import { keyColumns } from './hashSql.js';
 import type { IntegerRanges, KeyRange } from './side.js';
 
@@ -168,11 +167,6 @@ export function groupsRange(first: bigint, last: bigint, size: bigint, within: K
   const from = within.lower === null ? null : BigInt(within.lower[0]!);
   const to = within.upper === null ? null : BigInt(within.upper[0]!);
   return keysBetween(from !== null && from > lower ? from : lower, to !== null && to < upper ? to : upper);
-}
-
-/** A group's rows on the side that has more. */
-export function rowsOf({ sourceRows, targetRows }: DifferingGroup): bigint {
-  return larger(sourceRows, targetRows);
 }
 
 /** @returns runs of groups next to each other, as ranges. */

@@ -12,14 +12,18 @@ export interface KeyRange {
   upper: string[] | null;
 }
 
-/** Keys whose hash begins, as a 32-bit number, in one of these half-open intervals, ascending and apart. */
-export interface HashIntervals {
+/** Keys of a range whose hash begins with one of these numbers. */
+export interface HashGroups {
   kind: 'hashes';
-  intervals: readonly (readonly [from: number, to: number])[];
+  within: KeyRange;
+  /** How many bits the numbers have: 1 to 20. */
+  bits: number;
+  /** In ascending order. */
+  groups: readonly number[];
 }
 
 /** A part of a table. */
-export type Scope = KeyRange | HashIntervals;
+export type Scope = KeyRange | HashGroups;
 
 export const WHOLE: KeyRange = { kind: 'range', lower: null, upper: null };
 
@@ -67,10 +71,17 @@ export interface Side {
   /** Has the server look at the statements without a row. @throws AppError where it can't run them */
   probe(): Promise<void>;
   totals(scope: Scope): Promise<Totals>;
-  /** Totals by the first `bits` bits of the key's hash; buckets without rows are left out. */
-  buckets(bits: number, scope: Scope): Promise<Map<number, Totals>>;
+  /**
+   * Totals by the first `bits` bits (1 to 20) of the key's hash, packed as `groupTotals.ts` reads them; groups without
+   * rows are left out.
+   */
+  hashTotals(bits: number, scope: Scope): Promise<Buffer>;
   /** Every row of the scope, ordered by key hash, then digest. */
   digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void>;
+}
+
+export function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }
 
 /** @returns both together. */

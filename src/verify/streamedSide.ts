@@ -16,16 +16,18 @@ import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { readTuples } from '../target/rows.js';
 import { type CollectedRow, TupleCollector } from './collect.js';
+import { TotalsPacker } from './groupTotals.js';
+import { bitmapOf } from './hashGroups.js';
 import { targetRange } from './hashingTarget.js';
 import { comparedColumns, keyColumns } from './hashSql.js';
 import {
+  type HashGroups,
   type KeyedDigest,
   type KeyRange,
   NO_ROWS,
   type Scope,
   type Side,
   type Totals,
-  WHOLE,
 } from './side.js';
 
 /** The rows of a query, read and hashed as `plan` says; the engine's reader and hash workers do it. */
@@ -72,15 +74,14 @@ export class StreamedSide implements Side {
     return sum;
   }
 
-  async buckets(bits: number, scope: Scope): Promise<Map<number, Totals>> {
-    const found = new Map<number, Totals>();
+  async hashTotals(bits: number, scope: Scope): Promise<Buffer> {
+    const totals = new TotalsPacker(2 ** bits);
     for await (const rows of this.#digested(scope)) {
       for (const { keyHash, digest } of rows) {
-        const bucket = Math.floor(firstWord(keyHash) / 2 ** (32 - bits));
-        found.set(bucket, plus(found.get(bucket) ?? NO_ROWS, digest));
+        totals.add(wordOf(keyHash, 0) >>> (32 - bits), wordOf(digest, 0), wordOf(digest, 1));
       }
     }
-    return found;
+    return totals.packed();
   }
 
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
@@ -92,12 +93,13 @@ export class StreamedSide implements Side {
   }
 
   async *#digested(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
-    for await (const rows of this.#reader.rows(scope.kind === 'range' ? scope : WHOLE)) {
+    const isWanted = scope.kind === 'range' ? null : membership(scope);
+    for await (const rows of this.#reader.rows(scope.kind === 'range' ? scope : scope.within)) {
       const keyed: KeyedDigest[] = [];
       for (const row of rows) {
         const canonical = canonicalKey(this.#key, row.key);
         const keyHash = createHash('md5').update(canonical).digest('hex');
-        if (scope.kind === 'hashes' && !contains(scope.intervals, firstWord(keyHash))) continue;
+        if (isWanted !== null && !isWanted(keyHash)) continue;
         keyed.push({
           key: this.#key.map(({ field }, i) => keyText(field, row.key[i] ?? null)),
           keyHash,
@@ -231,18 +233,24 @@ function keyText(field: PlannedColumn['field'], content: Buffer | null): string 
   return content === null ? 'NULL' : fieldToText(field, content, 0, content.length);
 }
 
-function firstWord(digits: string): number {
-  return Number.parseInt(digits.slice(0, 8), 16);
+/** @returns a word of four bytes of a hash, unsigned */
+function wordOf(digits: string, word: number): number {
+  return Number.parseInt(digits.slice(8 * word, 8 * word + 8), 16);
 }
 
-function contains(intervals: readonly (readonly [number, number])[], word: number): boolean {
-  return intervals.some(([from, to]) => word >= from && word < to);
+/** @returns whether a key's hash is in one of the groups */
+function membership(scope: HashGroups): (keyHash: string) => boolean {
+  const bitmap = bitmapOf(scope);
+  return (keyHash) => {
+    const group = wordOf(keyHash, 0) >>> (32 - scope.bits);
+    return ((bitmap[group >> 3]! >> (group & 7)) & 1) === 1;
+  };
 }
 
 function plus(sum: Totals, digest: string): Totals {
   return {
     rows: sum.rows + 1n,
-    first: sum.first + BigInt(firstWord(digest)),
-    second: sum.second + BigInt(Number.parseInt(digest.slice(8, 16), 16)),
+    first: sum.first + BigInt(wordOf(digest, 0)),
+    second: sum.second + BigInt(wordOf(digest, 1)),
   };
 }
