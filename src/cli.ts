@@ -5,13 +5,18 @@
  * Runs on the main thread. The first SIGINT or SIGTERM asks the command to stop and gives it
  * `--shutdown-timeout` seconds; a second one, or the time's end, ends the process at once.
  */
-import { start } from './commands/main.js';
+import { fstatSync, writeSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { type Output, start } from './commands/main.js';
 import { AppError } from './errors.js';
+
+/** Where a disk becomes full Node's own stream writes a part of what it was given, and doesn't say so. */
+const stdout: Output = fstatSync(1).isFile() ? new Writable({ write: writeWhole }) : process.stdout;
 
 const stop = new AbortController();
 const { session, done } = start(process.argv.slice(2), {
   stdin: process.stdin,
-  stdout: process.stdout,
+  stdout,
   stderr: process.stderr,
   environment: process.env,
   signal: stop.signal,
@@ -20,10 +25,37 @@ const { session, done } = start(process.argv.slice(2), {
 /** What a run may take after the shutdown timeout, to let go of its connections and save its state. */
 const GRACE_MS = 5000;
 
+function writeWhole(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+    done();
+  } catch (error) {
+    done(error as Error);
+  }
+}
+
 /** Ends the process once what was written has left. */
 function exit(code: number): void {
   process.exitCode = code;
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  stdout.write('', () => {
+    const { errored } = stdout;
+    process.exitCode = errored === null ? code : codeWithout(errored, code);
+    process.stderr.write('', end);
+  });
+}
+
+/** Whoever read our output and has gone wants no more of it; else it is lost, as on a full disk. */
+function codeWithout(error: NodeJS.ErrnoException, code: number): number {
+  return error.code === 'EPIPE' ? code : session.unwritten(error, code);
+}
+
+function end(): void {
+  // Node gives a terminal back as it found it, and crashes where that was closed: then this ends as others do.
+  if ((process.stderr.errored as NodeJS.ErrnoException | null)?.code === 'EIO') {
+    process.removeAllListeners('SIGHUP');
+    process.kill(process.pid, 'SIGHUP');
+  }
+  process.exit();
 }
 
 function onSignal(signal: NodeJS.Signals): void {
@@ -60,8 +92,10 @@ process.on('uncaughtException', (error) => exit(session.fail(error)));
 process.once('beforeExit', () => {
   exit(session.fail(new AppError('INTERNAL', 'the command stopped working before it had a result')));
 });
-// Whoever read our output has gone; what is left to say has nowhere to go.
-process.stdout.on('error', () => process.exit(process.exitCode ?? 0));
+stdout.on('error', (error) => {
+  process.exitCode = codeWithout(error, Number(process.exitCode ?? 0));
+  end();
+});
 process.stderr.on('error', () => {});
 
 exit(await done);

@@ -2,12 +2,13 @@
  * The command line without any server: usage, configuration errors, unreachable hosts, signals.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type CliResult, runCli } from './support/cli.js';
+import { type CliResult, cliFile, runCli } from './support/cli.js';
 
 let folder: string;
 /** Takes connections and never says a word. */
@@ -223,6 +224,17 @@ test('logs and progress go to stderr, also as JSON lines only', async () => {
     .map((line) => JSON.parse(line));
   assert.ok(lines.some((line) => line.phase === 'connect' && line.rows_transferred === 0));
   assert.ok(lines.some((line) => line.level === 'error' && line.code === 'SOURCE_UNREACHABLE'));
+});
+
+test('output that finds no room is exit code 7, and not a part of it success', async (t) => {
+  if (process.platform === 'win32') return t.skip('no ulimit here');
+  const file = join(folder, 'schema.json');
+  const script = `ulimit -f 8; exec "$0" "$@" > '${file}'`;
+  const { status, stderr } = spawnSync('sh', ['-c', script, process.execPath, cliFile, 'config-schema']);
+  assert.equal(status, 7);
+  assert.match(stderr.toString(), /The output can't be written: EFBIG.*\[IO\]/);
+  const { size } = await stat(file);
+  assert.ok(size > 0, 'a part was written');
 });
 
 test('a signal ends a command that waits: exit code 5, one JSON line', async () => {

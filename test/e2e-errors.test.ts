@@ -211,6 +211,9 @@ test('target roles that may not create, may not write, or only read', async () =
       remedy: /GRANT USAGE ON SCHEMA mssql_pg_migrate/,
     },
   );
+  const plan = await runCli(['-c', scene.config({ target: as('locked_up') }), 'plan']);
+  assert.equal(plan.code, 1);
+  assert.equal(plan.stdout.match(/The ledger of runs can't be used/g)?.length, 1, plan.stdout);
   await scene.client.query(`GRANT USAGE ON SCHEMA mssql_pg_migrate TO ${role};
     GRANT ALL ON ALL TABLES IN SCHEMA mssql_pg_migrate TO ${role}`);
   await fails(

@@ -185,7 +185,7 @@ test('with --advanced: patterns, sizes of the host; rows in the target propose u
   assert.deepEqual(readdirSync(cwd), ['config.yaml']);
 });
 
-test('Ctrl-C, SIGTERM and a refused overwrite leave everything as it was', {
+test('Ctrl-C, Ctrl-D, SIGTERM and a refused overwrite leave everything as it was', {
   skip: terminalMissing,
 }, async () => {
   const cwd = folder('broken-off');
@@ -198,11 +198,13 @@ test('Ctrl-C, SIGTERM and a refused overwrite leave everything as it was', {
       await terminal.stop();
     }
   };
-  const typed = await end(open(cwd), async (terminal) => {
-    await terminal.answer(asks('SQL Server: host'), `h${KEYS.enter}`);
-    await terminal.answer(asks('SQL Server: port'), KEYS.ctrlC);
-  });
-  assert.deepEqual(typed, { code: 5, ...clean });
+  for (const key of [KEYS.ctrlC, KEYS.ctrlD]) {
+    const typed = await end(open(cwd), async (terminal) => {
+      await terminal.answer(asks('SQL Server: host'), `h${KEYS.enter}`);
+      await terminal.answer(asks('SQL Server: port'), key);
+    });
+    assert.deepEqual(typed, { code: 5, ...clean });
+  }
   const signalled = await end(open(cwd), async (terminal) => {
     await terminal.waitFor(asks('SQL Server: host'));
     process.kill(terminal.pid, 'SIGTERM');

@@ -354,7 +354,7 @@ test('the result of a run as JSON and for people', () => {
   assert.match(report, /What to do: set migration\.on_nul/);
   assert.match(report, /dbo\.a: n1/);
   assert.match(report, /2 indexes were not created/);
-  assert.match(report, /Failed: 1 of 3 tables, 1,010 rows, 5\.05 kB in 2\.00 s \(505 rows\/s\)$/);
+  assert.match(report, /Failed; complete: 1 of 3 tables, 1,010 rows, 5\.05 kB in 2\.00 s \(505 rows\/s\)$/);
 });
 
 test('a cancelled run says cancelled, with exit code 5', () => {

@@ -203,10 +203,12 @@ test('the report of a verification names what differs', async (t) => {
 
 test('a report or a port that can not be had is said before anything is done', async () => {
   const config = ['-c', scene.config()];
-  const nowhere = join(scene.directory, 'nowhere', 'run.html');
-  const report = await runCli(['--output-json', ...config, 'run', '--report', nowhere]);
-  assert.equal(report.code, 7, report.stderr);
-  assert.match(report.stdout, /"code":"IO"/);
+  for (const nowhere of [join(scene.directory, 'nowhere', 'run.html'), scene.directory]) {
+    const report = await runCli(['--output-json', ...config, 'run', '--report', nowhere]);
+    assert.equal(report.code, 7, report.stderr);
+    assert.match(report.stdout, /"code":"IO"/);
+    assert.match(report.stdout, /"run_id":null/);
+  }
   const port = String(scene.target.connection.port);
   const metrics = await runCli(['--output-json', ...config, 'run', '--metrics-port', port]);
   assert.equal(metrics.code, 7, metrics.stderr);

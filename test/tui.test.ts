@@ -149,7 +149,7 @@ test('a dry run, a run with a table that fails, its error, filter, order, sizes'
   });
   assert.deepEqual(end, { code: 3, ...CLEAN });
   // What was on the screen before is there again, and the result behind it.
-  assert.match(terminal.output, /Failed: 2 of 3 tables/);
+  assert.match(terminal.output, /Failed; complete: 2 of 3 tables/);
 });
 
 test('stopped half way, resumed, quit', { skip: terminalMissing }, async () => {

@@ -4,6 +4,7 @@
  * Runs on the main thread. Whatever happens, with `--output-json` exactly one JSON line goes to stdout; logs
  * and progress go to stderr only.
  */
+import type { Writable } from 'node:stream';
 import { type Command, CommanderError } from 'commander';
 import type { LogLevel } from '../engine/events.js';
 import type { Threads } from '../engine/threads.js';
@@ -14,10 +15,13 @@ import { errorLines, errorResult, resultHead, type Span } from '../observe/resul
 import type { CommandResult, Context, GlobalOptions } from './context.js';
 import { buildProgram, readGlobals } from './program.js';
 
+/** Takes a result; at a terminal it knows its width. */
+export type Output = Writable & { isTTY?: boolean; columns?: number };
+
 /** The outside world, so that tests can bring their own. */
 export interface World {
   stdin: NodeJS.ReadStream;
-  stdout: NodeJS.WriteStream;
+  stdout: Output;
   stderr: NodeJS.WriteStream;
   environment: Readonly<Record<string, string | undefined>>;
   signal: AbortSignal;
@@ -33,6 +37,8 @@ export interface Session {
   readonly afterCancel: string;
   /** Prints the failure, on stdout as JSON if that was asked for, unless a result was printed already. */
   fail(error: unknown): number;
+  /** Says that what was printed on stdout could not be written. @returns `code`, or its own in place of success */
+  unwritten(error: Error, code: number): number;
 }
 
 /** @returns the session and the promise of its exit code; the promise does not reject */
@@ -49,6 +55,7 @@ class CommandLine implements Session {
   #logFormat: LogFormat;
   #command: string | null = null;
   #finished = false;
+  #unwritten = false;
   log: Log;
   shutdownTimeoutSeconds = 60;
 
@@ -141,6 +148,16 @@ class CommandLine implements Session {
     this.#explain(data);
     if (data.code === 'INTERNAL' && data.stack !== undefined) this.log.debug(data.stack);
     return exitCodeOf(error);
+  }
+
+  unwritten(error: Error, code: number): number {
+    if (this.#unwritten) return code || EXIT.io;
+    this.#unwritten = true;
+    const lost = new AppError('IO', `The output can't be written: ${error.message}`, {
+      remedy: 'Check where stdout leads to: a disk may be full.',
+    });
+    this.#explain(toErrorData(lost));
+    return code || exitCodeOf(lost);
   }
 
   /** Says on stderr what went wrong and what to do. */

@@ -128,7 +128,8 @@ export async function attempt<T>(
     return await work();
   } catch (error) {
     if (obstacles === undefined || !(error instanceof AppError) || !OBSTACLES.has(error.code)) throw error;
-    obstacles.push(error);
+    // Two that look at the ledger meet the same.
+    if (!obstacles.some(({ message }) => message === error.message)) obstacles.push(error);
     return null;
   }
 }

@@ -153,9 +153,11 @@ export function runReport(result: RunResult, width?: number): string {
     ...result.notes.map((text) => `  ${text}`),
   ];
   if (others.length > 0) lines.push('Notes', ...others, '');
-  const verdict = { success: 'Done', failed: 'Failed', cancelled: 'Cancelled' }[result.status];
+  const verdict = { success: 'Done:', failed: 'Failed; complete:', cancelled: 'Cancelled; complete:' }[
+    result.status
+  ];
   lines.push(
-    `${verdict}: ${result.tables_success} of ${result.tables_total} tables, ` +
+    `${verdict} ${result.tables_success} of ${result.tables_total} tables, ` +
       `${count(result.rows_transferred)} rows, ${byteCount(result.bytes)} ` +
       `in ${duration(result.duration_seconds * 1000)} (${short(result.rows_per_second)} rows/s)`,
   );

@@ -39,6 +39,7 @@ export const KEYS = {
   space: ' ',
   backspace: '\u007f',
   ctrlC: '\u0003',
+  ctrlD: '\u0004',
 } as const;
 
 /** Why there can be no terminal here, or false. */

@@ -23,6 +23,13 @@ export interface TextQuestion {
   check?: (answer: string) => string | undefined;
 }
 
+/** Where a question is asked, and what ends it without an answer. */
+interface Streams {
+  input: Readable;
+  output: WriteStream;
+  signal: AbortSignal;
+}
+
 /** Choices shown at once; a list that is longer scrolls. */
 const MAX_SHOWN = 10;
 /** Longer lists can be searched. */
@@ -46,9 +53,27 @@ export class Prompts {
     this.#signal = signal;
   }
 
-  /** A question's streams. It never takes its listener off the signal, so each has a signal of its own. */
-  get #asking() {
-    return { input: this.#input, output: this.#output, signal: AbortSignal.any([this.#signal]) };
+  /**
+   * @param ask is given a question's streams; it never takes its listener off the signal, so each has one of its own
+   * @throws AppError CANCELLED
+   */
+  async #asked<T>(ask: (streams: Streams) => Promise<T | typeof Clack.CANCEL_SYMBOL>): Promise<T> {
+    const input = this.#input;
+    const over = new AbortController();
+    // Clack stops listening at the end of its input, which Ctrl-D is as well, and never answers.
+    const onEnd = (): void => over.abort();
+    const onKey = (_text: unknown, key?: { ctrl?: boolean; name?: string }): void => {
+      if (key?.ctrl === true && key.name === 'd') onEnd();
+    };
+    input.on('keypress', onKey);
+    input.once('end', onEnd);
+    try {
+      const signal = AbortSignal.any([this.#signal, over.signal]);
+      return this.#answered(await ask({ input, output: this.#output, signal }));
+    } finally {
+      input.off('keypress', onKey);
+      input.off('end', onEnd);
+    }
   }
 
   get #saying() {
@@ -98,40 +123,44 @@ export class Prompts {
   }
 
   async text({ message, initial, check }: TextQuestion): Promise<string> {
-    const answer = await this.#clack.text({
-      message,
-      ...(initial !== undefined && { placeholder: initial, defaultValue: initial }),
-      validate: (given) => {
-        const text = (given ?? '').trim();
-        if (text === '' && initial === undefined) return 'An answer is needed here.';
-        return text === '' ? undefined : check?.(text);
-      },
-      ...this.#asking,
-    });
-    return this.#answered(answer).trim();
+    const answer = await this.#asked((streams) =>
+      this.#clack.text({
+        message,
+        ...(initial !== undefined && { placeholder: initial, defaultValue: initial }),
+        validate: (given) => {
+          const text = (given ?? '').trim();
+          if (text === '' && initial === undefined) return 'An answer is needed here.';
+          return text === '' ? undefined : check?.(text);
+        },
+        ...streams,
+      }),
+    );
+    return answer.trim();
   }
 
   async secret(message: string): Promise<string> {
-    return this.#answered(await this.#clack.password({ message, ...this.#asking })) ?? '';
+    return (await this.#asked((streams) => this.#clack.password({ message, ...streams }))) ?? '';
   }
 
   async confirm(message: string, initial: boolean): Promise<boolean> {
-    return this.#answered(await this.#clack.confirm({ message, initialValue: initial, ...this.#asking }));
+    return this.#asked((streams) => this.#clack.confirm({ message, initialValue: initial, ...streams }));
   }
 
   async choose<T extends string>(message: string, choices: readonly Choice<T>[], initial?: T): Promise<T> {
-    const answer = await this.#clack.select<string>({
-      message,
-      // Hints of their own would be shown for the choice under the cursor only.
-      options: choices.map(({ value, label, hint }) => ({
-        value,
-        label: hint === undefined ? label : `${label} (${hint})`,
-      })),
-      ...(initial !== undefined && { initialValue: initial }),
-      maxItems: MAX_SHOWN,
-      ...this.#asking,
-    });
-    return this.#answered(answer) as T;
+    const answer = await this.#asked((streams) =>
+      this.#clack.select<string>({
+        message,
+        // Hints of their own would be shown for the choice under the cursor only.
+        options: choices.map(({ value, label, hint }) => ({
+          value,
+          label: hint === undefined ? label : `${label} (${hint})`,
+        })),
+        ...(initial !== undefined && { initialValue: initial }),
+        maxItems: MAX_SHOWN,
+        ...streams,
+      }),
+    );
+    return answer as T;
   }
 
   /** @returns the values chosen, at least one unless `mayBeNone` */
@@ -147,17 +176,18 @@ export class Prompts {
       initialValues: [...initial],
       required: !mayBeNone,
       maxItems: MAX_SHOWN,
-      ...this.#asking,
     };
-    const answer =
+    const answer = await this.#asked((streams) =>
       choices.length > MAX_UNSEARCHED
-        ? await this.#clack.autocompleteMultiselect<string>({
+        ? this.#clack.autocompleteMultiselect<string>({
             ...common,
+            ...streams,
             options,
             placeholder: 'type to search',
           })
-        : await this.#clack.multiselect<string>({ ...common, options });
-    return this.#answered(answer) as T[];
+        : this.#clack.multiselect<string>({ ...common, ...streams, options }),
+    );
+    return answer as T[];
   }
 
   #answered<T>(answer: T | typeof Clack.CANCEL_SYMBOL): T {
