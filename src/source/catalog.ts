@@ -76,6 +76,9 @@ export async function serverFacts(source: Source): Promise<ServerFacts> {
   };
 }
 
+/** What users made: Azure keeps things in schema sys that it does not call its own. */
+const OWN = "t.is_ms_shipped = 0 AND s.name <> 'sys'";
+
 const tablesSql = (schemaFilter: string): string => `
 SELECT
   s.name AS schema_name,
@@ -84,7 +87,7 @@ SELECT
   t.*
 FROM sys.tables AS t
 JOIN sys.schemas AS s ON s.schema_id = t.schema_id
-WHERE t.is_ms_shipped = 0${schemaFilter}
+WHERE ${OWN}${schemaFilter}
 ORDER BY s.name, t.name`;
 
 const columnsSql = (schemaFilter: string): string => `
@@ -107,7 +110,7 @@ JOIN sys.schemas AS tys ON tys.schema_id = ty.schema_id
 LEFT JOIN sys.types AS base ON base.user_type_id = c.system_type_id
 LEFT JOIN sys.computed_columns AS cc ON cc.object_id = c.object_id AND cc.column_id = c.column_id
 LEFT JOIN sys.identity_columns AS ic ON ic.object_id = c.object_id AND ic.column_id = c.column_id
-WHERE t.is_ms_shipped = 0${schemaFilter}
+WHERE ${OWN}${schemaFilter}
 ORDER BY c.object_id, c.column_id`;
 
 // key_ordinal 0 is a partitioning column that is stored with the index without being part of its key.
@@ -128,14 +131,14 @@ JOIN sys.tables AS t ON t.object_id = i.object_id
 JOIN sys.schemas AS s ON s.schema_id = t.schema_id
 WHERE i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND i.is_hypothetical = 0
   AND ic.is_included_column = 0 AND ic.key_ordinal > 0
-  AND t.is_ms_shipped = 0${schemaFilter}
+  AND ${OWN}${schemaFilter}
 ORDER BY i.object_id, i.index_id, ic.key_ordinal`;
 
 const SCHEMAS_SQL = `
 SELECT DISTINCT s.name AS schema_name
 FROM sys.schemas AS s
 JOIN sys.tables AS t ON t.schema_id = s.schema_id
-WHERE t.is_ms_shipped = 0
+WHERE ${OWN}
 ORDER BY schema_name`;
 
 const UNMASK_SQL = `SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UNMASK') AS may_unmask`;

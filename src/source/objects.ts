@@ -153,11 +153,13 @@ FROM sys.sequences AS q
 JOIN sys.schemas AS s ON s.schema_id = q.schema_id
 ORDER BY s.name, q.name`;
 
+// Azure has views in schema sys that it does not call its own.
 const OTHERS_SQL = `
 SELECT s.name AS schema_name, o.name, o.type
 FROM sys.objects AS o
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id
-WHERE o.is_ms_shipped = 0 AND (o.type IN ('V', 'P', 'PC', 'TR', 'TA', 'FN', 'IF', 'TF', 'FS', 'FT', 'AF', 'SN', 'R')
+WHERE o.is_ms_shipped = 0 AND s.name <> 'sys'
+  AND (o.type IN ('V', 'P', 'PC', 'TR', 'TA', 'FN', 'IF', 'TF', 'FS', 'FT', 'AF', 'SN', 'R')
   OR o.type = 'D' AND o.parent_object_id = 0)
 ORDER BY s.name, o.name`;
 
