@@ -10,9 +10,8 @@ import { boundaryQuery, rangeColumns } from '../plan/queries.js';
 import { sourceError } from '../source/errors.js';
 import { tableLabel } from '../source/model.js';
 import { mapColumn } from '../types/index.js';
-import { type ComparisonParts, GroupComparison } from './groupComparison.js';
-import { type ComparedGroups, compareGroups, rowsOf } from './groupTotals.js';
-import { changesOf, groupBits, groupRows, scopesOfGroups } from './hashGroups.js';
+import { GroupComparison } from './groupComparison.js';
+import { HashComparison } from './hashComparison.js';
 import { keyColumns } from './hashSql.js';
 import { hasIntegerKey, type KeySpread, keySpreadOf, keySpreadQuery } from './integerGroups.js';
 import { integerChanges } from './integerRows.js';
@@ -76,21 +75,30 @@ export interface Sides {
 }
 export type SidesOf = (pair: ConnectionPair) => Sides;
 
-/** Changes yielded at once, and rows of a streamed side sorted in memory at once. */
+/** What its parts take of a table's comparison. */
+export interface ComparisonParts {
+  /** Packed totals of both sides' groups. */
+  groups(size: bigint, within: KeyRange, located: boolean): Promise<{ source: Buffer; target: Buffer }>;
+  /** The same by the first bits of the keys' hashes; see `Side.hashTotals`. */
+  hashTotals(bits: number, scope: Scope): Promise<{ source: Buffer; target: Buffer }>;
+  /** Whether a server can't hash the rows itself: all of a scope is then read for every question. */
+  isStreamed(): Promise<boolean>;
+  totals(range: KeyRange): Promise<TableTotals>;
+  /** Enters totals of rows that were not entered before. */
+  settle(totals: TableTotals, matches: boolean): void;
+  /** Cuts a range of `rows` rows into fine ones. */
+  cut(range: KeyRange, rows: bigint): Promise<KeyRange[]>;
+  /** The rows that differ, after a look at the totals. @param counts whether the rows are reported as looked at */
+  rangeDifferences(range: KeyRange, counts: boolean): AsyncGenerator<Difference, void, void>;
+  rowDifferences(
+    scope: Scope | IntegerRanges,
+    range: KeyRange | null,
+    sourceRows: bigint,
+  ): AsyncGenerator<Difference, void, void>;
+}
+
+/** Changes yielded at once. */
 const BATCH_CHANGES = 10_000;
-const STREAMED_ROWS = 200_000;
-/**
- * Groups of key hashes that are asked for first, and the rows of one: where nothing differs finer ones would cost for
- * nothing. A streamed side is read as a whole for every question, so that the first one is as fine as the last.
- */
-const FIRST_GROUPS_BITS = 17;
-const FIRST_GROUP_ROWS = 64;
-const STREAMED_GROUP_ROWS = 16;
-/** So many rows, or such a share of all, are looked at without asking which of them differ: one more pass costs as much. */
-const FEW_ROWS = 500;
-const SMALL_SHARE = 1 / 5;
-/** What is taken for known of the share of changes before anything is: some rows in thousands. */
-const FIRST_SEEN = { rows: 2000, changed: 10 };
 
 /** @returns how the table is compared: ranges need key types that both servers order alike. */
 export function compareMethod(plan: TablePlan): CompareMethod {
@@ -115,9 +123,8 @@ export class TableComparison {
   readonly #pool: PairPool;
   readonly #sidesOf: SidesOf;
   readonly #options: CompareOptions;
-  /** Rows of ranges that differed, and how many of them did. */
-  readonly #seen = { ...FIRST_SEEN };
-  #streamed: Promise<boolean> | null = null;
+  /** Groups of key hashes: of the whole table, or in ranges of it. */
+  readonly #hashes: HashComparison;
 
   constructor(plan: TablePlan, pool: PairPool, sidesOf: SidesOf, options: CompareOptions) {
     this.method = compareMethod(plan);
@@ -125,6 +132,7 @@ export class TableComparison {
     this.#pool = pool;
     this.#sidesOf = sidesOf;
     this.#options = options;
+    this.#hashes = new HashComparison(this.#parts(), options, plan.approximateRows);
   }
 
   /** Compares. Without a key there is nothing to yield: `matches` is the answer. */
@@ -134,7 +142,7 @@ export class TableComparison {
       return;
     }
     let found = false;
-    const differences = this.method === 'key ranges' ? this.#byRanges() : this.#byHashes();
+    const differences = this.method === 'key ranges' ? this.#byRanges() : this.#hashes.differences();
     for await (const difference of differences) {
       found = true;
       yield difference;
@@ -170,6 +178,12 @@ export class TableComparison {
     return {
       groups: (size, within, located) =>
         this.#both(({ grouping }) => groupingOf(grouping).groupTotals(size, within, located)),
+      hashTotals: (bits, scope) => this.#both((side) => side.hashTotals(bits, scope)),
+      isStreamed: () =>
+        this.#pool.use(async (pair) => {
+          const { source, target } = this.#sidesOf(pair);
+          return source.streamed || target.streamed;
+        }),
       totals: (range) => this.#totals(range),
       settle: (totals, matches) => this.#add(totals, matches),
       cut: (range, rows) => this.#cut(range, this.#options.tier2Rows, rows),
@@ -196,67 +210,8 @@ export class TableComparison {
 
   async *#rangeDifferences(range: KeyRange, counts = true): AsyncGenerator<Difference, void, void> {
     const found = await this.#totals(range);
-    const sourceRows = found.source.rows;
-    if (!sameTotals(found.source, found.target)) {
-      const rows = most(found);
-      let changed = 0;
-      for (const scope of await this.#narrowed(range, rows)) {
-        for await (const difference of this.#rowDifferences(scope, range, sourceRows)) {
-          changed += difference.changes.length;
-          yield difference;
-        }
-      }
-      this.#seen.rows += Number(rows);
-      this.#seen.changed += changed;
-    }
-    if (counts) this.#options.onRows?.(sourceRows);
-  }
-
-  /** @returns where in a range that differs rows are looked at: in its groups that differ, unless most of them would. */
-  async #narrowed(range: KeyRange, rows: bigint): Promise<Scope[]> {
-    const each = groupRows(this.#seen.changed / this.#seen.rows);
-    if (each === null || rows <= BigInt(FEW_ROWS) || (await this.#isStreamed())) return [range];
-    const bits = groupBits(rows, each);
-    const { differing } = await this.#hashTotals(bits, range);
-    return scopesOfGroups(differing, bits, range, Number.POSITIVE_INFINITY);
-  }
-
-  async *#byHashes(): AsyncGenerator<Difference, void, void> {
-    const { tier2Rows, onRows } = this.#options;
-    const streamed = await this.#isStreamed();
-    const first = groupBits(
-      this.#plan.approximateRows,
-      Math.min(tier2Rows, streamed ? STREAMED_GROUP_ROWS : FIRST_GROUP_ROWS),
-    );
-    let bits = streamed ? first : Math.min(first, FIRST_GROUPS_BITS);
-    let found = await this.#hashTotals(bits, WHOLE);
-    const { source, target, differing } = found;
-    this.#add({ source, target }, differing.length === 0);
-    const sourceRows = differing.reduce((rows, group) => rows + group.sourceRows, 0n);
-    onRows?.(source.rows - sourceRows);
-    const finer = this.#finerBits(found, bits, streamed);
-    if (finer > bits) {
-      const [scope] = scopesOfGroups(differing, bits, WHOLE, Number.POSITIVE_INFINITY);
-      found = await this.#hashTotals(finer, scope!);
-      bits = finer;
-    }
-    const atOnce = streamed ? STREAMED_ROWS : Number.POSITIVE_INFINITY;
-    for (const scope of scopesOfGroups(found.differing, bits, WHOLE, atOnce)) {
-      yield* this.#rowDifferences(scope, null, source.rows);
-    }
-    onRows?.(sourceRows);
-  }
-
-  /** @returns the bits of groups that are worth another question before rows are looked at; `bits` where none are. */
-  #finerBits(found: ComparedGroups, bits: number, streamed: boolean): number {
-    const rows = most(found);
-    const looked = Number(found.differing.reduce((sum, group) => sum + rowsOf(group), 0n));
-    if (looked <= Math.max(FEW_ROWS, Number(rows) * SMALL_SHARE)) return bits;
-    const each = groupRows(changesOf(found) / Number(rows));
-    const finer = each === null ? bits : groupBits(rows, each);
-    // A group is sorted in memory as a whole; the catalog's count of rows may have been far too low.
-    const bounded = streamed ? groupBits(rows, STREAMED_ROWS / 10) : bits;
-    return Math.max(finer > bits + 1 ? finer : bits, bounded);
+    if (!sameTotals(found.source, found.target)) yield* this.#hashes.rangeDifferences(range, found);
+    if (counts) this.#options.onRows?.(found.source.rows);
   }
 
   async *#rowDifferences(
@@ -288,21 +243,6 @@ export class TableComparison {
 
   #totals(scope: Scope): Promise<TableTotals> {
     return this.#both((side) => side.totals(scope));
-  }
-
-  async #hashTotals(bits: number, scope: Scope): Promise<ComparedGroups> {
-    const { source, target } = await this.#both((side) => side.hashTotals(bits, scope));
-    const last = BigInt(2 ** bits - 1);
-    return compareGroups(source, target, { first: 0n, last, size: 1n, located: false });
-  }
-
-  /** @returns whether a server can't hash the rows itself, and reads all of a scope for every question. */
-  #isStreamed(): Promise<boolean> {
-    this.#streamed ??= this.#pool.use(async (pair) => {
-      const { source, target } = this.#sidesOf(pair);
-      return source.streamed || target.streamed;
-    });
-    return this.#streamed;
   }
 
   /** Asks both sides at the same time. */

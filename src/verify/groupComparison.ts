@@ -2,7 +2,7 @@
  * Compares a table whose key is one integer where both servers hash: stretch by stretch of keys, with totals by groups
  * of them as fine as the changes lie apart. Main thread.
  */
-import type { CompareOptions, Difference, TableTotals } from './compare.js';
+import type { CompareOptions, ComparisonParts, Difference } from './compare.js';
 import { type ComparedGroups, compareGroups, type DifferingGroup, rowsOf } from './groupTotals.js';
 import {
   type CountedRange,
@@ -19,25 +19,7 @@ import {
 } from './integerGroups.js';
 import { interleave } from './interleave.js';
 import type { RowChange } from './merge.js';
-import { type IntegerRanges, type KeyRange, larger, sameTotals } from './side.js';
-
-/** What it takes of the comparison it is a part of. */
-export interface ComparisonParts {
-  /** Packed totals of both sides' groups. */
-  groups(size: bigint, within: KeyRange, located: boolean): Promise<{ source: Buffer; target: Buffer }>;
-  totals(range: KeyRange): Promise<TableTotals>;
-  /** Enters totals of rows that were not entered before. */
-  settle(totals: TableTotals, matches: boolean): void;
-  /** Cuts a range of `rows` rows into fine ones. */
-  cut(range: KeyRange, rows: bigint): Promise<KeyRange[]>;
-  /** The rows that differ, after a look at the totals. @param counts whether the rows are reported as looked at */
-  rangeDifferences(range: KeyRange, counts: boolean): AsyncGenerator<Difference, void, void>;
-  rowDifferences(
-    scope: KeyRange | IntegerRanges,
-    range: KeyRange | null,
-    sourceRows: bigint,
-  ): AsyncGenerator<Difference, void, void>;
-}
+import { type KeyRange, larger, sameTotals } from './side.js';
 
 /** Where in more of the smallest groups than this more than one row differs, most rows do: whole ranges are compared. */
 const MOST_UNCLEAR = 0.5;
