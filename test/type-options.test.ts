@@ -255,7 +255,8 @@ test('what can not be converted is refused before anything is touched, with what
   );
   await refused(
     { 'decimal(10,0)': 'numeric(9,0)' },
-    /Bad2, column V: decimal can't become numeric\(9,0\)/,
+    // Not the decimals of other numbers.
+    /^[^;]*Bad2, column V: decimal can't become numeric\(9,0\)[^;]*$/,
     /at least as many/,
   );
   await refused({ moneyy: 'text' }, /type_overrides.moneyy: is no type of SQL Server/, /table.column/);

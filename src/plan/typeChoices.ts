@@ -144,7 +144,7 @@ function rank(parts: readonly string[], table: SourceTable, column: SourceColumn
     return parts.join('.') === declared ? 3 : 0;
   }
   if (declared !== column.type && first === declared) return 3;
-  if (first === baseType(column) && first.includes('(')) return 2;
+  if (first.includes('(')) return first === baseType(column) ? 2 : 0;
   return first === column.type || typeName(first) === column.type ? 1 : 0;
 }
 
