@@ -7,8 +7,14 @@
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
-import { type Output, start } from './commands/main.js';
+import type { Output } from './commands/main.js';
 import { AppError } from './errors.js';
+
+/** Signals that came before there was a command to stop: loading it takes a while where the CPU is scarce. */
+const early: NodeJS.Signals[] = [];
+let onSignal = (signal: NodeJS.Signals): void => void early.push(signal);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => onSignal(signal));
+const { start } = await import('./commands/main.js');
 
 /** Where a disk becomes full Node's own stream writes a part of what it was given, and doesn't say so. */
 const stdout: Output = fstatSync(1).isFile() ? new Writable({ write: writeWhole }) : process.stdout;
@@ -58,7 +64,7 @@ function end(): void {
   process.exit();
 }
 
-function onSignal(signal: NodeJS.Signals): void {
+function stopBy(signal: NodeJS.Signals): void {
   const remedy = session.afterCancel;
   const cancelled = new AppError('CANCELLED', `stopped by ${signal}`, { remedy });
   if (stop.signal.aborted) {
@@ -85,8 +91,8 @@ function onSignal(signal: NodeJS.Signals): void {
 // Node's own handler prints them on stderr as they are, where every line may have to be JSON.
 process.removeAllListeners('warning');
 process.on('warning', (warning) => session.log.debug(`${warning.name}: ${warning.message}`));
-process.on('SIGINT', onSignal);
-process.on('SIGTERM', onSignal);
+onSignal = stopBy;
+early.forEach(stopBy);
 process.on('uncaughtException', (error) => exit(session.fail(error)));
 // Nothing left to wait for and no result: better a reported fault than a silent end.
 process.once('beforeExit', () => {
