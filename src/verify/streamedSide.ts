@@ -3,12 +3,12 @@
  *
  * Main thread. Each question reads the whole scope again, which costs time and no truth.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { fieldToText } from '../copy/fieldText.js';
 import type { NulPolicy } from '../copy/text.js';
 import { numericTextBytes, writeNumericText } from '../hash/numericText.js';
 import { createRowHasher } from '../hash/rowHasher.js';
-import { hashFields } from '../plan/chunk.js';
+import { type HashField, hashFields } from '../plan/chunk.js';
 import type { PlannedColumn, SourceQuery, TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
 import type { SourceIsolation } from '../source/connection.js';
@@ -50,16 +50,19 @@ interface RangeReader {
   totals(range: KeyRange): Promise<Totals>;
 }
 
+/** A row as it came, with what tells it apart; all hashes 32 lower-case hex digits. */
+interface DigestedRow extends Pick<CollectedRow, 'key'>, Pick<KeyedDigest, 'keyHash' | 'digest'> {}
+
 export class StreamedSide implements Side {
   readonly streamed = true;
   readonly grouping = null;
   readonly #reader: RangeReader;
-  readonly #key: PlannedColumn[];
+  readonly #key: readonly HashField[];
   readonly #trustRowHash: boolean;
 
   constructor(plan: TablePlan, reader: RangeReader, options: Pick<StreamedOptions, 'trustRowHash'>) {
     this.#reader = reader;
-    this.#key = keyColumns(plan);
+    this.#key = hashFields(keyColumns(plan));
     this.#trustRowHash = options.trustRowHash;
   }
 
@@ -85,30 +88,32 @@ export class StreamedSide implements Side {
   }
 
   async *digests(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
-    const all: KeyedDigest[] = [];
-    for await (const rows of this.#digested(scope)) all.push(...rows);
-    const order = ({ keyHash, digest }: KeyedDigest) => keyHash + digest;
-    all.sort((a, b) => (order(a) < order(b) ? -1 : 1));
-    for (let at = 0; at < all.length; at += 1000) yield all.slice(at, at + 1000);
+    const all: DigestedRow[] = [];
+    for await (const rows of this.#digested(scope)) for (const row of rows) all.push(row);
+    all.sort((a, b) => ordered(a.keyHash, b.keyHash) || ordered(a.digest, b.digest));
+    for (let at = 0; at < all.length; at += 1000) {
+      yield all.slice(at, at + 1000).map(({ key, keyHash, digest }) => ({
+        key: this.#key.map(({ field }, i) => keyText(field, key[i] ?? null)),
+        keyHash,
+        digest,
+      }));
+    }
   }
 
-  async *#digested(scope: Scope): AsyncGenerator<KeyedDigest[], void, void> {
+  async *#digested(scope: Scope): AsyncGenerator<DigestedRow[], void, void> {
     const isWanted = scope.kind === 'range' ? null : membership(scope);
     for await (const rows of this.#reader.rows(scope.kind === 'range' ? scope : scope.within)) {
-      const keyed: KeyedDigest[] = [];
-      for (const row of rows) {
-        const canonical = canonicalKey(this.#key, row.key);
-        const keyHash = createHash('md5').update(canonical).digest('hex');
+      const digested: DigestedRow[] = [];
+      for (const { key, hash: rowHash } of rows) {
+        const canonical = canonicalKey(this.#key, key);
+        const keyHash = hash('md5', canonical);
         if (isWanted !== null && !isWanted(keyHash)) continue;
-        keyed.push({
-          key: this.#key.map(({ field }, i) => keyText(field, row.key[i] ?? null)),
-          keyHash,
-          digest: this.#trustRowHash
-            ? createHash('md5').update(canonical).update(row.hash.trimEnd(), 'latin1').digest('hex')
-            : row.hash,
-        });
+        const digest = this.#trustRowHash
+          ? hash('md5', Buffer.concat([canonical, Buffer.from(rowHash.trimEnd(), 'latin1')]))
+          : rowHash;
+        digested.push({ key, keyHash, digest });
       }
-      yield keyed;
+      yield digested;
     }
   }
 }
@@ -209,18 +214,20 @@ function viewOf(bytes: Buffer): DataView {
 }
 
 /** The canonical form of a key: what both servers hash. */
-function canonicalKey(columns: readonly PlannedColumn[], key: readonly (Buffer | null)[]): Buffer {
-  const fields = hashFields(columns);
-  const parts: Buffer[] = [];
-  for (const [i, { field, scale }] of fields.entries()) {
+function canonicalKey(fields: readonly HashField[], key: readonly (Buffer | null)[]): Buffer {
+  const contents = fields.map(({ field, scale }, i) => {
     const content = key[i] ?? null;
-    const canonical = content !== null && field === 'numeric' ? numericAscii(content, scale ?? 0) : content;
-    const length = Buffer.alloc(4);
-    length.writeInt32BE(canonical === null ? -1 : canonical.length);
-    parts.push(length);
-    if (canonical !== null) parts.push(canonical);
+    return content !== null && field === 'numeric' ? numericAscii(content, scale ?? 0) : content;
+  });
+  const canonical = Buffer.allocUnsafe(
+    contents.reduce((bytes, content) => bytes + 4 + (content?.length ?? 0), 0),
+  );
+  let at = 0;
+  for (const content of contents) {
+    at = canonical.writeInt32BE(content?.length ?? -1, at);
+    if (content !== null) at += content.copy(canonical, at);
   }
-  return Buffer.concat(parts);
+  return canonical;
 }
 
 function numericAscii(content: Buffer, scale: number): Buffer {
@@ -231,6 +238,10 @@ function numericAscii(content: Buffer, scale: number): Buffer {
 
 function keyText(field: PlannedColumn['field'], content: Buffer | null): string {
   return content === null ? 'NULL' : fieldToText(field, content, 0, content.length);
+}
+
+function ordered(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** @returns a word of four bytes of a hash, unsigned */
