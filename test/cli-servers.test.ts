@@ -75,6 +75,7 @@ test('health-check shows both sides', async () => {
   assert.match(result.source.server_version, /^\d+\./);
   assert.match(result.target.server_version, /^\d+\.\d+/);
   assert.equal(result.source.facts['tables visible'], 2);
+  assert.equal(result.source.facts['may see the whole catalog'], true);
   assert.ok(result.source.latency_ms > 0 && result.target.latency_ms > 0);
   const people = await runCli(['-c', file, 'health-check']);
   assert.equal(people.code, 0);

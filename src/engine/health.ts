@@ -46,6 +46,7 @@ export async function checkSource(options: SourceConfig): Promise<Findings> {
         'tables visible': visible,
         'database collation': facts.databaseCollation,
         'snapshot isolation allowed': facts.snapshotIsolation,
+        'may see the whole catalog': facts.seesAll,
       },
       warnings,
     };
