@@ -29,7 +29,7 @@ export interface Planned {
   partitions: Partition[][];
   sizes: Sizes;
   notes: string[];
-  /** Of the source: `16.0.4085.2`. */
+  /** Of the source, as `serverFacts` has it. */
   majorVersion: number;
 }
 
