@@ -255,7 +255,7 @@ test('a run that does not stop is ended after --shutdown-timeout, or by a second
     onStart: (child) => whileItWaits(() => child.kill('SIGTERM')),
   });
   assert.deepEqual([slow.code, onlyLine(slow).error.code], [5, 'CANCELLED']);
-  assert.match(onlyLine(slow).error.remedy, /`resume` goes on/);
+  assert.match(onlyLine(slow).error.remedy, /`run --or-resume` goes on/);
 
   const twice = await runCli(['-c', file, 'run', '--output-json', '--shutdown-timeout', '60'], {
     onStart: (child) => {

@@ -124,6 +124,14 @@ test('trusting a row hash that is not there is refused', async () => {
   assert.match(result.stderr, /has no column row_hash to trust/);
 });
 
+test('a column the target lacks is no match, though it would not be compared', async () => {
+  await client.query('ALTER TABLE "Numbered" RENAME COLUMN "Note" TO "Remark"');
+  const result = await verify('verify');
+  await client.query('ALTER TABLE "Numbered" RENAME COLUMN "Remark" TO "Note"');
+  assert.equal(result.code, 3, result.stderr);
+  assert.match(result.stderr, /public\.Numbered has no column Note .*SCHEMA_CONFLICT/);
+});
+
 test('memory stays flat when every row differs, by ranges, by hashes and streamed', async () => {
   await client.query(
     `UPDATE "Numbered" SET "V" = "V" || '!'; UPDATE "Named" SET "V" = NULL; UPDATE "Varied" SET "V" = "V" || '0'`,

@@ -1,6 +1,7 @@
 /** Every kind of key, in many ranges or buckets: rows missing, extra and changed at the front, middle and end. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { verifyVerdict } from '../src/observe/verifyResult.js';
 import { everyTypeScript } from './fixtures/everyType.js';
 import { typeCaseScript } from './fixtures/typeCases.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
@@ -145,10 +146,14 @@ test('a target table that is not there, one that is empty, and those of another 
   assert.equal(reports.get('dbo.DateKey')!.changes?.insert, 2999);
   const broken = reports.get('dbo.GuidKey')!;
   assert.equal(broken.status, 'failed');
-  assert.match(broken.error?.message ?? '', /Payload/);
+  assert.equal(broken.error?.code, 'SCHEMA_CONFLICT');
+  assert.match(broken.error?.message ?? '', /public\.GuidKey has no column Payload/);
   // No range of keys has a row without one.
   const keyless = reports.get('dbo.NegativeKey')!;
   assert.deepEqual([keyless.status, keyless.error?.code], ['failed', 'SCHEMA_CONFLICT']);
   assert.match(keyless.error?.message ?? '', /NegativeKey has rows whose key is NULL \(Id\)/);
   assert.equal(reports.get('dbo.StringKey')!.status, 'differs');
+  const verdict = verifyVerdict({ runId: '', notes: [], tables: [...reports.values()] });
+  assert.match(verdict?.message ?? '', /^rows differ in 3 of 5 tables: .*; 2 could not be compared$/);
+  assert.match(verdict?.message ?? '', /dbo\.DecimalKey \(not in the target\)/);
 });

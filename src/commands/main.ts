@@ -132,7 +132,7 @@ class CommandLine implements Session {
 
   get afterCancel(): string {
     return this.#command === 'run' || this.#command === 'resume'
-      ? '`resume` goes on where it stopped; a shared run (--join) goes on by the same command'
+      ? '`run --or-resume` goes on where it stopped; a shared run (--join) goes on by the same command'
       : 'start it again when ready';
   }
 

@@ -35,13 +35,15 @@ export function verifyVerdict({ tables }: VerifyOutcome): ErrorData | undefined 
   if (differing.length > 0) {
     const named = differing
       .slice(0, 5)
-      .map(({ table }) => table)
+      .map(({ table, status }) => (status === 'missing' ? `${table} (not in the target)` : table))
       .join(', ');
     const rest = differing.length > 5 ? ` and ${differing.length - 5} more` : '';
+    const failed = tables.filter(({ status }) => status === 'failed').length;
+    const open = failed === 0 ? '' : `; ${failed} could not be compared`;
     return toErrorData(
       new AppError(
         'ROWS_DIFFER',
-        `rows differ in ${differing.length} of ${tables.length} tables: ${named}${rest}`,
+        `rows differ in ${differing.length} of ${tables.length} tables: ${named}${rest}${open}`,
         {
           remedy:
             'verify --details 20 names the rows; if the source was written to since the migration, run it again',

@@ -122,12 +122,13 @@ export class Verifier {
   /**
    * Decides who hashes the table's rows, and has both servers look at the statements.
    *
-   * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target, SCHEMA_CONFLICT where its key
-   * is of another type or NULL
+   * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target, SCHEMA_CONFLICT where it lacks a
+   * column or its key is of another type or NULL
    */
   async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
     const hidden = this.#hidden.get(given.index);
     if (hidden !== undefined) throw hidden;
+    this.#requireColumns(given);
     const generated = this.#generated.get(given.index);
     const columns = given.columns.map((column) => ({
       ...column,
@@ -182,6 +183,19 @@ export class Verifier {
     throw new AppError('SCHEMA_CONFLICT', `Target table ${table} has rows whose key is NULL (${column})`, {
       ...{ table, column },
       remedy: 'Delete these rows, or give them keys: the source has none such.',
+    });
+  }
+
+  /** Columns that are not compared count, too: rows that lack one are not the same rows. */
+  #requireColumns(plan: TablePlan): void {
+    const there = new Set(this.#columns.get(plan.index)?.map(({ name }) => name));
+    const lacking = plan.columns.map(({ targetName }) => targetName).filter((name) => !there.has(name));
+    const [first] = lacking;
+    if (first === undefined) return;
+    const table = tableLabel(plan.target);
+    throw new AppError('SCHEMA_CONFLICT', `Target ${table} has no column ${lacking.join(', ')}`, {
+      ...{ table, column: first },
+      remedy: 'Add what is missing or migrate the table again; names follow migration.identifier_case.',
     });
   }
 
