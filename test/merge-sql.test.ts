@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import type pg from 'pg';
 import { mergeStatements } from '../src/engine/mergeSql.js';
 import { planTables } from '../src/plan/tables.js';
+import { OWN_TYPES } from '../src/plan/typeChoices.js';
 import { createTable } from '../src/target/ddl.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
@@ -65,3 +66,31 @@ for (const version of [170_000, 180_000]) {
     });
   }
 }
+
+test('a document outside of the hash, which PostgreSQL has no equality for', async () => {
+  const [plan] = planTables(
+    [
+      sourceTable({
+        name: 'Documents',
+        columns: [int('A'), int('V'), sourceColumn('X', 'xml', { nullable: true })],
+        key: ['A'],
+      }),
+    ],
+    {
+      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+      ...{ chunkRows: 1000, rowHashColumn: null, hashTextColumns: false, unlogged: false },
+      types: { ...OWN_TYPES, xml: 'xml' },
+    },
+  );
+  await client.query(`${createTable(plan!)}; CREATE UNIQUE INDEX ON "Documents" ("A");
+    INSERT INTO "Documents" SELECT n, n, '<a/>' FROM generate_series(1, 3) AS n`);
+  const { before: prepare, merge } = mergeStatements(plan!, 'text', 170_000);
+  await client.query('BEGIN');
+  for (const statement of prepare) await client.query(statement);
+  await client.query(
+    `INSERT INTO pg_temp.stage_${plan!.index} VALUES (1, 1, '<a/>'), (2, 9, '<a/>'), (3, 3, NULL), (4, 4, '<a/>')`,
+  );
+  const { rows } = await client.query(merge!);
+  await client.query('COMMIT');
+  assert.deepEqual(rows, [{ inserted: 1, updated: 2 }]);
+});

@@ -64,7 +64,7 @@ export function mergeStatements(
 
 /**
  * Whether the row in the target differs from the one that came. Its real values are compared, in the canonical
- * form, and not what its row hash says of them; columns outside of the hash are compared as PostgreSQL does.
+ * form, and not what its row hash says of them; columns outside of the hash are compared as texts.
  */
 function differs(plan: TablePlan, others: readonly string[]): string {
   const hashed = hashedColumns(plan);
@@ -81,8 +81,11 @@ function differs(plan: TablePlan, others: readonly string[]): string {
     conditions.push(`${bytesOf(`t.${quoteIdent(name)}`)} <> ${bytesOf(`EXCLUDED.${quoteIdent(name)}`)}`);
   }
   for (const name of others) {
+    // Long texts and the row hash, byte by byte: xml knows no equality, and a collation may fold.
     if (!covered.has(name))
-      conditions.push(`t.${quoteIdent(name)} IS DISTINCT FROM EXCLUDED.${quoteIdent(name)}`);
+      conditions.push(
+        `${bytesOf(`t.${quoteIdent(name)}`)} IS DISTINCT FROM ${bytesOf(`EXCLUDED.${quoteIdent(name)}`)}`,
+      );
   }
   return conditions.join(' OR ');
 }
