@@ -2,10 +2,9 @@
  * The hash thread's view of a lane: every ring's slots in order, between the reader and the writers.
  * Runs on a hash thread, which owns no sockets and may block.
  */
-import { crc32 } from './checksum.js';
+import { ChunkChecksum } from './chunkChecksum.js';
 import { storeCount, WaitClock } from './counters.js';
 import {
-  checksumOffset,
   firstSlotOffset,
   firstSlotWord,
   LANE_WORD,
@@ -31,8 +30,8 @@ export class HashConsumer {
   readonly #words: Int32Array;
   readonly #cursors: Int32Array;
   readonly #closed: Uint8Array;
-  /** Per ring, of the open chunk. */
-  readonly #checksums: Uint32Array;
+  /** Per ring. */
+  readonly #checksums: ChunkChecksum[];
   readonly #clock: WaitClock;
   readonly #slot: PassingSlot = { ring: 0, kind: SLOT_KIND.CLOSE, offset: 0, bytes: 0, rows: 0 };
   #open: number;
@@ -47,7 +46,7 @@ export class HashConsumer {
       this.#cursors[ring] = Atomics.load(this.#words, ringWord(ring) + RING_WORD.HASHED);
     }
     this.#closed = new Uint8Array(layout.rings);
-    this.#checksums = new Uint32Array(layout.rings);
+    this.#checksums = Array.from({ length: layout.rings }, () => new ChunkChecksum(layout));
     this.#open = layout.rings;
     this.#clock = new WaitClock(this.#words, LANE_WORD.HASHER_WAIT_MS);
   }
@@ -85,12 +84,12 @@ export class HashConsumer {
   /**
    * Hands the slot `next()` gave on to its ring's writer.
    * @param rowsHashed all so far
-   * @param summed whether the writer needs its checksum
+   * @param sent whether its bytes are tuples that the writer sends on
    */
-  done(rowsHashed: number, summed: boolean): void {
+  done(rowsHashed: number, sent: boolean): void {
     const { ring, kind } = this.#slot;
     const words = this.#words;
-    if (summed) this.#checksum();
+    this.#checksums[ring]!.pass(this.#slot, this.#header(ring), sent);
     storeCount(words, LANE_WORD.ROWS_HASHED, rowsHashed);
     if (kind === SLOT_KIND.CLOSE) {
       this.#closed[ring] = 1;
@@ -101,16 +100,6 @@ export class HashConsumer {
     const hashed = ringWord(ring) + RING_WORD.HASHED;
     Atomics.store(words, hashed, cursor);
     Atomics.notify(words, hashed);
-  }
-
-  /** Notes the checksum of the tuples in the slot `next()` gave and those before it in its chunk, for the writer. */
-  #checksum(): void {
-    const { ring, kind, offset, bytes } = this.#slot;
-    if (kind === SLOT_KIND.BEGIN) this.#checksums[ring] = 0;
-    if (kind !== SLOT_KIND.DATA) return;
-    const sum = crc32(this.buffer, offset, bytes, checksumOffset(this.layout), this.#checksums[ring]!);
-    this.#checksums[ring] = sum;
-    this.#words[this.#header(ring) + SLOT_WORD.CHECKSUM] = sum;
   }
 
   #load(ring: number): PassingSlot {

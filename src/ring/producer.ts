@@ -14,10 +14,9 @@
  */
 import { threadId } from 'node:worker_threads';
 import { AppError } from '../errors.js';
-import { crc32 } from './checksum.js';
+import { ChunkChecksum } from './chunkChecksum.js';
 import { storeCount, WaitClock } from './counters.js';
 import {
-  checksumOffset,
   firstSlotOffset,
   firstSlotWord,
   LANE_WORD,
@@ -149,11 +148,10 @@ export class RingProducer {
   /** A hash thread stands behind this end. */
   readonly #hashedLater: boolean;
   readonly #slot: PassingSlot;
+  readonly #checksum: ChunkChecksum;
   readonly #writerClock: WaitClock;
   readonly #hasherClock: WaitClock;
   #published: number;
-  /** Of the open chunk. */
-  #checksum = 0;
 
   constructor(lane: LaneProducer, ring: number) {
     const layout = lane.layout;
@@ -167,6 +165,7 @@ export class RingProducer {
     this.#mask = layout.slotsPerRing - 1;
     this.#hashedLater = layout.hashing === 'hasher';
     this.#slot = { ring, kind: SLOT_KIND.CLOSE, offset: 0, bytes: 0, rows: 0 };
+    this.#checksum = new ChunkChecksum(layout);
     this.#writerClock = new WaitClock(this.#words, this.#base + RING_WORD.READER_WAIT_WRITER_MS);
     this.#hasherClock = new WaitClock(this.#words, this.#base + RING_WORD.READER_WAIT_HASHER_MS);
     this.#published = Atomics.load(this.#words, this.#base + RING_WORD.PUBLISHED);
@@ -228,18 +227,12 @@ export class RingProducer {
 
   /** Does what the writer finds done. */
   #complete(kind: SlotKind, bytes: number, rows: number, header: number): void {
-    const { bytes: memory, layout } = this.lane;
-    const offset = this.#slots + (this.#published & this.#mask) * this.#stride;
     const slot = this.#slot;
     slot.kind = kind;
-    slot.offset = offset;
+    slot.offset = this.#slots + (this.#published & this.#mask) * this.#stride;
     slot.bytes = bytes;
     slot.rows = rows;
-    const sent = this.lane.complete(slot);
-    if (kind === SLOT_KIND.BEGIN) this.#checksum = 0;
-    if (kind !== SLOT_KIND.DATA || !sent) return;
-    this.#checksum = crc32(memory, offset, bytes, checksumOffset(layout), this.#checksum);
-    this.#words[header + SLOT_WORD.CHECKSUM] = this.#checksum;
+    this.#checksum.pass(slot, header, this.lane.complete(slot));
   }
 
   /**
