@@ -42,6 +42,9 @@ export const SOURCE_DEFAULTS = {
   ),
 } as const;
 
+/** SQL Server ends a session whose packets don't each fit one TLS record: "network packet size" of encrypted connections. */
+export const MAX_ENCRYPTED_PACKET_BYTES = 16_383;
+
 export const TARGET_DEFAULTS = {
   type: setting('postgres', '', 'the only kind of target there is'),
   port: setting(5432, 'TCP port', 'the port PostgreSQL listens on'),

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
+import { MAX_ENCRYPTED_PACKET_BYTES } from '../config/defaults.js';
 import { AppError } from '../errors.js';
 import { fitRecords, guardParser } from '../tds/bulkRead.js';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
@@ -59,9 +60,6 @@ export interface SourceConnection {
   readonly isOpen: boolean;
   close(): Promise<void>;
 }
-
-/** SQL Server ends a session whose packets don't each fit one TLS record: "network packet size" of encrypted connections. */
-const MAX_ENCRYPTED_PACKET_BYTES = 16_383;
 
 const ISOLATION = {
   read_committed: ISOLATION_LEVEL.READ_COMMITTED,
