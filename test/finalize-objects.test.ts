@@ -6,12 +6,11 @@ import { after, before, beforeEach, test } from 'node:test';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
-import { type NameWish, relationKey, relationNames } from '../src/plan/names.js';
 import { planObjects } from '../src/plan/objects.js';
 import type { ObjectOptions } from '../src/plan/objectWork.js';
 import { planTables } from '../src/plan/tables.js';
 import type { SourceTable } from '../src/source/model.js';
-import { type DatabaseObjects, readObjects, type SourceObjects } from '../src/source/objects.js';
+import type { DatabaseObjects, SourceObjects } from '../src/source/objects.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
@@ -371,103 +370,4 @@ test('foreign keys need a unique key that arrives, indexes a version of the serv
   );
   const old = planAll({ ...parts, options: { pgVersion: 140_000 } });
   assert.match(notesOf(old, 'Parent'), /index UX_Code: more than one NULL is allowed/);
-});
-
-test('names of relations: the same whatever comes first, never the same twice', () => {
-  const taken = new Set(
-    ['Orders', 'PK_A', 'B_IX', 'seq'].map((name) => relationKey({ schema: 'app', name })),
-  );
-  const wish = (table: string | null, name: string, schema = 'app'): NameWish => ({
-    ...{ schema, table, name, identity: JSON.stringify([table, name]) },
-  });
-  const wishes = [
-    wish('A', 'IX'),
-    wish('B', 'IX'),
-    wish('A', 'Orders'),
-    wish('A', 'Own'),
-    wish('A', 'Orders', 'other'),
-    wish(null, 'seq'),
-  ];
-  const names = relationNames(wishes, taken);
-  assert.equal(names[0], 'A_IX');
-  assert.match(names[1] ?? '', /^B_IX_[0-9a-f]{8}$/);
-  assert.deepEqual(names.slice(2, 5), ['A_Orders', 'Own', 'Orders']);
-  assert.match(names[5] ?? '', /^seq_[0-9a-f]{8}$/);
-  assert.deepEqual(relationNames(wishes.toReversed(), taken), names.toReversed());
-});
-
-test('sequences, comments and other objects are read from the catalog as they are', async () => {
-  const answers: [RegExp, Record<string, unknown>[]][] = [
-    [
-      /sys\.extended_properties/,
-      [
-        { object_id: 1, kind: 'table', name: 'T', text: 'of T' },
-        { object_id: 1, kind: 'column', name: 'Id', text: 'of Id' },
-        { object_id: 99, kind: 'table', name: 'U', text: 'of a table outside the run' },
-      ],
-    ],
-    [
-      /sys\.indexes/,
-      [
-        {
-          ...{ object_id: 1, index_id: 2, name: 'IX', type: 2, type_desc: 'NONCLUSTERED', is_unique: true },
-          ...{ is_unique_constraint: false, is_disabled: false, has_filter: true, filter_definition: null },
-          ...{ column_name: 'Id', is_descending_key: true, is_included_column: false },
-        },
-      ],
-    ],
-    [
-      /sys\.sequences/,
-      [
-        {
-          schema_name: 'dbo',
-          name: 'S',
-          start_value: '1',
-          increment_value: '1',
-          minimum_value: '-9',
-          maximum_value: '9',
-          now_value: '4',
-          used: 1,
-          is_cycling: true,
-        },
-      ],
-    ],
-    [
-      /sys\.objects/,
-      [
-        { schema_name: 'dbo', name: 'V', type: 'V ' },
-        { schema_name: 'dbo', name: 'F1', type: 'FN' },
-        { schema_name: 'dbo', name: 'F2', type: 'IF' },
-        { schema_name: 'dbo', name: 'D', type: 'D ' },
-      ],
-    ],
-  ];
-  const query = async (sql: string) => answers.find(([pattern]) => pattern.test(sql))?.[1] ?? [];
-  const found = await readObjects({ query }, [sourceTable()], 16);
-  // A filter the login may not see is a filter all the same.
-  const [index] = found.tables.get(1)?.indexes ?? [];
-  assert.deepEqual([index?.filter, index?.keys], ['', [{ column: 'Id', descending: true }]]);
-  assert.deepEqual(found.tables.get(1)?.comments, [
-    { on: 'table', name: 'T', text: 'of T' },
-    { on: 'column', name: 'Id', text: 'of Id' },
-  ]);
-  assert.deepEqual(found.sequences, [
-    {
-      schema: 'dbo',
-      name: 'S',
-      start: '1',
-      increment: '1',
-      minimum: '-9',
-      maximum: '9',
-      cycles: true,
-      current: '4',
-      used: true,
-    },
-  ]);
-  assert.deepEqual(found.notMigrated, [
-    { kind: 'views', names: ['dbo.V'] },
-    { kind: 'functions', names: ['dbo.F1', 'dbo.F2'] },
-    { kind: 'bound defaults', names: ['dbo.D'] },
-  ]);
-  assert.deepEqual((await readObjects({ query }, [], 10)).sequences, []);
 });

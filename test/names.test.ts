@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { sequenceName } from '../src/plan/names.js';
+import { type NameWish, relationKey, relationNames, sequenceName } from '../src/plan/names.js';
 import { quoteIdent } from '../src/target/identifiers.js';
 import { runCli } from './support/cli.js';
 import { type ConfigChanges, oneLineOfJson, type Scene, startScene, succeeded } from './support/endToEnd.js';
@@ -359,4 +359,27 @@ test('schemas, patterns and overrides that name nothing are told together', asyn
     ],
   );
   assert.deepEqual([done.code, tables.length], [1, 1]);
+});
+
+test('names of relations: the same whatever comes first, never the same twice', () => {
+  const taken = new Set(
+    ['Orders', 'PK_A', 'B_IX', 'seq'].map((name) => relationKey({ schema: 'app', name })),
+  );
+  const wish = (table: string | null, name: string, schema = 'app'): NameWish => ({
+    ...{ schema, table, name, identity: JSON.stringify([table, name]) },
+  });
+  const wishes = [
+    wish('A', 'IX'),
+    wish('B', 'IX'),
+    wish('A', 'Orders'),
+    wish('A', 'Own'),
+    wish('A', 'Orders', 'other'),
+    wish(null, 'seq'),
+  ];
+  const names = relationNames(wishes, taken);
+  assert.equal(names[0], 'A_IX');
+  assert.match(names[1] ?? '', /^B_IX_[0-9a-f]{8}$/);
+  assert.deepEqual(names.slice(2, 5), ['A_Orders', 'Own', 'Orders']);
+  assert.match(names[5] ?? '', /^seq_[0-9a-f]{8}$/);
+  assert.deepEqual(relationNames(wishes.toReversed(), taken), names.toReversed());
 });

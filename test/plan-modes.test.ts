@@ -1,14 +1,13 @@
-/** Transfer modes and finalization on a real PostgreSQL: what they make, what they keep, what they refuse. */
+/** Transfer modes on a real PostgreSQL: what they make, what they keep, what they refuse. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { AppError, type ErrorCode, requireNone } from '../src/errors.js';
-import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
 import { planTables } from '../src/plan/tables.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
-import { sourceColumn, sourceTable } from './support/sourceTables.js';
+import { ordersAndUsers, sourceColumn, sourceTable } from './support/sourceTables.js';
 import { targetOptions } from './support/target.js';
 
 let server: TestPostgres;
@@ -25,35 +24,6 @@ after(async () => {
   await server?.stop();
 });
 beforeEach(() => target.query('DROP SCHEMA IF EXISTS app CASCADE; DROP SCHEMA IF EXISTS other CASCADE'));
-
-function plansFor(changes: { unlogged?: boolean; rowHashColumn?: string } = {}): TablePlan[] {
-  const orders = sourceTable({
-    name: 'Orders',
-    approximateRows: 10,
-    columns: [
-      sourceColumn('Id', 'int'),
-      sourceColumn('User Id', 'int', { nullable: true }),
-      sourceColumn('Total', 'decimal', { precision: 19, scale: 4 }),
-    ],
-    key: ['Id'],
-  });
-  const users = sourceTable({
-    name: 'Users',
-    columns: [
-      sourceColumn('Id', 'int'),
-      sourceColumn('Name', 'nvarchar', { maxLengthBytes: 80, nullable: true }),
-    ],
-    key: ['Id'],
-  });
-  const planned = planTables([orders, users], {
-    naming: { identifierCase: 'preserve', schemaOf: () => 'app' },
-    chunkRows: 1000,
-    rowHashColumn: changes.rowHashColumn ?? null,
-    hashTextColumns: false,
-    unlogged: changes.unlogged ?? false,
-  });
-  return planned;
-}
 
 async function refused(work: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<AppError> {
   const error = await work.then(
@@ -104,7 +74,7 @@ describe('drop_recreate', () => {
   const mode = transferMode('drop_recreate');
 
   test('makes the schema and the tables', async () => {
-    const plans = plansFor();
+    const plans = ordersAndUsers();
     assert.deepEqual(await checked(mode, target, plans), [
       ['creates table app.Orders'],
       ['creates table app.Users'],
@@ -124,7 +94,7 @@ describe('drop_recreate', () => {
       CREATE TABLE app."Users" (old int PRIMARY KEY);
       CREATE TABLE app."Orders" (old int REFERENCES app."Users");
       INSERT INTO app."Users" VALUES (1); INSERT INTO app."Orders" VALUES (1); ANALYZE app."Users"`);
-    const plans = plansFor({ unlogged: true, rowHashColumn: 'row_hash' });
+    const plans = ordersAndUsers({ unlogged: true, rowHashColumn: 'row_hash' });
     assert.deepEqual(await checked(mode, target, plans), [
       ['drops app.Orders (never analyzed)', 'creates unlogged table app.Orders'],
       ['drops app.Users (about 1 rows)', 'creates unlogged table app.Users'],
@@ -174,7 +144,7 @@ describe('drop_recreate', () => {
     try {
       for (const work of [mode.prepare, checked.bind(null, mode)]) {
         const { message } = await refused(
-          work(target, plansFor()),
+          work(target, ordersAndUsers()),
           'SCHEMA_CONFLICT',
           /^Objects outside this run depend on/,
         );
@@ -184,12 +154,12 @@ describe('drop_recreate', () => {
       assert.equal(await count('other.names'), '1');
 
       const cascading = transferMode('drop_recreate', { dropCascade: true });
-      const actions = (await checked(cascading, target, plansFor())).flat();
+      const actions = (await checked(cascading, target, ordersAndUsers())).flat();
       assert.deepEqual(
         actions.filter((action) => action.endsWith(', which depends on it')).sort(),
         standing.map((object) => `drops ${object}, which depends on it`),
       );
-      const plans = plansFor();
+      const plans = ordersAndUsers();
       await cascading.prepare(target, plans);
       assert.deepEqual(
         plans.flatMap(({ notes }) => notes.filter((note) => note.startsWith('dropped'))).sort(),
@@ -212,14 +182,18 @@ describe('drop_recreate', () => {
     await target.query(`CREATE SCHEMA app;
       CREATE TABLE app."Users" (id int PRIMARY KEY) PARTITION BY RANGE (id);
       CREATE TABLE app.low PARTITION OF app."Users" FOR VALUES FROM (0) TO (10)`);
-    await refused(checked(mode, target, plansFor()), 'SCHEMA_CONFLICT', /table app\.low \(on app\.Users\)$/);
+    await refused(
+      checked(mode, target, ordersAndUsers()),
+      'SCHEMA_CONFLICT',
+      /table app\.low \(on app\.Users\)$/,
+    );
   });
 
   test('every obstacle is named at once', async () => {
     await target.query(
       'CREATE SCHEMA app; CREATE VIEW app."Users" AS SELECT 1 AS one; CREATE TABLE app."PK_Orders" ()',
     );
-    const { obstacles } = await mode.check(target, plansFor());
+    const { obstacles } = await mode.check(target, ordersAndUsers());
     assert.deepEqual(
       obstacles.map(({ message }) => message),
       [
@@ -227,23 +201,23 @@ describe('drop_recreate', () => {
         "Index PK_Orders of app.Orders can't be made: app.PK_Orders is no index",
       ],
     );
-    await refused(mode.prepare(target, plansFor()), 'SCHEMA_CONFLICT', /is a view; Index PK_Orders/);
+    await refused(mode.prepare(target, ordersAndUsers()), 'SCHEMA_CONFLICT', /is a view; Index PK_Orders/);
   });
 
   test('refuses a target name that is not a table', async () => {
     await target.query('CREATE SCHEMA app; CREATE VIEW app."Users" AS SELECT 1 AS one');
-    await refused(checked(mode, target, plansFor()), 'SCHEMA_CONFLICT', /app\.Users is a view/);
+    await refused(checked(mode, target, ordersAndUsers()), 'SCHEMA_CONFLICT', /app\.Users is a view/);
   });
 
   test('a lock is waited for no longer than configured, and its holder named', async () => {
-    await mode.prepare(target, plansFor());
+    await mode.prepare(target, ordersAndUsers());
     const holder = await server.client();
     try {
       await holder.query(
         `SET application_name = 'reporting'; BEGIN; LOCK TABLE app."Users" IN ACCESS SHARE MODE`,
       );
       await refused(
-        mode.prepare(target, plansFor()),
+        mode.prepare(target, ordersAndUsers()),
         'TARGET_TRANSIENT',
         /pid \d+ \(reporting, role \w+, idle in tr/,
       );
@@ -261,7 +235,7 @@ describe('truncate', () => {
     await target.query(`CREATE SCHEMA app;
       CREATE TABLE app."Users" ("Id" int CONSTRAINT own_key PRIMARY KEY, "Name" text, note text DEFAULT 'x', seq serial);
       INSERT INTO app."Users" VALUES (1, 'a')`);
-    const plans = plansFor({ unlogged: true, rowHashColumn: 'row_hash' });
+    const plans = ordersAndUsers({ unlogged: true, rowHashColumn: 'row_hash' });
     assert.deepEqual(await checked(mode, target, plans), [
       ['creates unlogged table app.Orders'],
       [
@@ -283,7 +257,7 @@ describe('truncate', () => {
     assert.equal(await persistence('app."Orders"'), 'u');
     await mode.prepare(target, plans);
     // A run that was to turn it back, and is given up, leaves it so.
-    const [, users] = plansFor();
+    const [, users] = ordersAndUsers();
     await mode.prepare(target, [users!]);
     assert.match(users!.notes.join(), /is UNLOGGED, .*ALTER TABLE "app"\."Users" SET LOGGED/);
   });
@@ -293,7 +267,7 @@ describe('truncate', () => {
       CREATE TABLE app."Users" ("Id" bigint, extra int NOT NULL);
       CREATE TABLE app."Orders" ("Id" int, "User Id" int GENERATED ALWAYS AS (1) STORED, "Total" numeric(19,2));
       INSERT INTO app."Users" VALUES (1, 1)`);
-    const { message } = await refused(mode.prepare(target, plansFor()), 'SCHEMA_CONFLICT', /Total/);
+    const { message } = await refused(mode.prepare(target, ordersAndUsers()), 'SCHEMA_CONFLICT', /Total/);
     assert.match(message, /app\.Orders\.Total \(numeric\(19,2\)\) has fewer decimals: .*decimal\(19,4\)/);
     assert.match(message, /app\.Orders\.User Id is generated/);
     assert.match(message, /app\.Users\.Id \(bigint\) is of another type: source type int needs integer/);
@@ -303,11 +277,11 @@ describe('truncate', () => {
   });
 
   test('refuses foreign keys that loading would break', async () => {
-    await transferMode('drop_recreate').prepare(target, plansFor());
+    await transferMode('drop_recreate').prepare(target, ordersAndUsers());
     await target.query(`ALTER TABLE app."Users" ADD PRIMARY KEY ("Id");
       ALTER TABLE app."Orders" ADD CONSTRAINT fk_user FOREIGN KEY ("User Id") REFERENCES app."Users"`);
     await refused(
-      mode.prepare(target, plansFor()),
+      mode.prepare(target, ordersAndUsers()),
       'SCHEMA_CONFLICT',
       /fk_user of app\.Orders \(to app\.Users\)/,
     );
@@ -372,123 +346,36 @@ describe('a role with few rights', () => {
       const truncate = transferMode('truncate');
       const permission = 'TARGET_PERMISSION';
       await refused(
-        checked(drop, connection, plansFor()),
+        checked(drop, connection, ordersAndUsers()),
         permission,
         /app does not exist, and role mpm_limited/,
       );
       await target.query('CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO mpm_limited');
       await refused(
-        checked(drop, connection, plansFor()),
+        checked(drop, connection, ordersAndUsers()),
         permission,
         /may not create tables in target schema app/,
       );
       await target.query('GRANT CREATE ON SCHEMA app TO mpm_limited');
       await target.query('CREATE TABLE app."Users" ("Id" int, "Name" varchar(40))');
-      await refused(drop.prepare(connection, plansFor()), permission, /app\.Users belongs to another role/);
       await refused(
-        truncate.prepare(connection, plansFor()),
+        drop.prepare(connection, ordersAndUsers()),
+        permission,
+        /app\.Users belongs to another role/,
+      );
+      await refused(
+        truncate.prepare(connection, ordersAndUsers()),
         permission,
         /TRUNCATE and INSERT into app\.Users/,
       );
       await target.query('GRANT TRUNCATE, INSERT ON app."Users" TO mpm_limited');
       await refused(
-        truncate.prepare(connection, plansFor({ unlogged: true })),
+        truncate.prepare(connection, ordersAndUsers({ unlogged: true })),
         permission,
         /must be altered/,
       );
-      await truncate.prepare(connection, plansFor());
+      await truncate.prepare(connection, ordersAndUsers());
       assert.equal(await count('app."Orders"'), '0');
     });
-  });
-});
-
-describe('finalize', () => {
-  const connect = () => connectTarget(options);
-  const shown = (steps: readonly FinalizeStep[]) =>
-    steps
-      .map(({ table, kind, name, error }) => `${table} ${kind} ${name} ${error?.serverCode ?? 'ok'}`)
-      .sort();
-
-  test('turns tables back to LOGGED, makes primary keys and statistics', async () => {
-    const plans = plansFor({ unlogged: true });
-    await transferMode('drop_recreate').prepare(target, plans);
-    await target.query('INSERT INTO app."Users" SELECT i FROM generate_series(1, 100) i');
-    const seen: FinalizeStep[] = [];
-    const steps = await finalize(connect, plans, { parallel: 2, onStep: (step) => seen.push(step) });
-    assert.deepEqual(seen, steps);
-    assert.deepEqual(shown(steps), [
-      'dbo.Orders analyze app.Orders ok',
-      'dbo.Orders logged app.Orders ok',
-      'dbo.Orders primary key PK_Orders ok',
-      'dbo.Users analyze app.Users ok',
-      'dbo.Users logged app.Users ok',
-      'dbo.Users primary key PK_Users ok',
-    ]);
-    assert.equal(await persistence('app."Users"'), 'p');
-    assert.equal(await persistence('app."PK_Users"'), 'p');
-    const rows = await target.query(
-      `SELECT conname, pg_get_constraintdef(oid) AS def FROM pg_constraint WHERE conrelid = 'app."Users"'::regclass AND contype = 'p'`,
-    );
-    assert.deepEqual(rows, [{ conname: 'PK_Users', def: 'PRIMARY KEY ("Id")' }]);
-    const [stats] = await target.query(`SELECT reltuples FROM pg_class WHERE oid = 'app."Users"'::regclass`);
-    assert.deepEqual(stats, { reltuples: 100 });
-    assert.deepEqual(shown(await finalize(connect, plans, { parallel: 1 })), [
-      'dbo.Orders analyze app.Orders ok',
-      'dbo.Users analyze app.Users ok',
-    ]);
-  });
-
-  test('a step that fails is reported, and the others are done', async () => {
-    const plans = plansFor({ unlogged: true });
-    await transferMode('drop_recreate').prepare(target, plans);
-    await target.query('INSERT INTO app."Users" VALUES (1), (1)');
-    const steps = await finalize(connect, plans, { parallel: 1 });
-    assert.deepEqual(
-      shown(steps).filter((step) => step.includes('Users')),
-      [
-        'dbo.Users analyze app.Users ok',
-        'dbo.Users logged app.Users ok',
-        'dbo.Users primary key PK_Users 23505',
-      ],
-    );
-    const failed = steps.find((step) => step.error !== undefined);
-    assert.match(failed?.error?.message ?? '', /\(1\)/);
-    assert.equal(failed?.error?.table, 'dbo.Users');
-  });
-
-  test('only the kinds asked for: what a failed run still owes', async () => {
-    const plans = plansFor({ unlogged: true });
-    await transferMode('drop_recreate').prepare(target, plans);
-    const steps = await finalize(connect, plans, { parallel: 4, kinds: ['logged'] });
-    assert.deepEqual(shown(steps), ['dbo.Orders logged app.Orders ok', 'dbo.Users logged app.Users ok']);
-  });
-
-  test('a connection that is lost is made again and the step repeated', async () => {
-    const plans = plansFor({ unlogged: true });
-    await transferMode('drop_recreate').prepare(target, plans);
-    let made = 0;
-    const breaking = async () => {
-      const connection = await connect();
-      made++;
-      if (made === 1) {
-        const [row] = await connection.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-        await target.query('SELECT pg_terminate_backend($1)', [row?.pid]);
-      }
-      return connection;
-    };
-    const steps = await finalize(breaking, plans, { parallel: 1 });
-    assert.equal(made, 2);
-    assert.equal(steps.length, 6);
-    assert.deepEqual(
-      steps.filter((step) => step.error !== undefined),
-      [],
-    );
-  });
-
-  test('a target that can’t be connected to is an error', async () => {
-    const gone = async (): Promise<TargetConnection> => {
-      throw new AppError('TARGET_UNREACHABLE', 'gone', { remedy: 'look' });
-    };
-    await refused(finalize(gone, plansFor(), { parallel: 2 }), 'TARGET_UNREACHABLE', /gone/);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * A schema with every kind of object: the target's catalog after a run, and that of the dry run's script in psql.
+ * A schema with every kind of object: what the source says of it, the target's catalog after a run, and that of the dry run's script in psql.
  *
  * Run by the main thread of the test process.
  */
@@ -8,10 +8,12 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { readObjects } from '../src/source/objects.js';
 import { everyObjectCatalog, everyObjectNotes, everyObjectTsql } from './fixtures/everyObject.js';
 import { runCli } from './support/cli.js';
 import { oneLineOfJson, type Scene, startScene, succeeded } from './support/endToEnd.js';
 import { pgCatalog } from './support/pgCatalog.js';
+import { sourceTable } from './support/sourceTables.js';
 
 const changes = { target: { schema: 'app' } };
 let scene: Scene;
@@ -112,4 +114,80 @@ test('the dry run’s script in psql makes the catalog of the run', {
   } finally {
     await client.end();
   }
+});
+
+test('sequences, comments and other objects are read from the catalog as they are', async () => {
+  const answers: [RegExp, Record<string, unknown>[]][] = [
+    [
+      /sys\.extended_properties/,
+      [
+        { object_id: 1, kind: 'table', name: 'T', text: 'of T' },
+        { object_id: 1, kind: 'column', name: 'Id', text: 'of Id' },
+        { object_id: 99, kind: 'table', name: 'U', text: 'of a table outside the run' },
+      ],
+    ],
+    [
+      /sys\.indexes/,
+      [
+        {
+          ...{ object_id: 1, index_id: 2, name: 'IX', type: 2, type_desc: 'NONCLUSTERED', is_unique: true },
+          ...{ is_unique_constraint: false, is_disabled: false, has_filter: true, filter_definition: null },
+          ...{ column_name: 'Id', is_descending_key: true, is_included_column: false },
+        },
+      ],
+    ],
+    [
+      /sys\.sequences/,
+      [
+        {
+          schema_name: 'dbo',
+          name: 'S',
+          start_value: '1',
+          increment_value: '1',
+          minimum_value: '-9',
+          maximum_value: '9',
+          now_value: '4',
+          used: 1,
+          is_cycling: true,
+        },
+      ],
+    ],
+    [
+      /sys\.objects/,
+      [
+        { schema_name: 'dbo', name: 'V', type: 'V ' },
+        { schema_name: 'dbo', name: 'F1', type: 'FN' },
+        { schema_name: 'dbo', name: 'F2', type: 'IF' },
+        { schema_name: 'dbo', name: 'D', type: 'D ' },
+      ],
+    ],
+  ];
+  const query = async (sql: string) => answers.find(([pattern]) => pattern.test(sql))?.[1] ?? [];
+  const found = await readObjects({ query }, [sourceTable()], 16);
+  // A filter the login may not see is a filter all the same.
+  const [index] = found.tables.get(1)?.indexes ?? [];
+  assert.deepEqual([index?.filter, index?.keys], ['', [{ column: 'Id', descending: true }]]);
+  assert.deepEqual(found.tables.get(1)?.comments, [
+    { on: 'table', name: 'T', text: 'of T' },
+    { on: 'column', name: 'Id', text: 'of Id' },
+  ]);
+  assert.deepEqual(found.sequences, [
+    {
+      schema: 'dbo',
+      name: 'S',
+      start: '1',
+      increment: '1',
+      minimum: '-9',
+      maximum: '9',
+      cycles: true,
+      current: '4',
+      used: true,
+    },
+  ]);
+  assert.deepEqual(found.notMigrated, [
+    { kind: 'views', names: ['dbo.V'] },
+    { kind: 'functions', names: ['dbo.F1', 'dbo.F2'] },
+    { kind: 'bound defaults', names: ['dbo.D'] },
+  ]);
+  assert.deepEqual((await readObjects({ query }, [], 10)).sequences, []);
 });
