@@ -186,7 +186,7 @@ export const migrationSchema = v.strictObject({
     M.identifier_case.value,
   ),
 
-  workers: v.optional(whole(1, 256, 'Tables transferred at the same time; unset: from the cores')),
+  workers: v.optional(whole(1, 256, 'Tables read at the same time; unset: from the cores')),
   chunk_size: v.optional(whole(1, 10_000_000, 'One COPY, one transaction; unset: from memory', 'rows')),
   parallel_readers: v.optional(whole(1, 256, 'Reading streams; unset: from the cores')),
   write_ahead_writers: v.optional(whole(1, 256, 'Writing connections; unset: from the cores')),
