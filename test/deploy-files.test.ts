@@ -171,6 +171,7 @@ test('the Airflow DAG runs, reads the result and tells what another try may mend
     const python = spawnSync('python3', [join(folder, 'stub.py'), join(deploy, 'airflow', `${dag}.py`)], {
       encoding: 'utf8',
       env: { ...process.env, PATH: `${join(folder, 'bin')}:${process.env.PATH}` },
+      timeout: 30_000,
     });
     assert.equal(python.status, 0, python.stderr);
     return JSON.parse(python.stdout);
@@ -180,7 +181,8 @@ test('the Airflow DAG runs, reads the result and tells what another try may mend
     run_id: 'r',
     rows_transferred: 3,
     duration_seconds: 1,
-    notes: [],
+    // Together more than a pipe holds.
+    notes: Array(1000).fill('n'.repeat(100)),
     tables_matching: 2,
     tables_total: 2,
   };

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
+from threading import Thread
 
 try:  # Airflow 3
     from airflow.sdk import Variable
@@ -27,12 +28,16 @@ def migrate_tool(*arguments: str) -> dict:
     config = Variable.get("mssql_pg_migrate_config")
     command = ["mssql-pg-migrate", "-c", config, "--output-json", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Both are read at once: a result that is larger than a pipe would wait for its reader, and stderr for its end.
+    output: list[str] = []
+    reader = Thread(target=lambda: output.append(process.stdout.read()), daemon=True)
+    reader.start()
     try:
         for line in process.stderr:
             log.info("%s", line.rstrip())
-        # The result is one line, written at the very end: stdout never fills while stderr is read.
-        result = json.loads(process.stdout.read())
         code = process.wait()
+        reader.join()
+        result = json.loads(output[0])
     finally:
         # The task was cancelled: SIGTERM lets chunks under way be committed, so that the next try goes on there.
         if process.poll() is None:
