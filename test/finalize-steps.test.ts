@@ -110,6 +110,24 @@ test('a connection that is lost is made again and the step repeated', async () =
   );
 });
 
+test('what a lost session of ours has made meanwhile is taken as made', async () => {
+  const plans = ordersAndUsers();
+  await transferMode('drop_recreate').prepare(target, plans);
+  const late = async (): Promise<TargetConnection> => {
+    const connection = await connect();
+    const query: TargetConnection['query'] = async (sql, values) => {
+      if (sql.includes('PRIMARY KEY')) await target.query(sql);
+      return connection.query(sql, values);
+    };
+    return Object.create(connection, {
+      query: { value: query },
+      close: { value: () => connection.close() },
+    });
+  };
+  const steps = await finalize(late, plans, { parallel: 1 });
+  assert.deepEqual(shown(steps), ['dbo.Orders analyze app.Orders ok', 'dbo.Users analyze app.Users ok']);
+});
+
 test('a target that can’t be connected to is an error', async () => {
   const gone = async (): Promise<TargetConnection> => {
     throw new AppError('TARGET_UNREACHABLE', 'gone', { remedy: 'look' });

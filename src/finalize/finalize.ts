@@ -172,8 +172,12 @@ async function runStep(
   try {
     const run = (): Promise<boolean> =>
       session.use(async (target) => {
+        const make = (): Promise<boolean> => maker.run(target, plan, name, hooks);
         try {
-          return await maker.run(target, plan, name, hooks);
+          return await make().catch((error) => {
+            if (isMadeMeanwhile(error)) return make();
+            throw error;
+          });
         } catch (error) {
           throw await nameLockHolders(target, [plan, ...referredTo(plan, maker, name)], error);
         }
@@ -182,6 +186,13 @@ async function runStep(
   } catch (error) {
     return { ...done(), error: toErrorData(targetError(error, { table })) };
   }
+}
+
+/** Whether another session was first: one of ours whose connection was lost, and that the server let finish. */
+function isMadeMeanwhile(error: unknown): boolean {
+  const { serverCode, message } = toErrorData(error);
+  if (serverCode === '23505') return message.includes('constraint pg_');
+  return serverCode !== undefined && ['42P07', '42710', '42P16'].includes(serverCode);
 }
 
 /** A foreign key locks the table it points at, too. */

@@ -143,7 +143,7 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     ['xmloption', 'content'],
     ['statement_timeout', '0'],
     ['idle_in_transaction_session_timeout', '0'],
-    // From PostgreSQL 14 and 17 on.
+    // Not every version has these two.
     ['idle_session_timeout', '0'],
     ['transaction_timeout', '0'],
     // The ledger counts on seeing what others have committed, and chunks on committing beside each other.
@@ -155,6 +155,8 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     ['tcp_keepalives_idle', '30'],
     ['tcp_keepalives_interval', '10'],
     ['tcp_keepalives_count', '3'],
+    // Nor build an index that nobody waits for, and that whoever goes on wants to build. Not every system can.
+    ['client_connection_check_interval', '5s'],
   ];
   try {
     // A crash must not take back a commit that was answered: what follows counts on it.
@@ -163,7 +165,8 @@ async function setUpSession(client: pg.Client, options: TargetOptions): Promise<
     const result = await client.query<{ version: string; settings: string[] }>(
       `SELECT current_setting('server_version_num') AS version,
         ARRAY(SELECT set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)
-          WHERE current_setting(s.name, true) IS NOT NULL) AS settings,
+          WHERE current_setting(s.name, true) IS NOT NULL
+            AND (s.name <> 'client_connection_check_interval' OR version() LIKE '%linux%')) AS settings,
         CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'local', false) END`,
       [names, values],
     );
