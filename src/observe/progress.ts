@@ -115,12 +115,14 @@ export class Progress {
       case 'table-started':
         log.debug(`${event.table}: started`, { table: event.table, partitions: event.partitions });
         break;
-      case 'table-finished':
-        log.info(
-          `${event.table}: ${short(event.rows)} rows, ${byteCount(event.bytes)} in ${duration(event.durationMs)}`,
-          { table: event.table },
-        );
+      case 'table-finished': {
+        // Of tables that are compared only rows are counted.
+        const bytes = event.bytes === 0 ? '' : `, ${byteCount(event.bytes)}`;
+        log.info(`${event.table}: ${short(event.rows)} rows${bytes} in ${duration(event.durationMs)}`, {
+          table: event.table,
+        });
         break;
+      }
       case 'table-failed':
         log.error(`${event.table}: ${event.error.message}`, errorFields(event));
         break;
