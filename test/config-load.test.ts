@@ -269,6 +269,12 @@ migration: { ${migration} }`;
     'CONFIG_INVALID',
     /tier2_batch_size .* 10000, its default, is larger than tier1_batch_size 500/,
   );
+  for (const key of ['max_mssql_connections', 'max_pg_connections']) {
+    const few = with_('', '', `target_mode: upsert, ${key}: 3`);
+    assertFailure(few, 'CONFIG_INVALID', new RegExp(`migration\\.${key} .* 3 is too few .* at least 4`));
+    readConfig(with_('', '', `target_mode: upsert, ${key}: 4`));
+    readConfig(with_('', '', `target_mode: truncate, ${key}: 3`));
+  }
   const instance = MINIMAL.replace('host: mssql', "host: 'sql\\EXPRESS'");
   assertFailure(instance, 'CONFIG_INVALID', /source\.host .* instance/);
 });

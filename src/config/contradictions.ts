@@ -8,6 +8,9 @@ import { askedNames } from './fields.js';
 import type { Problem } from './problems.js';
 import type { Config } from './schema.js';
 
+/** Two of the main thread's, one that compares, and a reader or a writer. */
+const UPSERT_CONNECTIONS = 4;
+
 /** @returns a problem for each pair of settings of which one would silently have no effect. */
 export function contradictions(config: Config): Problem[] {
   const problems: Problem[] = [];
@@ -53,6 +56,14 @@ export function contradictions(config: Config): Problem[] {
   }
   if (migration.drop_cascade && migration.target_mode !== 'drop_recreate') {
     add('migration.drop_cascade', `has no effect with target_mode ${migration.target_mode}; leave it out`);
+  }
+  for (const key of ['max_mssql_connections', 'max_pg_connections'] as const) {
+    const most = migration[key];
+    if (migration.target_mode !== 'upsert' || most === undefined || most >= UPSERT_CONNECTIONS) continue;
+    add(
+      `migration.${key}`,
+      `${most} is too few for target_mode upsert, which compares and reads or writes at the same time; give at least ${UPSERT_CONNECTIONS}`,
+    );
   }
   const schemas = askedNames(source.schema);
   if (typeof source.schema !== 'string' && schemas.includes('*')) {
