@@ -189,8 +189,14 @@ class SharedTransfer {
     this.#mayBeMore = job !== null;
     if (job === null) return (await jobs.unfinished()) === 0 ? 'none left' : 'none yet';
     const plan = this.#byLabel.get(job.table);
-    const claimed: Claimed | null =
-      plan === undefined ? null : await claimPartition(ledger, plan, job.partition, job.id);
+    let claimed: Claimed | null = null;
+    try {
+      if (plan !== undefined) claimed = await claimPartition(ledger, plan, job.partition, job.id);
+    } catch (error) {
+      // Nobody else would know that this host has it no more.
+      await jobs.giveBack(job, 'it could not be claimed').catch(() => {});
+      throw error;
+    }
     // Nothing to do: the table has failed, or is complete, or this partition of it is.
     if (plan === undefined || claimed === null || claimed.pieces.length === 0) {
       await jobs.complete(job);
