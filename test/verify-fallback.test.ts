@@ -9,14 +9,20 @@ import { AppError } from '../src/errors.js';
 import { inspectHost } from '../src/host/host.js';
 import { chooseSizes } from '../src/host/sizes.js';
 import type { TablePlan } from '../src/plan/model.js';
-import { planTables } from '../src/plan/tables.js';
-import { readCatalog } from '../src/source/catalog.js';
 import { connectSource, type SourceConnection } from '../src/source/connection.js';
 import { connectTarget, type TargetConnection } from '../src/target/connection.js';
 import { type TableReport, verifyTables } from '../src/verify/verify.js';
 import { everyTypeScript } from './fixtures/everyType.js';
 import { typeCaseScript } from './fixtures/typeCases.js';
-import { expected, found, type Migrated, migrateAgain, migrated, verifyAll } from './support/verifying.js';
+import {
+  expected,
+  found,
+  type Migrated,
+  migrateAgain,
+  migrated,
+  plansOf,
+  verifyAll,
+} from './support/verifying.js';
 
 const tables = ['AllTypes', 'MomentKey', 'DecimalKey', 'StringKey', 'NoKey', 'UniqueIndexKey'];
 /** Cores from which on a lane has a hash thread. */
@@ -26,18 +32,7 @@ let both: Migrated;
 let plans: TablePlan[];
 before(async () => {
   both = await migrated([typeCaseScript(), everyTypeScript()], { include_tables: tables }, WITH_HASH_THREADS);
-  const source = await connectSource(both.config.source);
-  const catalog = await readCatalog(source, { schemas: ['dbo'] }).finally(() => source.close());
-  plans = planTables(
-    catalog.filter(({ name }) => tables.includes(name)),
-    {
-      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
-      chunkRows: 1,
-      rowHashColumn: null,
-      hashTextColumns: true,
-      unlogged: false,
-    },
-  );
+  plans = (await plansOf(both.config)).filter(({ source }) => tables.includes(source.name));
 });
 after(() => both?.stop());
 

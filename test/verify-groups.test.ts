@@ -2,16 +2,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { planTables } from '../src/plan/tables.js';
-import { readCatalog } from '../src/source/catalog.js';
-import { connectSource } from '../src/source/connection.js';
 import { connectTarget } from '../src/target/connection.js';
 import { compareGroups, MAX_LOCATED_KEYS, totalsBytes } from '../src/verify/groupTotals.js';
 import { HashingTarget } from '../src/verify/hashingTarget.js';
 import { groupsRange, keysBetween, runsOf, scopesOf, stretchesOf } from '../src/verify/integerGroups.js';
 import { INTEGER_ROW_BYTES, integerChanges } from '../src/verify/integerRows.js';
 import { WHOLE } from '../src/verify/side.js';
-import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
+import { expected, found, type Migrated, migrated, plansOf, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
 GO
@@ -109,16 +106,9 @@ test('rows missing, and rows of the target alone within and beyond the keys of t
 });
 
 test('an older PostgreSQL, which is asked in another way, comes to the same totals', async () => {
-  const source = await connectSource(both.config.source);
   const target = await connectTarget(both.config.target);
   try {
-    const plans = planTables(await readCatalog(source, { schemas: ['dbo'] }), {
-      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
-      chunkRows: 1,
-      rowHashColumn: null,
-      hashTextColumns: true,
-      unlogged: false,
-    });
+    const plans = await plansOf(both.config);
     const asked: string[] = [];
     const older = Object.create(target, {
       serverVersion: { value: 170_000 },
@@ -146,7 +136,6 @@ test('an older PostgreSQL, which is asked in another way, comes to the same tota
     }
     assert.ok(asked.every((sql) => sql.includes('bit(64)')));
   } finally {
-    await source.close();
     await target.close();
   }
 });

@@ -1,15 +1,13 @@
 /** Changes scattered over tables that are compared by groups of key hashes, and what both servers make of such groups. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { planTables } from '../src/plan/tables.js';
-import { readCatalog } from '../src/source/catalog.js';
 import { connectSource } from '../src/source/connection.js';
 import { connectTarget } from '../src/target/connection.js';
 import { compareGroups } from '../src/verify/groupTotals.js';
 import { HashingSource } from '../src/verify/hashingSource.js';
 import { HashingTarget } from '../src/verify/hashingTarget.js';
 import { type HashGroups, type KeyedDigest, type Scope, type Side, WHOLE } from '../src/verify/side.js';
-import { found, type Migrated, migrated, verifyAll } from './support/verifying.js';
+import { found, type Migrated, migrated, plansOf, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Guids (Id uniqueidentifier NOT NULL PRIMARY KEY, V int NULL);
 GO
@@ -75,13 +73,7 @@ test('both servers tell the groups apart as the hashes say, however many there a
   const source = await connectSource(both.config.source);
   const target = await connectTarget(both.config.target);
   try {
-    const plans = planTables(await readCatalog(source, { schemas: ['dbo'] }), {
-      naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
-      chunkRows: 1,
-      rowHashColumn: null,
-      hashTextColumns: true,
-      unlogged: false,
-    });
+    const plans = await plansOf(both.config);
     const options = { nul: 'error', isolation: 'read_committed', trustRowHash: false } as const;
     const plan = plans.find(({ source: { name } }) => name === 'Few')!;
     const sides: Side[] = [

@@ -5,6 +5,10 @@ import { type Config, parseConfig } from '../../src/config/schema.js';
 import { runMigration } from '../../src/engine/run.js';
 import { runVerify, type VerifyRunOptions } from '../../src/engine/verifyRun.js';
 import { inspectHost } from '../../src/host/host.js';
+import type { TablePlan } from '../../src/plan/model.js';
+import { planTables } from '../../src/plan/tables.js';
+import { readCatalog } from '../../src/source/catalog.js';
+import { connectSource } from '../../src/source/connection.js';
 import type { TableReport } from '../../src/verify/verify.js';
 import { sharedPostgres, type TestPostgres } from './postgres.js';
 import {
@@ -81,6 +85,19 @@ export async function migrateAgain(config: Config, cores?: number): Promise<void
     ...(cores !== undefined && { host: { ...(await inspectHost()), cores } }),
   });
   assert.equal(outcome.error, undefined, outcome.error?.message);
+}
+
+/** The plans that a comparison goes by, of every table of the source's schema dbo. */
+export async function plansOf(config: Config): Promise<TablePlan[]> {
+  const source = await connectSource(config.source);
+  const tables = await readCatalog(source, { schemas: ['dbo'] }).finally(() => source.close());
+  return planTables(tables, {
+    naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+    chunkRows: 1,
+    rowHashColumn: null,
+    hashTextColumns: true,
+    unlogged: false,
+  });
 }
 
 /** Small tiers, so that few rows make many ranges. */
