@@ -331,8 +331,15 @@ test('the result of a run as JSON and for people', () => {
     message: '1 of 3 tables failed',
     remedy: 'see the errors',
     exit_code: 3,
-    recoverable: true,
+    // The one table that failed would fail again.
+    recoverable: false,
   });
+  const passing = OUTCOME.tables.map((table) =>
+    table.error === undefined
+      ? table
+      : { ...table, error: { ...table.error, code: 'SOURCE_TRANSIENT' as const } },
+  );
+  assert.equal(runResult('run', span, { ...OUTCOME, tables: passing }).error?.recoverable, true);
   assert.deepEqual(result.tables[1]?.error, {
     code: 'VALUE_UNREPRESENTABLE',
     message: 'NUL in text',

@@ -60,8 +60,15 @@ export function runResult(command: string, span: Span, outcome: RunOutcome): Run
   const rows = tables.reduce((sum, t) => sum + t.rows, 0);
   const wallMs = span.finishedAt.getTime() - span.startedAt.getTime();
   const failed = tables.filter((t) => t.status === 'failed');
+  const head = resultHead(command, span, outcome.error, outcome.runId);
+  // Another try makes sense where one of the tables may get further in it.
+  if (head.error?.code === 'TABLES_FAILED') {
+    head.error.recoverable = failed.some(
+      ({ error }) => error === undefined || isRetryable(fromErrorData(error)),
+    );
+  }
   return {
-    ...resultHead(command, span, outcome.error, outcome.runId),
+    ...head,
     tables_total: tables.length,
     tables_success: tables.filter((t) => t.status === 'success').length,
     tables_failed: failed.length,
