@@ -71,8 +71,10 @@ function copyOfCheckout(): string {
   return copy;
 }
 
-function npm(args: string[], cwd = repositoryRoot): string {
-  const done = spawnSync('npm', args, { cwd, encoding: 'utf8' });
+/** Tries again where npm waits for an answer of the registry that does not come. */
+function npm(args: string[], cwd = repositoryRoot, tries = 3): string {
+  const done = spawnSync('npm', args, { cwd, encoding: 'utf8', timeout: 90_000, killSignal: 'SIGKILL' });
+  if (done.signal !== null && tries > 1) return npm(args, cwd, tries - 1);
   assert.equal(done.status, 0, `npm ${args.join(' ')}\n${done.stdout}\n${done.stderr}`);
   return done.stdout;
 }
