@@ -291,7 +291,12 @@ test('policies that would hide rows of the target, and partitions a crash would 
       assert.deepEqual([refused.code, refused.result.error?.code], [3, 'TARGET_PERMISSION'], refused.stderr);
       assert.match(refused.result.error?.message ?? '', /Row-level security of target table guarded\.one/);
     }
+    await scene.client.query(
+      `CREATE TABLE ${schema}.heir () INHERITS (${schema}.two); GRANT SELECT ON ${schema}.heir TO ${role}`,
+    );
     const verified = await verify(scene, { target });
+    await scene.client.query(`DROP TABLE ${schema}.heir`);
+    assert.match(verified.tables.get('guarded.two')?.notes.join() ?? '', /inherit from .*: guarded\.heir/);
     assert.equal(verified.tables.get('guarded.one')?.error?.code, 'TARGET_PERMISSION', verified.stderr);
     assert.equal(verified.tables.get('guarded.two')?.status, 'differs');
   } finally {

@@ -189,6 +189,22 @@ describe('drop_recreate', () => {
     );
   });
 
+  test('a table that is a partition of another one does not leave it without a word', async () => {
+    await target.query(`CREATE SCHEMA app; CREATE SCHEMA other;
+      CREATE TABLE other.people ("Id" int) PARTITION BY RANGE ("Id");
+      CREATE TABLE app."Users" PARTITION OF other.people FOR VALUES FROM (0) TO (10);
+      CREATE TABLE other.log (); CREATE TABLE app."Orders" () INHERITS (other.log)`);
+    await refused(
+      checked(mode, target, ordersAndUsers()),
+      'SCHEMA_CONFLICT',
+      /: membership in table other\.log \(on app\.Orders\), membership in table other\.people \(on app\.Users\)$/,
+    );
+    const cascading = transferMode('drop_recreate', { dropCascade: true });
+    const plans = ordersAndUsers();
+    await cascading.prepare(target, plans);
+    assert.match(plans[1]!.notes.join(), /dropped by drop_cascade: membership in table other\.people/);
+  });
+
   test('every obstacle is named at once', async () => {
     await target.query(
       'CREATE SCHEMA app; CREATE VIEW app."Users" AS SELECT 1 AS one; CREATE TABLE app."PK_Orders" ()',
@@ -325,6 +341,28 @@ describe('upsert', () => {
     const columns = orders!.columns.map((one) => ({ ...one, collation: 'app.folds' }));
     await mode.prepare(target, [{ ...orders!, columns }]);
   });
+});
+
+test('tables that inherit from one of the run are no part of it: its rows are not taken for theirs', async () => {
+  for (const name of ['truncate', 'upsert'] as const) {
+    await transferMode('drop_recreate').prepare(target, ordersAndUsers());
+    await target.query(`CREATE SCHEMA other; CREATE TABLE other.vip () INHERITS (app."Users");
+      CREATE TABLE other.very () INHERITS (other.vip); INSERT INTO other.very VALUES (1, 'a')`);
+    const { message, place } = await refused(
+      transferMode(name).prepare(target, ordersAndUsers()),
+      'SCHEMA_CONFLICT',
+      /inherit from target table app\.Users, .*: other\.very, other\.vip$/,
+    );
+    assert.equal(place.table, 'app.Users', message);
+    assert.equal(await count('other.very'), '1');
+    await target.query('DROP SCHEMA app, other CASCADE');
+  }
+  // Partitions are a table's own.
+  await target.query(`CREATE SCHEMA app;
+    CREATE TABLE app."Users" ("Id" int, "Name" varchar(50)) PARTITION BY RANGE ("Id");
+    CREATE TABLE app.low PARTITION OF app."Users" FOR VALUES FROM (0) TO (10); INSERT INTO app."Users" VALUES (1)`);
+  await transferMode('truncate').prepare(target, ordersAndUsers());
+  assert.equal(await count('app."Users"'), '0');
 });
 
 describe('a role with few rights', () => {

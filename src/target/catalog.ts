@@ -40,6 +40,8 @@ export interface TargetRelation extends TargetName {
   rowSecurity: boolean;
   /** Of a partitioned table: the partitions that are UNLOGGED, `schema.name`. */
   unloggedPartitions: string[];
+  /** Tables below it by INHERITS, `schema.name`, partitions aside: statements that name the table reach their rows, too. */
+  heirs: string[];
   /** Triggers that see a row before it is written, and may leave it out or change it; of partitions as well. */
   rowTriggers: string[];
   /** `pg_class.reltuples`: -1 before the first ANALYZE. */
@@ -64,6 +66,13 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
     FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END) AS tree
     JOIN pg_class l ON l.oid = tree.relid JOIN pg_namespace ln ON ln.oid = l.relnamespace
     WHERE tree.isleaf AND l.relpersistence = 'u' ORDER BY 1) AS "unloggedPartitions",
+  ARRAY(
+    WITH RECURSIVE below AS (
+      SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid AND c.relkind = 'r'
+      UNION
+      SELECT i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.inhrelid)
+    SELECT hn.nspname || '.' || h.relname FROM below b
+    JOIN pg_class h ON h.oid = b.inhrelid JOIN pg_namespace hn ON hn.oid = h.relnamespace ORDER BY 1) AS heirs,
   -- tgtype: 1 for each row, 2 before, 4 insert, 16 update.
   ARRAY(SELECT DISTINCT g.tgname::text FROM pg_trigger g
     WHERE (g.tgrelid = c.oid

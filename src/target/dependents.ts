@@ -1,12 +1,13 @@
 /**
- * What else would go with tables that are dropped: views, foreign keys, functions, partitions, publications.
+ * What else would go with tables that are dropped: views, foreign keys, functions, partitions, publications, and the
+ * place of a table under another.
  *
  * Runs on the main thread.
  */
 import type { TargetName } from './catalog.js';
 import type { TargetConnection } from './connection.js';
 
-/** An object that a table to be dropped would take with it. */
+/** An object, or a membership in one, that a table to be dropped would take with it. */
 export interface Dependent {
   /** The first of the tables it depends on. */
   table: TargetName;
@@ -54,8 +55,15 @@ WITH RECURSIVE roots AS (
         WHERE d.classid = g.classid AND d.objid = g.objid AND d.objsubid = g.objsubid
           AND d.deptype IN ('a', 'i', 'P', 'S', 'x')))
   ORDER BY g.classid, g.objid, g.objsubid, r.nspname, r.relname
+), parents AS (
+  -- DROP asks nothing of the table it is a partition of, or inherits from, which loses its rows all the same.
+  SELECT r.nspname AS schema, r.relname AS name, 'membership in ' || o.type || ' ' || o.identity AS object
+  FROM roots r
+  JOIN pg_inherits i ON i.inhrelid = r.oid AND i.inhparent NOT IN (SELECT oid FROM roots)
+  CROSS JOIN LATERAL pg_identify_object('pg_class'::regclass, i.inhparent, 0) AS o
 )
-SELECT json_build_object('schema', schema, 'name', name) AS table, object FROM named ORDER BY object`;
+SELECT json_build_object('schema', schema, 'name', name) AS table, object
+FROM (SELECT * FROM named UNION ALL SELECT * FROM parents) AS every ORDER BY object`;
 
 /** @returns what stands on these tables and is none of them, whatever would go with what; by name. */
 export function dependents(target: TargetConnection, names: readonly TargetName[]): Promise<Dependent[]> {

@@ -7,7 +7,7 @@ import { AppError, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
-import { existingRelations, type TargetColumn } from '../target/catalog.js';
+import { existingRelations, type TargetRelation } from '../target/catalog.js';
 import { roundsInSilence } from '../target/compatible.js';
 import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
@@ -50,13 +50,10 @@ export class Verifier {
   readonly pool: PairPool;
   readonly #options: VerifierOptions;
   #answers: KnownAnswers = { source: new Map(), target: new Map() };
-  readonly #targets = new Map<number, TargetState>();
   /** Columns the target computes itself, which its row hashes don't cover; by table, where those are trusted. */
   readonly #generated = new Map<number, ReadonlySet<string>>();
-  /** Columns of the target's tables, by plan index. */
-  readonly #columns = new Map<number, readonly TargetColumn[]>();
-  /** Why a table's rows can't be compared, by plan index. */
-  readonly #hidden = new Map<number, AppError>();
+  /** The target's tables that are there, by plan index. */
+  readonly #relations = new Map<number, TargetRelation>();
 
   /** @param options.parallel also the most connections to each side */
   constructor(
@@ -83,12 +80,10 @@ export class Verifier {
       for (const plan of plans) {
         const { schema, name } = plan.target;
         const relation = relations.find((one) => one.schema === schema && one.name === name);
-        const hidden = relation === undefined ? null : hiddenRows(relation);
-        if (hidden !== null) this.#hidden.set(plan.index, hidden);
-        this.#targets.set(plan.index, relation === undefined ? 'missing' : 'ready');
-        this.#columns.set(plan.index, relation?.columns ?? []);
+        if (relation === undefined) continue;
+        this.#relations.set(plan.index, relation);
         const { rowHashColumn } = this.#options;
-        if (relation === undefined || rowHashColumn === null) continue;
+        if (rowHashColumn === null) continue;
         const generated = relation.columns.filter((column) => column.generated).map((column) => column.name);
         this.#generated.set(plan.index, new Set(generated));
         if (relation.columns.some((column) => column.name === rowHashColumn)) continue;
@@ -116,7 +111,7 @@ export class Verifier {
 
   /** @returns whether the target has the table; after `prepare`. */
   targetState(plan: TablePlan): TargetState {
-    return this.#targets.get(plan.index) ?? 'missing';
+    return this.#relations.has(plan.index) ? 'ready' : 'missing';
   }
 
   /**
@@ -126,8 +121,9 @@ export class Verifier {
    * column or its key is of another type or NULL
    */
   async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
-    const hidden = this.#hidden.get(given.index);
-    if (hidden !== undefined) throw hidden;
+    const relation = this.#relations.get(given.index);
+    const hidden = relation === undefined ? null : hiddenRows(relation);
+    if (hidden !== null) throw hidden;
     this.#requireColumns(given);
     const generated = this.#generated.get(given.index);
     const columns = given.columns.map((column) => ({
@@ -154,6 +150,11 @@ export class Verifier {
         ? []
         : [`the ${side}'s rows are streamed through the hash tier: ${streamed[side]}`],
     );
+    if (relation !== undefined && relation.heirs.length > 0) {
+      notes.push(
+        `rows of tables that inherit from the target's are compared as its own: ${relation.heirs.join(', ')}`,
+      );
+    }
     const comparison = new TableComparison(plan, this.pool, (pair) => this.#sides(plan, pair, streamed), {
       ...this.#options,
       ...(onRows !== undefined && { onRows }),
@@ -169,7 +170,9 @@ export class Verifier {
 
   /** Rows without a key lie in no range, and nothing names them: they would be overlooked, and can't be deleted. */
   async #requireKeys(plan: TablePlan, target: TargetConnection): Promise<void> {
-    const there = new Map(this.#columns.get(plan.index)?.map(({ name, notNull }) => [name, notNull]));
+    const there = new Map(
+      this.#relations.get(plan.index)?.columns.map(({ name, notNull }) => [name, notNull]),
+    );
     const nullable = keyColumns(plan).flatMap(({ targetName }) =>
       there.get(targetName) === false ? [targetName] : [],
     );
@@ -188,7 +191,7 @@ export class Verifier {
 
   /** Columns that are not compared count, too: rows that lack one are not the same rows. */
   #requireColumns(plan: TablePlan): void {
-    const there = new Set(this.#columns.get(plan.index)?.map(({ name }) => name));
+    const there = new Set(this.#relations.get(plan.index)?.columns.map(({ name }) => name));
     const lacking = plan.columns.map(({ targetName }) => targetName).filter((name) => !there.has(name));
     const [first] = lacking;
     if (first === undefined) return;
@@ -204,7 +207,7 @@ export class Verifier {
    * @throws AppError SCHEMA_CONFLICT where one of them is of the key: its rows can't be told apart then
    */
   #ofAnotherType(plan: TablePlan): string | null {
-    const there = new Map(this.#columns.get(plan.index)?.map(({ name, type }) => [name, type]));
+    const there = new Map(this.#relations.get(plan.index)?.columns.map(({ name, type }) => [name, type]));
     const others: string[] = [];
     const hashed = this.#options.rowHashColumn === null ? comparedColumns(plan) : keyColumns(plan);
     for (const { targetName, pgType, keyPosition } of hashed) {

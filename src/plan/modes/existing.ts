@@ -48,7 +48,7 @@ export async function fittingRelations(
     if (relation === undefined || !isTable(relation)) continue;
     const right = missingRight(plan, relation);
     if (right !== null) obstacles.push(right);
-    for (const obstacle of [hiddenRows(relation), emptiedByCrash(relation)]) {
+    for (const obstacle of [hiddenRows(relation), emptiedByCrash(relation), rowsOfHeirs(relation)]) {
       if (obstacle !== null) obstacles.push(obstacle);
     }
     problems.push(...columnProblems(plan, relation));
@@ -136,6 +136,21 @@ function emptiedByCrash(relation: TargetRelation): AppError | null {
     'SCHEMA_CONFLICT',
     `Target table ${label} has UNLOGGED partitions, which a crash of the server would empty without a trace: ${partitions.join(', ')}`,
     { table: label, remedy: 'ALTER TABLE ... SET LOGGED each of them, and run again.' },
+  );
+}
+
+/** TRUNCATE and DELETE would take rows that are none of ours, and a comparison would look at them. */
+function rowsOfHeirs(relation: TargetRelation): AppError | null {
+  const { heirs } = relation;
+  if (heirs.length === 0) return null;
+  const label = tableLabel(relation);
+  return new AppError(
+    'SCHEMA_CONFLICT',
+    `Tables inherit from target table ${label}, so that their rows would be taken for its own: ${heirs.join(', ')}`,
+    {
+      table: label,
+      remedy: `ALTER TABLE ... NO INHERIT ${qualified(relation)} each of them, choose another target schema, or exclude the table.`,
+    },
   );
 }
 
