@@ -343,6 +343,30 @@ describe('upsert', () => {
   });
 });
 
+test('upsert refuses what PostgreSQL can not merge into', async () => {
+  const [orders] = ordersAndUsers();
+  const mode = transferMode('upsert');
+  const { sourceName } = orders!.columns[0]!;
+  const plan = { ...orders!, keyColumns: [sourceName] };
+  plan.columns = plan.columns.map((column, i) => ({ ...column, keyPosition: i === 0 ? 0 : -1 }));
+  await transferMode('drop_recreate').prepare(target, [plan]);
+  const add = (constraint: string) => target.query(`ALTER TABLE app."Orders" ADD CONSTRAINT ${constraint}`);
+  await add('other UNIQUE ("User Id") DEFERRABLE');
+  await add('good PRIMARY KEY ("Id")');
+  await checked(mode, target, [plan]);
+  // Another key over the same columns is no help.
+  await add('late UNIQUE ("Id") DEFERRABLE INITIALLY IMMEDIATE');
+  const { remedy } = await refused(
+    checked(mode, target, [plan]),
+    'SCHEMA_CONFLICT',
+    /constraint late over its key \(Id\) is/,
+  );
+  assert.match(remedy ?? '', /ALTER TABLE "app"\."Orders" DROP CONSTRAINT "late"/);
+  await target.query(`ALTER TABLE app."Orders" DROP CONSTRAINT late;
+    CREATE RULE copied AS ON UPDATE TO app."Orders" DO ALSO NOTHING; ALTER TABLE app."Orders" DISABLE RULE copied`);
+  await refused(checked(mode, target, [plan]), 'SCHEMA_CONFLICT', /rules for INSERT or UPDATE: copied$/);
+});
+
 test('tables that inherit from one of the run are no part of it: its rows are not taken for theirs', async () => {
   for (const name of ['truncate', 'upsert'] as const) {
     await transferMode('drop_recreate').prepare(target, ordersAndUsers());
@@ -363,6 +387,29 @@ test('tables that inherit from one of the run are no part of it: its rows are no
     CREATE TABLE app.low PARTITION OF app."Users" FOR VALUES FROM (0) TO (10); INSERT INTO app."Users" VALUES (1)`);
   await transferMode('truncate').prepare(target, ordersAndUsers());
   assert.equal(await count('app."Users"'), '0');
+});
+
+test('every trigger that fires for what a mode writes is named', async () => {
+  await transferMode('drop_recreate').prepare(target, ordersAndUsers());
+  const trigger = (name: string, fires: string, each = 'ROW') =>
+    `CREATE TRIGGER ${name} ${fires} ON app."Users" FOR EACH ${each} EXECUTE FUNCTION app.nothing();`;
+  await target.query(`CREATE FUNCTION app.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    ${trigger('odd', 'BEFORE INSERT OR DELETE')} ${trigger('keep', 'BEFORE DELETE')} ${trigger('off', 'AFTER INSERT')}
+    ${trigger('told', 'AFTER INSERT OR UPDATE')} ${trigger('emptied', 'AFTER TRUNCATE', 'STATEMENT')}
+    ${trigger('once', 'BEFORE INSERT', 'STATEMENT')} ALTER TABLE app."Users" DISABLE TRIGGER off`);
+  const notes = async (name: 'truncate' | 'upsert') => {
+    const plans = ordersAndUsers();
+    await transferMode(name).check(target, plans);
+    return plans.flatMap((plan) => plan.notes).map((note) => note.slice(note.indexOf(': ') + 2));
+  };
+  assert.deepEqual(await notes('truncate'), [
+    'odd',
+    'emptied (after truncate), once (before insert), told (after insert)',
+  ]);
+  assert.deepEqual(await notes('upsert'), [
+    'odd',
+    'keep (before delete), once (before insert), told (after insert, update)',
+  ]);
 });
 
 describe('a role with few rights', () => {

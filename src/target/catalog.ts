@@ -23,6 +23,15 @@ export interface TargetColumn {
   folds: boolean;
 }
 
+export type TriggerEvent = 'insert' | 'update' | 'delete' | 'truncate';
+
+export interface TargetTrigger {
+  name: string;
+  when: 'before' | 'after';
+  forEachRow: boolean;
+  events: TriggerEvent[];
+}
+
 export interface TargetRelation extends TargetName {
   oid: string;
   /** `pg_class.relkind`: r table, p partitioned table, v view, m materialized view, f foreign table, S sequence. */
@@ -42,8 +51,10 @@ export interface TargetRelation extends TargetName {
   unloggedPartitions: string[];
   /** Tables below it by INHERITS, `schema.name`, partitions aside: statements that name the table reach their rows, too. */
   heirs: string[];
-  /** Triggers that see a row before it is written, and may leave it out or change it; of partitions as well. */
-  rowTriggers: string[];
+  /** Users' triggers that are not disabled, by name; those of partitions as well. */
+  triggers: TargetTrigger[];
+  /** Rules for INSERT or UPDATE, by name; COPY passes them by. */
+  rules: string[];
   /** `pg_class.reltuples`: -1 before the first ANALYZE. */
   approximateRows: number;
   columns: TargetColumn[];
@@ -73,12 +84,23 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
       SELECT i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.inhrelid)
     SELECT hn.nspname || '.' || h.relname FROM below b
     JOIN pg_class h ON h.oid = b.inhrelid JOIN pg_namespace hn ON hn.oid = h.relnamespace ORDER BY 1) AS heirs,
-  -- tgtype: 1 for each row, 2 before, 4 insert, 16 update.
-  ARRAY(SELECT DISTINCT g.tgname::text FROM pg_trigger g
+  -- tgtype: 1 for each row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate.
+  COALESCE((
+    SELECT json_agg(DISTINCT jsonb_build_object(
+      'name', g.tgname,
+      'when', CASE WHEN g.tgtype & 2 <> 0 THEN 'before' ELSE 'after' END,
+      'forEachRow', g.tgtype & 1 <> 0,
+      'events', array_remove(ARRAY[
+        CASE WHEN g.tgtype & 4 <> 0 THEN 'insert' END, CASE WHEN g.tgtype & 16 <> 0 THEN 'update' END,
+        CASE WHEN g.tgtype & 8 <> 0 THEN 'delete' END, CASE WHEN g.tgtype & 32 <> 0 THEN 'truncate' END], NULL)))
+    FROM pg_trigger g
     WHERE (g.tgrelid = c.oid
         OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END)))
-      AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0
-    ORDER BY 1) AS "rowTriggers",
+      AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+  ), '[]'::json) AS triggers,
+  -- ev_type: 2 update, 3 insert. Even a disabled rule for UPDATE keeps ON CONFLICT from working.
+  ARRAY(SELECT r.rulename::text FROM pg_rewrite r
+    WHERE r.ev_class = c.oid AND (r.ev_type = '2' OR (r.ev_type = '3' AND r.ev_enabled IN ('O', 'A'))) ORDER BY 1) AS rules,
   COALESCE((
     SELECT json_agg(json_build_object(
       'name', a.attname,
@@ -129,18 +151,22 @@ SELECT n.nspname AS schema, c.relname AS name, (
   ) AS columns, EXISTS (
     SELECT FROM unnest(i.indcollation::oid[]) AS k(oid)
     JOIN pg_collation l ON l.oid = k.oid AND NOT l.collisdeterministic
-  ) AS folds
+  ) AS folds, (
+    SELECT k.conname FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u') AND k.condeferrable
+  ) AS deferrable
 FROM ${WANTED}
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 JOIN pg_index i ON i.indrelid = c.oid
-WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL`;
+WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL`;
 
-/** A set of columns that a unique index covers, sorted by name: what ON CONFLICT can name. */
+/** A set of columns that a unique index covers, sorted by name: what ON CONFLICT names. */
 export interface UniqueKey extends TargetName {
   columns: string[];
   /** One of its collations takes different texts for equal. */
   folds: boolean;
+  /** The DEFERRABLE constraint that it is the index of, which ON CONFLICT fails at, or null. */
+  deferrable: string | null;
 }
 
 /** @returns the unique keys of these tables that hold for every row. */

@@ -10,6 +10,8 @@ import {
   type ForeignKeyReference,
   foreignKeysAt,
   type TargetRelation,
+  type TargetTrigger,
+  type TriggerEvent,
 } from '../../target/catalog.js';
 import { incompatibility } from '../../target/compatible.js';
 import type { TargetConnection } from '../../target/connection.js';
@@ -27,10 +29,14 @@ export interface Fitting {
   obstacles: AppError[];
 }
 
-/** @param missingRight what the role may not do to a table although the mode does it, or null */
+/**
+ * @param writes what the mode does to tables that are there, as triggers see it
+ * @param missingRight what the role may not do to a table although the mode does it, or null
+ */
 export async function fittingRelations(
   target: TargetConnection,
   plans: readonly TablePlan[],
+  writes: readonly TriggerEvent[],
   missingRight: (plan: TablePlan, relation: TargetRelation) => AppError | null,
 ): Promise<Fitting> {
   const names = plans.map((plan) => plan.target);
@@ -57,11 +63,7 @@ export async function fittingRelations(
         `the target table is UNLOGGED, as it was before the run: a crash of the server empties it. ALTER TABLE ${qualified(plan.target)} SET LOGGED keeps its rows.`,
       );
     }
-    if (relation.rowTriggers.length > 0) {
-      plan.notes.push(
-        `triggers of the target see each row before it is written, and may leave it out or change it: ${relation.rowTriggers.join(', ')}`,
-      );
-    }
+    plan.notes.push(...triggerNotes(relation, writes));
   }
   if (problems.length > 0) {
     obstacles.push(
@@ -137,6 +139,32 @@ function emptiedByCrash(relation: TargetRelation): AppError | null {
     `Target table ${label} has UNLOGGED partitions, which a crash of the server would empty without a trace: ${partitions.join(', ')}`,
     { table: label, remedy: 'ALTER TABLE ... SET LOGGED each of them, and run again.' },
   );
+}
+
+/** What a trigger does nobody can know: those that could make the rows others than the source's are named. */
+function triggerNotes({ triggers }: TargetRelation, writes: readonly TriggerEvent[]): string[] {
+  const fired = triggers.flatMap((trigger) => {
+    const events = trigger.events.filter((event) => writes.includes(event));
+    return events.length === 0 ? [] : [{ ...trigger, events }];
+  });
+  const seesRows = ({ when, forEachRow, events }: TargetTrigger): boolean =>
+    when === 'before' && forEachRow && (events.includes('insert') || events.includes('update'));
+  const first = fired.filter(seesRows).map(({ name }) => name);
+  const others = fired
+    .filter((trigger) => !seesRows(trigger))
+    .map(({ name, when, events }) => `${name} (${when} ${events.join(', ')})`);
+  return [
+    ...(first.length === 0
+      ? []
+      : [
+          `triggers of the target see each row before it is written, and may leave it out or change it: ${first.join(', ')}`,
+        ]),
+    ...(others.length === 0
+      ? []
+      : [
+          `triggers of the target fire when its rows are written or deleted, and may change rows of this table or others: ${others.join(', ')}`,
+        ]),
+  ];
 }
 
 /** TRUNCATE and DELETE would take rows that are none of ours, and a comparison would look at them. */

@@ -22,6 +22,8 @@ import {
 } from './existing.js';
 import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
 
+const WRITES = ['truncate', 'insert'] as const;
+
 export const truncate: TransferMode = {
   name: 'truncate',
   loads: 'everything',
@@ -80,7 +82,7 @@ async function examine(
   target: TargetConnection,
   plans: readonly TablePlan[],
 ): Promise<Fitting & { keys: KeysInTheWay }> {
-  const { existing, obstacles } = await fittingRelations(target, plans, missingRight);
+  const { existing, obstacles } = await fittingRelations(target, plans, WRITES, missingRight);
   const keys = await keysInTheWay(target, plans);
   return { existing, keys, obstacles: [...obstacles, ...otherKeys(keys)] };
 }

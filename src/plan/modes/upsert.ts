@@ -8,7 +8,7 @@ import { tableLabel } from '../../source/model.js';
 import { type TargetRelation, type UniqueKey, uniqueKeys } from '../../target/catalog.js';
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { addPrimaryKey, createTable, createUniqueIndex, ROW_HASH_TYPE } from '../../target/ddl.js';
-import { qualified } from '../../target/identifiers.js';
+import { qualified, quoteIdent } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 import { rangeColumns } from '../queries.js';
 import {
@@ -25,6 +25,8 @@ import { createAction, createSchemas, nameLockHolders, type TransferMode, withRo
 
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = '23505';
+
+const WRITES = ['insert', 'update', 'delete'] as const;
 
 export const upsert: TransferMode = {
   name: 'upsert',
@@ -121,13 +123,13 @@ interface Examination extends Fitting {
 }
 
 async function examine(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examination> {
-  const { existing, obstacles } = await fittingRelations(target, plans, missingRight);
+  const { existing, obstacles } = await fittingRelations(target, plans, WRITES, missingRight);
   obstacles.unshift(...missingKeys(plans));
   const unique = await uniqueKeys(
     target,
     plans.map((plan) => plan.target),
   );
-  obstacles.push(...foldedKeys(plans, existing, unique));
+  obstacles.push(...foldedKeys(plans, existing, unique), ...unfitForConflicts(plans, existing, unique));
   const found = new Set(unique.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
   const unkeyed = plans.filter((plan) => {
     const { schema, name } = plan.target;
@@ -174,6 +176,38 @@ function missingKeys(plans: readonly TablePlan[]): AppError[] {
     );
   }
   return obstacles;
+}
+
+/** What PostgreSQL refuses INSERT ... ON CONFLICT for, whatever else the table has: it would be found at the first row. */
+function unfitForConflicts(
+  plans: readonly TablePlan[],
+  existing: ReadonlyMap<string, TargetRelation>,
+  unique: readonly UniqueKey[],
+): AppError[] {
+  return plans.flatMap((plan) => {
+    const [table, name] = [tableLabel(plan.target), qualified(plan.target)];
+    const obstacles: AppError[] = [];
+    const refuse = (what: string, remedy: string): void => {
+      const message = `Target table ${table} can't be merged into (INSERT ... ON CONFLICT): ${what}`;
+      obstacles.push(new AppError('SCHEMA_CONFLICT', message, { table, remedy }));
+    };
+    const key = targetKey(plan).sort().join('\0');
+    for (const { deferrable, columns } of unique.filter((one) => tableLabel(one) === table)) {
+      if (deferrable === null || columns.join('\0') !== key) continue;
+      refuse(
+        `constraint ${deferrable} over its key (${columns.join(', ')}) is DEFERRABLE`,
+        `ALTER TABLE ${name} DROP CONSTRAINT ${quoteIdent(deferrable)}, and add it again without DEFERRABLE; or use target_mode: truncate.`,
+      );
+    }
+    const rules = existing.get(table)?.rules ?? [];
+    if (rules.length > 0) {
+      refuse(
+        `it has rules for INSERT or UPDATE: ${rules.join(', ')}`,
+        'Drop these rules (a disabled one for UPDATE is in the way, too), or use target_mode: truncate, whose COPY passes them by.',
+      );
+    }
+    return obstacles;
+  });
 }
 
 /** Rows whose keys the target alone takes for equal would overwrite one another. */
