@@ -112,6 +112,13 @@ export class AppError extends Error {
   }
 }
 
+/** @returns why a run was cancelled, as the error it ends with. */
+export function cancellation(signal: AbortSignal): AppError {
+  return signal.reason instanceof AppError
+    ? signal.reason
+    : new AppError('CANCELLED', 'The run was cancelled');
+}
+
 /** @throws AppError all of these as one, where there are any: the first one's code, every one's text and remedy. */
 export function requireNone(obstacles: readonly AppError[]): void {
   const [first, ...others] = obstacles;

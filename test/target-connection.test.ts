@@ -289,6 +289,21 @@ describe('a server without TLS', () => {
     }
   });
 
+  test('of a run that stops a statement ends once its time is over, and the session is there for what follows', async () => {
+    const run = new AbortController();
+    const target = await connectTarget(optionsFor(server), { signal: run.signal, graceMs: 0 });
+    try {
+      const sleeping = target.query('SELECT pg_sleep(60)').catch((caught: unknown) => caught);
+      run.abort(new AppError('CANCELLED', 'stopped by a test'));
+      const error = await sleeping;
+      assert.ok(error instanceof AppError);
+      assert.deepEqual([error.code, error.message], ['CANCELLED', 'stopped by a test']);
+      assert.deepEqual(await target.query('SELECT 1 AS one'), [{ one: 1 }]);
+    } finally {
+      await target.close();
+    }
+  });
+
   test('a session ended by the server is a lost connection', async () => {
     const target = await connectTarget(optionsFor(server));
     const admin = await server.client();

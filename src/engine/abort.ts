@@ -1,13 +1,12 @@
 /**
  * What an abort is to those who wait. Main thread.
  */
-import { AppError } from '../errors.js';
+import { cancellation } from '../errors.js';
+import type { Stop } from '../target/stopping.js';
 
-/** @returns why a run was cancelled, as the error it ends with. */
-export function cancellation(signal: AbortSignal): AppError {
-  return signal.reason instanceof AppError
-    ? signal.reason
-    : new AppError('CANCELLED', 'The run was cancelled');
+/** @returns how sessions end on which everything may be done again. */
+export function stopOf({ signal, shutdownMs = 0 }: { signal: AbortSignal; shutdownMs?: number }): Stop {
+  return { signal, graceMs: shutdownMs };
 }
 
 /**

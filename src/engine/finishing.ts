@@ -10,19 +10,26 @@ import type { TablePlan } from '../plan/model.js';
 import { retryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
+import type { Stop } from '../target/stopping.js';
 import type { RunEventHandler, RunOutcome, StepOutcome, TableOutcome } from './events.js';
 import type { TableWork } from './workQueue.js';
 
-/** Finishes the tables that arrived; one that failed is at least set back to LOGGED. */
+/**
+ * Finishes the tables that arrived; one that failed is at least set back to LOGGED.
+ *
+ * @throws AppError where the target can't be connected to; CANCELLED
+ */
 export async function finalizeTables(
   config: Config,
   sizes: Sizes,
   tables: readonly TableWork[],
   onEvent: RunEventHandler,
   hooks: FinalizeHooks,
+  stop: Stop,
 ): Promise<StepOutcome[]> {
   const retry = retryPolicy(config.migration);
-  const connect = (): Promise<TargetConnection> => withRetries(retry, () => connectTarget(config.target));
+  const connect = (): Promise<TargetConnection> =>
+    withRetries(retry, () => connectTarget(config.target, stop), { ended: () => stop.signal.aborted });
   const plansOf = (wanted: (table: TableWork) => boolean): TablePlan[] =>
     tables.filter(wanted).map((table) => table.plan);
   const onStep = (step: StepOutcome): void => {
@@ -45,6 +52,7 @@ export async function finalizeTables(
       parallel,
       kinds,
       retry,
+      signal: stop.signal,
       onStep: (step) => onStep(toOutcome(step)),
       hooks: { ...hooks, isMissing: ({ schema, name }) => missing.has(tableLabel({ schema, name })) },
     });

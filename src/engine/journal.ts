@@ -80,6 +80,7 @@ export class Journal {
     { runId, run }: Checkpoint,
     planned: Planned,
     mode: TransferMode,
+    target: TargetConnection,
   ): Promise<Journal> {
     const own = await connectTarget(config.target);
     try {
@@ -89,7 +90,7 @@ export class Journal {
       const unlogged = new Set(tables.filter((table) => table.unlogged).map(({ table }) => table));
       const ledger = new Ledger(own, ledgerOptions(config, options, runId, attempt, unlogged));
       // Of tables that are compared nothing is emptied, and what their making lacks is made.
-      if (mode.loads === 'differences') await mode.prepare(own, plans);
+      if (mode.loads === 'differences') await mode.prepare(target, plans);
       const partitions =
         mode.loads === 'everything'
           ? await moveGaps(ledger, tables, plans, earlier)

@@ -5,14 +5,13 @@
  * hasher task. Lanes and rings are begun as `growth.ts` finds them needed. The first task that fails aborts every lane: a
  * worker that throws or dies ends the run with its error and never leaves the others waiting.
  */
-import { toErrorData } from '../errors.js';
+import { cancellation, toErrorData } from '../errors.js';
 import { CoreLoad } from '../host/load.js';
 import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { readProgress } from '../ring/counters.js';
 import { abortLane, createLane, type Hashing, type LaneLayout, openNextRing } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
-import { cancellation } from './abort.js';
 import { growth, growthLines, type LaneLook } from './growth.js';
 import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
 import type { Threads, Tier } from './threads.js';

@@ -5,12 +5,13 @@ import { findRun, type LedgerRun, readTables } from '../checkpoint/runs.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { AppError } from '../errors.js';
+import type { FinalizeHooks } from '../finalize/finalize.js';
 import { type Host, inspectHost } from '../host/host.js';
 import { type TransferMode, transferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
 import type { SourceConnection } from '../source/connection.js';
 import type { TargetConnection } from '../target/connection.js';
-import { orAborted } from './abort.js';
+import { orAborted, stopOf } from './abort.js';
 import { chooseRun, openState } from './checkpoint.js';
 import { connectBoth } from './connecting.js';
 import type { RunOptions, RunOutcome, StepOutcome } from './events.js';
@@ -45,7 +46,7 @@ async function run(config: Config, options: RunOptions, threads: Threads): Promi
   const state = await openState(request);
 
   onEvent({ kind: 'phase', phase: 'connect' });
-  const [source, target] = await connectBoth(config, signal);
+  const [source, target] = await connectBoth(config, signal, stopOf(options));
   let journal: Journal | null = null;
   try {
     if (join !== undefined) return await share(config, options, mode, host, [source, target], threads, join);
@@ -61,7 +62,7 @@ async function run(config: Config, options: RunOptions, threads: Threads): Promi
     journal =
       chosen.run === null
         ? await Journal.begin(config, options, chosen.runId, planned, mode, target)
-        : await Journal.resume(config, options, chosen, planned, mode);
+        : await Journal.resume(config, options, chosen, planned, mode, target);
     return await carryOut(config, options, planned, mode, target, journal, threads);
   } finally {
     await Promise.allSettled([source.close(), target.close(), journal?.close()]);
@@ -85,7 +86,7 @@ async function share(
   let journal: Journal | null = null;
   let complete = false;
   try {
-    journal = await Journal.resume(config, options, finisher.checkpoint, planned, mode);
+    journal = await Journal.resume(config, options, finisher.checkpoint, planned, mode, target);
     const outcome = await carryOut(config, options, planned, mode, target, journal, threads);
     complete = outcome.error === undefined;
     return outcome;
@@ -147,9 +148,8 @@ async function carryOut(
   if (!signal.aborted) {
     onEvent({ kind: 'phase', phase: 'finalize' });
     try {
-      steps = await finalizeTables(config, sizes, work.tables, onEvent, {
-        onLogged: (session, plan) => journal.onLogged(session, plan),
-      });
+      const hooks: FinalizeHooks = { onLogged: (session, plan) => journal.onLogged(session, plan) };
+      steps = await finalizeTables(config, sizes, work.tables, onEvent, hooks, stopOf(options));
     } catch (error) {
       stopped ??= error;
     }

@@ -5,7 +5,7 @@
  * Main thread; the source does the work, and is only read.
  */
 import type { Config } from '../config/schema.js';
-import { AppError } from '../errors.js';
+import { AppError, cancellation } from '../errors.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import type { Finding, ScanReport, Suspicion } from '../plan/scan/finding.js';
 import { type KeyProbe, keyProbes } from '../plan/scan/keys.js';
@@ -13,7 +13,6 @@ import { countQuery, exampleQuery } from '../plan/scan/queries.js';
 import { type ScanOptions, type ValueProbe, valueProbes } from '../plan/scan/values.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
-import { cancellation } from './abort.js';
 import type { RunEventHandler } from './events.js';
 import type { Planned } from './planning.js';
 

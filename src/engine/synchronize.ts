@@ -6,7 +6,7 @@
  */
 import type { Ledger } from '../checkpoint/ledger.js';
 import type { Config } from '../config/schema.js';
-import { toErrorData } from '../errors.js';
+import { cancellation, toErrorData } from '../errors.js';
 import { logged } from '../finalize/logged.js';
 import { laneMemoryBytes, MAIN_CONNECTIONS, type Sizes } from '../host/sizes.js';
 import type { Partition, TablePlan } from '../plan/model.js';
@@ -17,7 +17,7 @@ import { connectTarget, type TargetConnection } from '../target/connection.js';
 import { TargetSession } from '../target/session.js';
 import { interleave } from '../verify/interleave.js';
 import type { Verifier } from '../verify/verifier.js';
-import { cancellation } from './abort.js';
+import { stopOf } from './abort.js';
 import { type DifferenceRead, DifferenceWork } from './differenceWork.js';
 import type { RunEventHandler } from './events.js';
 import { laneSettings } from './laneSettings.js';
@@ -54,7 +54,7 @@ export interface SynchronizeOptions {
 /** Brings every table up to date; does not throw: what went wrong is in the result, beside what went right. */
 export async function synchronize(options: SynchronizeOptions): Promise<Transferred> {
   const { config, plans, partitions, failFast } = options;
-  const session = new TargetSession(() => connectTarget(config.target), options.target);
+  const session = new TargetSession(() => connectTarget(config.target, stopOf(options)), options.target);
   let loaded: Transferred = { tables: [], error: null };
   try {
     const empty = await again(options, () => session.use((target) => emptyTables(target, plans)));

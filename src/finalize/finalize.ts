@@ -4,7 +4,7 @@
  * Runs on the main thread. A step that fails does not keep the others from being tried; every failure is in the
  * result.
  */
-import { toErrorData } from '../errors.js';
+import { cancellation, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import { nameLockHolders } from '../plan/modes/mode.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
@@ -73,12 +73,14 @@ export interface FinalizeOptions {
   /** What becomes of a step that fails for a passing reason; left out, it has failed. */
   retry?: RetryPolicy;
   hooks?: FinalizeHooks;
+  /** Where it aborts no further step is begun; those under way end as `connect`'s connections let them. */
+  signal?: AbortSignal;
 }
 
 /**
  * @param connect makes a target connection; called once a worker, and again where one is lost.
  * @returns every step that was done or failed, in the order they ended; steps with nothing to do are left out.
- * @throws AppError where the target can't be connected to at all.
+ * @throws AppError where the target can't be connected to at all; CANCELLED where `signal` left steps undone
  */
 export async function finalize(
   connect: () => Promise<TargetConnection>,
@@ -98,7 +100,7 @@ async function runStage(
   plans: readonly TablePlan[],
   makers: readonly StepMaker[],
   parallel: number,
-  { onStep, hooks = {}, retry = NO_RETRIES }: FinalizeOptions,
+  { onStep, hooks = {}, retry = NO_RETRIES, signal }: FinalizeOptions,
 ): Promise<FinalizeStep[]> {
   const waiting = plans.filter((plan) => makers.some((maker) => maker.names(plan).length > 0));
   const steps: FinalizeStep[] = [];
@@ -115,7 +117,8 @@ async function runStage(
         const allowed = owned ? makers : makers.filter(({ kind }) => !OWNERS_KINDS.has(kind));
         if (!owned) noteUntouched(plan, makers);
         for (const [maker, name] of thingsToDo(allowed, plan)) {
-          const step = await runStep(session, plan, maker, name, { hooks, retry });
+          if (signal?.aborted) throw cancellation(signal);
+          const step = await runStep(session, plan, maker, name, { hooks, retry, signal });
           if (step !== null) report(step);
         }
       }
@@ -125,6 +128,8 @@ async function runStage(
   };
   const workers = Math.min(Math.max(1, parallel), waiting.length);
   const ended = await Promise.allSettled(Array.from({ length: workers }, work));
+  const stopped = ended.find((end) => end.status === 'rejected' && isStop(end.reason));
+  if (stopped?.status === 'rejected') throw stopped.reason;
   // A worker that got no connection took no table: the others do them all, unless there are no others.
   const [first] = ended;
   if (first?.status === 'rejected' && ended.every((end) => end.status === 'rejected')) throw first.reason;
@@ -159,7 +164,11 @@ async function runStep(
   plan: TablePlan,
   maker: StepMaker,
   name: string,
-  { hooks, retry }: { hooks: FinalizeHooks; retry: RetryPolicy },
+  {
+    hooks,
+    retry,
+    signal,
+  }: Required<Pick<FinalizeOptions, 'hooks' | 'retry'>> & Pick<FinalizeOptions, 'signal'>,
 ): Promise<FinalizeStep | null> {
   const table = tableLabel(plan.source);
   const started = performance.now();
@@ -182,10 +191,16 @@ async function runStep(
           throw await nameLockHolders(target, [plan, ...referredTo(plan, maker, name)], error);
         }
       });
-    return (await withRetries(retry, run)) ? done() : null;
+    return (await withRetries(retry, run, { ended: () => signal?.aborted === true })) ? done() : null;
   } catch (error) {
+    if (isStop(error)) throw error;
     return { ...done(), error: toErrorData(targetError(error, { table })) };
   }
+}
+
+/** The step is none that failed: who goes on makes it. */
+function isStop(error: unknown): boolean {
+  return toErrorData(error).code === 'CANCELLED';
 }
 
 /** Whether another session was first: one of ours whose connection was lost, and that the server let finish. */

@@ -4,10 +4,11 @@
  * Runs on the main thread and in the writer workers. COPY takes the pg client from here.
  */
 import type pg from 'pg';
-import { AppError } from '../errors.js';
+import { AppError, cancellation } from '../errors.js';
 import { Client } from './driver.js';
 import { connectError, sqlStateOf, targetError } from './errors.js';
 import { type SessionState, watched } from './liveness.js';
+import { type Stop, type Stoppable, stoppable } from './stopping.js';
 import { fallsBack, type SslMode, type TlsAttempt, tlsAttempts } from './tls.js';
 
 export { targetError } from './errors.js';
@@ -48,7 +49,7 @@ export interface TargetConnection {
   /**
    * Runs a statement with a small result. bigint and numeric arrive as text.
    *
-   * @throws AppError as `targetError` names it.
+   * @throws AppError as `targetError` names it; CANCELLED where the run was to stop meanwhile
    */
   query<Row extends object = Record<string, unknown>>(
     sql: string,
@@ -67,10 +68,14 @@ const OLDEST_VERSION = 120_000;
 /**
  * Logs in and sets the session up.
  *
+ * @param stop of a session on which everything may be done again: how its statements end where the run is to stop
  * @throws AppError TARGET_LOGIN_FAILED, TARGET_DATABASE_UNKNOWN, TARGET_TLS, TARGET_UNREACHABLE, TARGET_PERMISSION,
  * UNSUPPORTED (server too old), CONFIG_INVALID or IO (certificate files).
  */
-export async function connectTarget(options: TargetOptions): Promise<TargetConnection> {
+export async function connectTarget(
+  options: TargetOptions,
+  stop: Stop | null = null,
+): Promise<TargetConnection> {
   const { client, encrypted } = await connectClient(options);
   const { connect_timeout_seconds: seconds } = options;
   let late = false;
@@ -80,7 +85,7 @@ export async function connectTarget(options: TargetOptions): Promise<TargetConne
   }, seconds * 1000);
   try {
     const serverVersion = await setUpSession(client, options);
-    return new OpenConnection(client, encrypted, serverVersion, options);
+    return new OpenConnection(client, encrypted, serverVersion, options, stop);
   } catch (error) {
     await client.end().catch(() => {});
     if (!late) throw error;
@@ -192,13 +197,21 @@ class OpenConnection implements TargetConnection {
   readonly encrypted: boolean;
   readonly serverVersion: number;
   readonly #options: TargetOptions;
+  readonly #stop: Stop | null;
   #closing: Promise<void> | null = null;
   #ended = false;
   /** What ended the session while no statement was there to be told. */
   #endedBy: unknown = null;
 
-  constructor(client: pg.Client, encrypted: boolean, serverVersion: number, options: TargetOptions) {
+  constructor(
+    client: pg.Client,
+    encrypted: boolean,
+    serverVersion: number,
+    options: TargetOptions,
+    stop: Stop | null,
+  ) {
     this.#options = options;
+    this.#stop = stop;
     this.client = client;
     // Not in the types: what BackendKeyData brought.
     const { processID } = client as unknown as { processID?: number | null };
@@ -226,7 +239,8 @@ class OpenConnection implements TargetConnection {
       const answer = values.length === 0 ? this.client.query(sql) : this.client.query(sql, [...values]);
       return (await this.#watch(answer)).rows as Row[];
     } catch (error) {
-      throw this.#telling(targetError(error));
+      const named = this.#telling(targetError(error));
+      throw this.#isStopped(named) ? cancellation(this.#stop!.signal) : named;
     }
   }
 
@@ -237,12 +251,25 @@ class OpenConnection implements TargetConnection {
     return reason.code === error.code ? reason : error;
   }
 
+  /** What a stop ended has not failed. */
+  #isStopped({ code, serverCode }: AppError): boolean {
+    return (
+      this.#stop?.signal.aborted === true && (serverCode === '57014' || code === 'TARGET_CONNECTION_LOST')
+    );
+  }
+
   #watch<T>(answer: Promise<T>): Promise<T> {
     const { session } = this;
     if (session === null) return answer;
     const stallMs = (this.#options.stall_timeout_seconds ?? 0) * 1000;
     const hangUp = (): void => void this.client.connection.stream.destroy();
-    return watched({ stallMs, hangUp, ask: () => sessionState(this.#options, session) }, answer);
+    const asked = watched({ stallMs, hangUp, ask: () => sessionState(this.#options, session) }, answer);
+    if (this.#stop === null) return asked;
+    return stoppable(
+      this.#stop,
+      { cancel: (which) => cancelStatement(this.#options, session, which), hangUp },
+      asked,
+    );
   }
 
   close(): Promise<void> {
@@ -261,20 +288,44 @@ class OpenConnection implements TargetConnection {
   }
 }
 
-/** Asks on a connection of its own what a session of the same role does. @throws AppError as `connectTarget` */
+/** Asks what a session of the same role does. @throws AppError as `connectTarget` */
 async function sessionState(options: TargetOptions, pid: number): Promise<SessionState> {
+  const [row] = await askBeside<{ state: string | null; waits: boolean }>(
+    options,
+    `SELECT state, COALESCE(wait_event_type = 'Client', false) AS waits FROM pg_stat_activity WHERE pid = $1`,
+    [pid],
+  );
+  return row === undefined ? null : { state: row.state ?? 'active', waitsForClient: row.waits };
+}
+
+/** Ends the statement of a session of the same role, and not the session. @throws AppError as `connectTarget` */
+async function cancelStatement(
+  options: TargetOptions,
+  pid: number,
+  which: Parameters<Stoppable['cancel']>[0],
+): Promise<void> {
+  await askBeside(
+    options,
+    `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+      WHERE pid = $1 AND application_name = $2 AND usename = current_user AND datname = current_database()
+        AND (wait_event_type = 'Lock' OR $3)`,
+    [pid, APPLICATION_NAME, which === 'whatever it does'],
+  );
+}
+
+/** Asks on a connection of its own, beside a session that works. @throws AppError as `connectTarget` */
+async function askBeside<Row extends object>(
+  options: TargetOptions,
+  sql: string,
+  values: unknown[],
+): Promise<Row[]> {
   const { client } = await connectClient(options);
   const timer = setTimeout(
     () => client.connection.stream.destroy(),
     Math.max(1, options.connect_timeout_seconds) * 1000,
   );
   try {
-    const { rows } = await client.query<{ state: string | null; waits: boolean }>(
-      `SELECT state, COALESCE(wait_event_type = 'Client', false) AS waits FROM pg_stat_activity WHERE pid = $1`,
-      [pid],
-    );
-    const [row] = rows;
-    return row === undefined ? null : { state: row.state ?? 'active', waitsForClient: row.waits };
+    return (await client.query<Row>(sql, values)).rows;
   } catch (error) {
     throw targetError(error);
   } finally {

@@ -26,7 +26,7 @@ import type { TransferMode } from '../../plan/modes/index.js';
 import { retryPolicy } from '../../plan/retry.js';
 import { tableLabel } from '../../source/model.js';
 import { connectTarget, type TargetConnection } from '../../target/connection.js';
-import { orAborted } from '../abort.js';
+import { orAborted, stopOf } from '../abort.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { RunOptions } from '../events.js';
 import { enterRun, ledgerOptions } from '../journal.js';
@@ -75,7 +75,7 @@ export async function shareRun(
 ): Promise<{ runId: string; finisher: Finisher | null }> {
   const { config, options } = shared;
   const { signal } = options;
-  const session = await connectTarget(config.target);
+  const session = await connectTarget(config.target, stopOf(options));
   let jobs: Jobs | null = null;
   let finishing = false;
   try {
