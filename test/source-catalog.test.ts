@@ -1,6 +1,7 @@
 /** The source catalog, key ranges and counts, read from a SQL Server: the stand-in, or that of `TEST_MSSQL_URL`. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { parseConfig } from '../src/config/schema.js';
 import { AppError } from '../src/errors.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
@@ -12,9 +13,11 @@ import {
   connectSource,
   type QueryParameter,
   type SourceConnection,
+  type SourceIsolation,
   type SourceOptions,
 } from '../src/source/connection.js';
 import type { SourceTable } from '../src/source/model.js';
+import { readScope } from '../src/source/scope.js';
 import { connectTarget, type TargetOptions } from '../src/target/connection.js';
 import { countRows } from '../src/verify/counts.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
@@ -206,6 +209,42 @@ describe('the catalog', () => {
     const types = users.columns.map(({ name, type, declaredType }) => `${name} ${type} ${declaredType}`);
     assert.ok(types.includes('Bio vector vector') && types.includes('Name nvarchar sysname'), types.join());
   });
+});
+
+test('rows of memory-optimized tables are counted, and read with no isolation level they do not know', async () => {
+  const asked: string[] = [];
+  const query = async (sql: string, parameters?: readonly QueryParameter[]) => {
+    asked.push(sql);
+    const rows = await source.query(sql, parameters);
+    if (!sql.includes('approximate_rows')) return rows;
+    // As SQL Server describes them: no pages, no statistics of rows.
+    return rows.map((row) =>
+      row.name === 'Tokens' ? { ...row, is_memory_optimized: true, approximate_rows: null } : row,
+    );
+  };
+  const inMemory = Object.assign(Object.create(source), { query }) as SourceConnection;
+  const config = (isolation: SourceIsolation, exclude_tables: string[] = []) =>
+    parseConfig({
+      source: { ...options, schema: 'dbo', isolation },
+      target: { host: 'h', database: 'd', user: 'u', password: 'p' },
+      migration: { exclude_tables },
+    });
+  const rowsOf = async (exclude: string[] = []) => {
+    const found = await readScope(inMemory, config('read_committed', exclude));
+    return Object.fromEntries(found.map(({ name, approximateRows }) => [name, approximateRows]));
+  };
+  assert.deepEqual(await rowsOf(), { Heap: 3, 'Order] Lines': 200, Tokens: 60, Users: 2 });
+  asked.length = 0;
+  await rowsOf(['Tokens']);
+  assert.ok(!asked.some((sql) => sql.includes('COUNT_BIG')), 'nobody waits for a table that is left out');
+  for (const isolation of ['snapshot', 'read_uncommitted'] as const) {
+    await assert.rejects(readScope(inMemory, config(isolation)), (error) => {
+      assert.ok(error instanceof AppError && error.code === 'UNSUPPORTED', String(error));
+      assert.match(error.message, new RegExp(`source\\.isolation: ${isolation}: dbo\\.Tokens$`));
+      return true;
+    });
+    assert.equal((await readScope(inMemory, config(isolation, ['Tokens']))).length, 3);
+  }
 });
 
 describe('connections', () => {

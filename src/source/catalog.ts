@@ -182,6 +182,7 @@ export async function readCatalog(
       primaryKey: tableKeys.find((key) => key.kind === 'primary key') ?? null,
       uniqueKeys: tableKeys.filter((key) => key.kind !== 'primary key'),
       approximateRows: Number(row.approximate_rows ?? 0),
+      ...(Boolean(row.is_memory_optimized) && { memoryOptimized: true as const }),
       ...(Number(row.temporal_type ?? 0) === 2 && { versioned: true as const }),
       ...(policies !== undefined && { rowFilters: policies }),
     };

@@ -44,8 +44,10 @@ export interface SourceTable {
   primaryKey: SourceKey | null;
   /** Every unique key and unfiltered unique index over NOT NULL columns other than the primary key, smallest first. */
   uniqueKeys: SourceKey[];
-  /** From the catalog's partition statistics: close, not exact. */
+  /** From the catalog's partition statistics: close, not exact. 0 may also mean that it does not know. */
   approximateRows: number;
+  /** Kept in memory (In-Memory OLTP): the catalog has no pages of it, and may have no rows. */
+  memoryOptimized?: true;
   /** System-versioned: SQL Server fills its period columns and keeps what its rows were in another table. */
   versioned?: true;
   /** Security policies that decide which of its rows this login sees, where there are any. */

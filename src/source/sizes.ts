@@ -1,11 +1,13 @@
 /**
- * How much room the source's tables take, for people who choose among them.
+ * How much room the source's tables take, for people who choose among them, and how many rows those have that the
+ * catalog counts no rows of.
  *
  * Runs on the main thread.
  */
 import { AppError, type ErrorCode } from '../errors.js';
 import type { SourceConnection } from './connection.js';
-import { tableLabel } from './model.js';
+import { type SourceTable, tableLabel } from './model.js';
+import { quoteTable } from './sql.js';
 
 /** SQL Server's page. */
 const PAGE_BYTES = 8192;
@@ -38,4 +40,34 @@ export async function tableSizes(source: Pick<SourceConnection, 'query'>): Promi
       Number(row.pages) * PAGE_BYTES,
     ]),
   );
+}
+
+/**
+ * Partitions are planned by the number of rows, and statistics of them are kept of pages, which memory-optimized
+ * tables have none of.
+ *
+ * @returns the tables, those with their rows counted; as they were where they can't be
+ */
+export async function withCountedRows(
+  source: Pick<SourceConnection, 'query'>,
+  tables: readonly SourceTable[],
+): Promise<SourceTable[]> {
+  const counted: SourceTable[] = [];
+  for (const table of tables) {
+    const isUnknown = table.memoryOptimized === true && table.approximateRows === 0;
+    counted.push(isUnknown ? { ...table, approximateRows: await countRows(source, table) } : table);
+  }
+  return counted;
+}
+
+async function countRows(source: Pick<SourceConnection, 'query'>, table: SourceTable): Promise<number> {
+  try {
+    const [row] = await source.query(
+      `SELECT CONVERT(nvarchar(20), COUNT_BIG(*)) AS n FROM ${quoteTable(table)} AS t`,
+    );
+    return Number(row?.n);
+  } catch (error) {
+    if (error instanceof AppError && NOT_SHOWN.has(error.code)) return 0;
+    throw error;
+  }
 }

@@ -9,7 +9,7 @@ import { readCatalog } from '../../source/catalog.js';
 import type { SourceConnection } from '../../source/connection.js';
 import { filterTables } from '../../source/filter.js';
 import { identifyingKey, type SourceTable, tableLabel } from '../../source/model.js';
-import { tableSizes } from '../../source/sizes.js';
+import { tableSizes, withCountedRows } from '../../source/sizes.js';
 import type { Prompts } from './prompts.js';
 
 export interface TableAnswers {
@@ -27,7 +27,7 @@ interface Found {
 }
 
 export async function readTables(source: SourceConnection): Promise<Found> {
-  const tables = await readCatalog(source, { schemas: [] });
+  const tables = await withCountedRows(source, await readCatalog(source, { schemas: [] }));
   const sizes = await tableSizes(source);
   return { tables, sizes };
 }
