@@ -176,6 +176,7 @@ describe('the socket', () => {
       onPlain: () => {
         plain = true;
       },
+      onSocket: () => {},
     });
     const socket = await connector({ host: '127.0.0.1', port: plainServer.port }, null, undefined);
     assert.equal(socket.remotePort, plainServer.port);

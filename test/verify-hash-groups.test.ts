@@ -74,7 +74,12 @@ test('both servers tell the groups apart as the hashes say, however many there a
   const target = await connectTarget(both.config.target);
   try {
     const plans = await plansOf(both.config);
-    const options = { nul: 'error', isolation: 'read_committed', trustRowHash: false } as const;
+    const options = {
+      nul: 'error',
+      isolation: 'read_committed',
+      trustRowHash: false,
+      rangeRows: 100,
+    } as const;
     const plan = plans.find(({ source: { name } }) => name === 'Few')!;
     const sides: Side[] = [
       new HashingSource(source, plan, options),

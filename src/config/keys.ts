@@ -82,7 +82,7 @@ export const sourceSchema = v.strictObject({
     whole(
       0,
       MAX_TIMEOUT_SECONDS,
-      "Time the source may pause in the middle of a table's rows; 0 is no limit",
+      'Time the source may send nothing in the middle of an answer; before it four times as long, and that for every 10 million rows it has to go through first; 0 is no limit',
       's',
       S.stall_timeout_seconds.why,
     ),

@@ -116,7 +116,8 @@ class Scanner {
   async #thread(): Promise<void> {
     if (this.#stop.aborted) return;
     // How long a table may take is for the limit to say.
-    const source = await connectSource({ ...this.#config.source, request_timeout_seconds: 0 });
+    const unlimited = { request_timeout_seconds: 0, stall_timeout_seconds: 0 };
+    const source = await connectSource({ ...this.#config.source, ...unlimited });
     const cut = (): void => void source.close();
     this.#stop.addEventListener('abort', cut, { once: true });
     try {

@@ -33,7 +33,7 @@ export async function planPartitions(
   const { sql, parameters } = boundaryQuery(plan, key, Math.ceil(plan.approximateRows / count));
   let rows: Record<string, unknown>[];
   try {
-    rows = await source.query(sql, parameters);
+    rows = await source.query(sql, parameters, plan.approximateRows);
   } catch (error) {
     throw sourceError(error, { table: tableLabel(plan.source) });
   }

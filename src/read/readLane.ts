@@ -12,6 +12,7 @@ import { LaneProducer } from '../ring/producer.js';
 import type { SlotStage } from '../ring/stage.js';
 import { connectSource, type SourceConnection, type SourceOptions } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
+import { FIRST_ANSWER_PATIENCE, silentSource } from '../source/silence.js';
 import { InputWindow } from '../tds/window.js';
 import { ChunkSink } from './chunkSink.js';
 import { readPartition, startOf } from './readPartition.js';
@@ -34,8 +35,6 @@ export interface ReaderTask {
 const WINDOW_BYTES = 1024 * 1024;
 /** How soon an abort, a stop or a silent source ends a read that waits. */
 const CHECK_MS = 100;
-/** A source may sort a table before it sends the first row: it is given so many times the stall timeout. */
-const FIRST_ANSWER_PATIENCE = 4;
 const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
 /**
@@ -175,16 +174,9 @@ class LaneReader {
     const silent = this.#silent;
     this.#silent = false;
     if (error === null || !silent) return error;
-    const seconds = this.#task.source.stall_timeout_seconds;
-    return new AppError(
-      'SOURCE_CONNECTION_LOST',
-      `The source sent nothing for more than ${seconds} s in the middle of an answer, or ${FIRST_ANSWER_PATIENCE} times as long before it`,
-      {
-        table: tableLabel(work.plan.source),
-        partition: work.partition,
-        remedy: 'Look for what blocks its session, or raise source.stall_timeout_seconds.',
-      },
-    );
+    const seconds = this.#task.source.stall_timeout_seconds ?? 0;
+    const place = { table: tableLabel(work.plan.source), partition: work.partition };
+    return silentSource(seconds, FIRST_ANSWER_PATIENCE, place);
   }
 
   get #ended(): boolean {

@@ -11,9 +11,10 @@ import { MAX_ENCRYPTED_PACKET_BYTES } from '../config/defaults.js';
 import { AppError } from '../errors.js';
 import { fitRecords, guardParser } from '../tds/bulkRead.js';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
-import { connectError, snapshotNotAllowed, sourceError } from './errors.js';
+import { connectError, snapshotNotAllowed } from './errors.js';
 import { authentication, type SourceLogin } from './login.js';
-import { socketConnector } from './socket.js';
+import { Answer, type Line } from './silence.js';
+import { type SocketOptions, socketConnector } from './socket.js';
 
 export { sourceError } from './errors.js';
 
@@ -36,7 +37,7 @@ export interface SourceOptions extends SourceLogin {
   /** 0: no limit. Applies to the small queries; a bulk read has none. */
   request_timeout_seconds: number;
   packet_size_bytes: number;
-  /** How long the source may pause in the middle of a bulk read's answer, and four times as long before it; 0 or left out: for ever. */
+  /** How long the source may send nothing in the middle of an answer, and four times as long before it; 0 or left out: for ever. */
   stall_timeout_seconds?: number;
 }
 
@@ -53,9 +54,20 @@ export interface SourceConnection {
    * Runs a statement with a small result. Strings travel as nvarchar, whole numbers as int or bigint.
    * Select bigint and decimal values as nvarchar: tedious rounds decimals.
    *
-   * @throws AppError as `sourceError` names it.
+   * @param rows that the source has to go through before it can answer, about
+   * @throws AppError as `sourceError` names it; SOURCE_CONNECTION_LOST where the source sends nothing for too long
    */
-  query(sql: string, parameters?: readonly QueryParameter[]): Promise<Record<string, unknown>[]>;
+  query(
+    sql: string,
+    parameters?: readonly QueryParameter[],
+    rows?: number,
+  ): Promise<Record<string, unknown>[]>;
+  /**
+   * What to wait with for the answer to the statement that is sent next.
+   *
+   * @param rows as for `query`
+   */
+  answer(rows: number): Answer;
   /** False once it was closed or lost. */
   readonly isOpen: boolean;
   close(): Promise<void>;
@@ -77,10 +89,17 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
   const numbers: number[] = [];
   let plain = false;
   let encrypted = false;
-  const onPlain = (): void => {
-    plain = true;
-  };
-  const connection = new Connection(configuration(options, onPlain));
+  let bytesRead = (): number => 0;
+  const connection = new Connection(
+    configuration(options, {
+      onPlain: () => {
+        plain = true;
+      },
+      onSocket: (socket) => {
+        bytesRead = () => socket.bytesRead;
+      },
+    }),
+  );
   guardParser(connection);
   const onErrorMessage = (token: { number: number }): void => {
     numbers.push(token.number);
@@ -104,7 +123,11 @@ export async function connectSource(options: SourceOptions): Promise<SourceConne
     connection.removeListener('secure', onSecure);
   }
   fitRecords(connection);
-  const source = new OpenConnection(connection);
+  const source = new OpenConnection(connection, {
+    stallMs: (options.stall_timeout_seconds ?? 0) * 1000,
+    bytesRead,
+    hangUp: () => connection.close(),
+  });
   try {
     if (options.encrypt === true && !encrypted) throw noEncryption(options);
     if (options.isolation === 'snapshot') await requireSnapshot(source, options.database);
@@ -122,7 +145,10 @@ function noEncryption(options: SourceOptions, cause?: unknown): AppError {
   });
 }
 
-function configuration(options: SourceOptions, onPlain: () => void): ConnectionConfiguration {
+function configuration(
+  options: SourceOptions,
+  listeners: Pick<SocketOptions, 'onPlain' | 'onSocket'>,
+): ConnectionConfiguration {
   return {
     server: options.host,
     authentication: authentication(options),
@@ -134,7 +160,7 @@ function configuration(options: SourceOptions, onPlain: () => void): ConnectionC
         encrypted: options.encrypt !== false,
         // With `strict` all of it is TLS, the PRELOGIN included.
         requireEncryption: options.encrypt === true,
-        onPlain,
+        ...listeners,
       }),
       database: options.database,
       appName: 'mssql-pg-migrate',
@@ -189,11 +215,13 @@ async function requireSnapshot(source: SourceConnection, database: string): Prom
 
 class OpenConnection implements SourceConnection {
   readonly connection: Connection;
+  readonly #line: Line;
   #lost: unknown;
   #ended = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, line: Line) {
     this.connection = connection;
+    this.#line = line;
     connection.removeAllListeners('error');
     // Without a listener a lost connection would end the process; the running request is told as well.
     connection.on('error', (error) => {
@@ -208,8 +236,17 @@ class OpenConnection implements SourceConnection {
     return !this.#ended;
   }
 
-  query(sql: string, parameters: readonly QueryParameter[] = []): Promise<Record<string, unknown>[]> {
-    return new Promise((resolve, reject) => {
+  answer(rows: number): Answer {
+    return new Answer(this.#line, rows);
+  }
+
+  query(
+    sql: string,
+    parameters: readonly QueryParameter[] = [],
+    scanned = 0,
+  ): Promise<Record<string, unknown>[]> {
+    const answer = this.answer(scanned);
+    const all = new Promise<Record<string, unknown>[]>((resolve, reject) => {
       if (this.#ended) {
         const lost = this.#lost ?? new Error('the connection is closed');
         reject(
@@ -218,7 +255,7 @@ class OpenConnection implements SourceConnection {
         return;
       }
       const rows: Record<string, unknown>[] = [];
-      const request = new Request(sql, (error) => (error ? reject(sourceError(error)) : resolve(rows)));
+      const request = new Request(sql, (error) => (error ? reject(answer.error(error)) : resolve(rows)));
       for (const { name, value } of parameters) addParameter(request, name, value);
       request.on('row', (columns: { value: unknown; metadata: { colName: string } }[]) => {
         const row: Record<string, unknown> = {};
@@ -227,6 +264,7 @@ class OpenConnection implements SourceConnection {
       });
       this.connection.execSql(request);
     });
+    return answer.wait(all);
   }
 
   close(): Promise<void> {

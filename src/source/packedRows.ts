@@ -6,7 +6,7 @@ import { AppError } from '../errors.js';
 import { bulkRead, type ResponseSink } from '../tds/bulkRead.js';
 import { readToken, type ServerMessageToken } from '../tds/tokenReader.js';
 import { TOKEN, TYPE } from '../tds/tokens.js';
-import { type SourceConnection, sourceError } from './connection.js';
+import type { SourceConnection } from './connection.js';
 
 /** [MS-TDS] USHORTLEN_TYPE: the length in front of a value, and how NULL is written there. */
 const LENGTH_BYTES = 2;
@@ -18,6 +18,7 @@ const FIRST_BYTES = 64 * 1024;
  * Runs a statement on an idle connection.
  *
  * @param parameters nvarchar parameters by name
+ * @param scanned rows that the source has to go through before it can answer, about
  * @returns the rows' values, of `rowBytes` each
  * @throws AppError as `sourceError` names it, PROTOCOL where the rows are not as long as said
  */
@@ -26,12 +27,14 @@ export async function readPackedRows(
   sql: string,
   parameters: readonly { name: string; value: string }[],
   rowBytes: number,
+  scanned: number,
 ): Promise<Buffer> {
   const rows = new PackedRows(rowBytes);
+  const answer = source.answer(scanned);
   try {
-    await bulkRead(source.connection, sql, parameters, rows);
+    await answer.wait(bulkRead(source.connection, sql, parameters, rows));
   } catch (error) {
-    throw sourceError(error);
+    throw answer.error(error);
   }
   return rows.values;
 }

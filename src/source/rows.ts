@@ -4,7 +4,7 @@
  * Runs on the main thread.
  */
 import { Request, TYPES } from '../tds/driver.js';
-import { type SourceConnection, sourceError } from './connection.js';
+import type { SourceConnection } from './connection.js';
 
 /** Rows held at most, twice over. */
 const BATCH_ROWS = 1000;
@@ -13,17 +13,20 @@ const BATCH_ROWS = 1000;
  * Runs a statement on an idle connection; leaving the iteration early cancels it.
  *
  * @param parameters nvarchar parameters by name
+ * @param scanned rows that the source has to go through before it can answer, about
  * @throws AppError as `sourceError` names it
  */
 export async function* readRows(
   source: SourceConnection,
   sql: string,
   parameters: readonly { name: string; value: string }[],
+  scanned: number,
 ): AsyncGenerator<Record<string, unknown>[], void, void> {
   let rows: Record<string, unknown>[] = [];
   let ended = false;
   let failure: unknown = null;
   let wake: () => void = () => {};
+  const answer = source.answer(scanned);
   const request = new Request(sql, (error) => {
     ended = true;
     failure = error ?? null;
@@ -40,13 +43,14 @@ export async function* readRows(
   try {
     for (;;) {
       if (!ended && rows.length < BATCH_ROWS) {
-        await new Promise<void>((resolve) => {
+        const more = new Promise<void>((resolve) => {
           wake = resolve;
         });
+        await answer.wait(more);
       }
       const batch = rows;
       rows = [];
-      if (failure !== null) throw sourceError(failure);
+      if (failure !== null) throw answer.error(failure);
       if (batch.length > 0) yield batch;
       if (ended && rows.length === 0) return;
       request.resume();

@@ -16,6 +16,8 @@ export interface SocketOptions {
   requireEncryption: boolean;
   /** Called before the socket is destroyed, where the server's answer promises no encryption. */
   onPlain: () => void;
+  /** Given each socket that is opened. */
+  onSocket: (socket: Socket) => void;
 }
 
 const HEADER_BYTES = 8;
@@ -38,6 +40,7 @@ export function socketConnector(options: SocketOptions): (...args: unknown[]) =>
     // With `strict` OpenSSL reads from the socket itself.
     const strict = options.encrypted && !options.requireEncryption;
     const socket = strict ? connect(where) : new SocketInput(where).socket;
+    options.onSocket(socket);
     if (options.requireEncryption) requireEncryption(socket, options.onPlain);
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => {

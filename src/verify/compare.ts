@@ -264,7 +264,7 @@ export class TableComparison {
     const { sql, parameters } = boundaryQuery(this.#plan, key, stepRows, range);
     const found = await this.#pool.use(async ({ source }) => {
       try {
-        return await source.query(sql, parameters);
+        return await source.query(sql, parameters, Number(rows));
       } catch (error) {
         throw sourceError(error, { table: tableLabel(this.#plan.source) });
       }

@@ -105,6 +105,8 @@ async function countSource(
   try {
     const [row] = await source.query(
       `SELECT CONVERT(nvarchar(20), COUNT_BIG(*)) AS row_count FROM ${quoteTable(plan.source)} AS t${hint}`,
+      [],
+      plan.approximateRows,
     );
     return BigInt(String(row?.row_count));
   } catch (error) {

@@ -40,6 +40,8 @@ export interface SourceHashOptions {
   isolation: SourceIsolation;
   /** Compares with the target's stored row hash instead of its values. */
   trustRowHash: boolean;
+  /** Rows that a range has, about. */
+  rangeRows: number;
 }
 
 export class HashingSource implements Side, GroupingSide {
@@ -49,6 +51,7 @@ export class HashingSource implements Side, GroupingSide {
   readonly #keyHash: string;
   readonly #digest: string;
   readonly #hint: string;
+  readonly #rangeRows: number;
 
   /** Only for plans that `unhashable` has nothing against. */
   constructor(source: SourceConnection, plan: TablePlan, options: SourceHashOptions) {
@@ -63,6 +66,7 @@ export class HashingSource implements Side, GroupingSide {
         ? `${key} + CONVERT(varbinary(32), ${sourceDigits(sourceMd5(canonical(hashedColumns(plan))))})`
         : canonical(comparedColumns(plan)),
     );
+    this.#rangeRows = options.rangeRows;
     this.#hint = options.isolation === 'read_uncommitted' ? ' WITH (NOLOCK)' : '';
   }
 
@@ -73,7 +77,8 @@ export class HashingSource implements Side, GroupingSide {
 
   async totals(scope: Scope): Promise<Totals> {
     const { from, parameters } = this.#from([`${this.#digest} AS h`], scope);
-    const [row] = await this.#source.query(`SELECT ${this.#sums()} FROM ${from}`, parameters);
+    const sql = `SELECT ${this.#sums()} FROM ${from}`;
+    const [row] = await this.#source.query(sql, parameters, this.#rowsOf(scope));
     return totalsOf(row ?? {});
   }
 
@@ -81,7 +86,7 @@ export class HashingSource implements Side, GroupingSide {
     const { from, parameters } = this.#from([`${this.#digest} AS h`], scope, true);
     const grouped = `(SELECT ${word('x.kh', 1)} / CONVERT(bigint, @size) AS g, x.h FROM ${from}) AS x`;
     const size = { name: 'size', value: String(2 ** (32 - bits)) };
-    return this.#packedTotals(grouped, [...parameters, size], 'x.g', null);
+    return this.#packedTotals(grouped, [...parameters, size], 'x.g', null, this.#rowsOf(scope));
   }
 
   get grouping(): GroupingSide | null {
@@ -95,6 +100,7 @@ export class HashingSource implements Side, GroupingSide {
       [...parameters, { name: 'size', value: String(size) }],
       'x.k / CONVERT(bigint, @size)',
       located ? 'x.k % CONVERT(bigint, @size)' : null,
+      this.#rowsOf(within),
     );
   }
 
@@ -106,7 +112,7 @@ export class HashingSource implements Side, GroupingSide {
     const join = ` JOIN (VALUES ${list.join(', ')}) AS w(lo, hi) ON ${key} > w.lo AND ${key} <= w.hi`;
     const { from } = this.#from([`${this.#bigKey()} AS k`, `${this.#digest} AS h`], WHOLE, false, join);
     const sql = `SELECT CONVERT(binary(8), x.k) + x.h AS p FROM ${from} ORDER BY x.k, x.h`;
-    const rows = await readPackedRows(this.#source, sql, parameters, INTEGER_ROW_BYTES);
+    const rows = await readPackedRows(this.#source, sql, parameters, INTEGER_ROW_BYTES, 0);
     // The order of signed numbers.
     for (let at = 0; at < rows.length; at += INTEGER_ROW_BYTES) rows[at]! ^= 0x80;
     return rows;
@@ -124,7 +130,7 @@ export class HashingSource implements Side, GroupingSide {
     const sql =
       `SELECT ${select.join(', ')}, ${sourceDigits('x.kh')} AS kh, ${sourceDigits('x.h')} AS h ` +
       `FROM ${from} ORDER BY x.kh, x.h`;
-    for await (const rows of readRows(this.#source, sql, parameters)) {
+    for await (const rows of readRows(this.#source, sql, parameters, this.#rowsOf(scope))) {
       yield rows.map((row) => ({
         key: key.map((_, i) => String(row[`k${i}`])),
         keyHash: String(row.kh),
@@ -139,13 +145,21 @@ export class HashingSource implements Side, GroupingSide {
     parameters: SourceQuery['parameters'],
     group: string,
     place: string | null,
+    rows: number,
   ): Promise<Buffer> {
     const words = [word('x.h', 1), word('x.h', 5)];
     const placed = place === null ? [] : words.map((one) => `${one} * (${place})`);
     const sums = [...words, ...placed].map((value) => `SUM(${value})`);
     const numbers = [group, 'COUNT_BIG(*)', ...sums].map((number) => `CONVERT(binary(8), ${number})`);
     const sql = `SELECT ${numbers.join(' + ')} AS p FROM ${from} GROUP BY ${group}`;
-    return readPackedRows(this.#source, sql, parameters, totalsBytes(place !== null));
+    return readPackedRows(this.#source, sql, parameters, totalsBytes(place !== null), rows);
+  }
+
+  /** @returns how many rows the source hashes before it answers, about */
+  #rowsOf(scope: Scope): number {
+    const { lower, upper } = scope.kind === 'range' ? scope : scope.within;
+    const { approximateRows } = this.#plan;
+    return lower === null && upper === null ? approximateRows : Math.min(approximateRows, this.#rangeRows);
   }
 
   #bigKey(): string {

@@ -224,8 +224,8 @@ export class Verifier {
     { source, target }: ConnectionPair,
     streamed: { source: string | null; target: string | null },
   ): Sides {
-    const { nul, isolation, rowHashColumn, streamSource } = this.#options;
-    const options = { nul, isolation, trustRowHash: rowHashColumn !== null };
+    const { nul, isolation, rowHashColumn, streamSource, tier1Rows } = this.#options;
+    const options = { nul, isolation, trustRowHash: rowHashColumn !== null, rangeRows: tier1Rows };
     return {
       source:
         streamed.source === null

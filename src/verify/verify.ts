@@ -166,6 +166,8 @@ function countSource(verifier: Verifier, plan: TablePlan): Promise<bigint> {
   return verifier.pool.use(async ({ source }) => {
     const [row] = await source.query(
       `SELECT CONVERT(nvarchar(20), COUNT_BIG(*)) AS n FROM ${quoteTable(plan.source)} AS t`,
+      [],
+      plan.approximateRows,
     );
     return BigInt(String(row?.n));
   });
