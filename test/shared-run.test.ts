@@ -5,7 +5,14 @@
  */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { claimPartition } from '../src/checkpoint/claims.js';
+import { Ledger } from '../src/checkpoint/ledger.js';
+import { ensureLedger } from '../src/checkpoint/schema.js';
+import { Jobs } from '../src/engine/shared/jobs.js';
+import type { TablePlan } from '../src/plan/model.js';
+import { connectTarget } from '../src/target/connection.js';
 import { type CliResult, runCli } from './support/cli.js';
 import { type CrashScene, crashMigration, startCrashScene } from './support/crashScene.js';
 import { oneLineOfJson } from './support/endToEnd.js';
@@ -120,6 +127,54 @@ INSERT INTO dbo.faulty (id, word) VALUES (1, N'good'), (2, CONCAT(N'a', NCHAR(0)
     ['1', 'good'],
     ['2', 'mended'],
   ]);
+});
+
+test('a partition is handed on where its host ends before it claims it, though the one that gave it back is there', async () => {
+  const options = { ssl_mode: 'disable', connect_timeout_seconds: 10, lock_timeout_seconds: 10 } as const;
+  const connect = () => connectTarget({ ...scene.target.connection, ...options });
+  const runId = randomUUID();
+  const session = await connect();
+  const older =
+    'ALTER TABLE mssql_pg_migrate.claims DROP COLUMN claimed_at; UPDATE mssql_pg_migrate.version SET version = 3';
+  await session.query(older);
+  await ensureLedger(session);
+  await session.query(`INSERT INTO mssql_pg_migrate.runs (run_id, attempt, config_hash, mode, status, tool_version)
+      VALUES ('${runId}', 1, '', 'truncate', 'running', '');
+    INSERT INTO mssql_pg_migrate.tables VALUES ('${runId}', 'dbo.one', 'public', 'one', 0, '', false, 'failed', 0, '[]')`);
+  const retry = { retries: 0, delayMs: 0 };
+  const jobs = await Jobs.open({ runId, connect, retry, ended: () => true });
+  const idle = {
+    unlogged: new Set<string>(),
+    stallMs: 0,
+    ended: () => true,
+    onRetry: () => {},
+    shared: true,
+  };
+  const ledger = new Ledger(session, { runId, attempt: 1, connect, retry, ...idle });
+  try {
+    await jobs.publish([{ table: 'dbo.one', partition: 0 }]);
+    const plan = { source: { schema: 'dbo', name: 'one' } } as unknown as TablePlan;
+    const take = async (claims: boolean) => {
+      const job = (await jobs.fetch())!;
+      if (claims) await claimPartition(ledger, plan, job.partition, job.id);
+      await scene.client.query(
+        `UPDATE mssql_pg_migrate.claims SET claimed_at = claimed_at - interval '70 s' WHERE run_id = '${runId}';
+          UPDATE mssql_pg_migrate_jobs.job SET started_on = started_on - interval '70 s' WHERE name = '${runId}'`,
+      );
+      return job;
+    };
+    const first = await take(true);
+    assert.equal(await jobs.handOn(), 0, 'its host is there, and has claimed it');
+    await jobs.giveBack(first, 'its host stops');
+    const second = await take(false);
+    assert.equal(second.id, first.id);
+    assert.equal(await jobs.handOn(), 1);
+    await take(true);
+    assert.equal(await jobs.handOn(), 0, 'claimed anew');
+    await jobs.remove();
+  } finally {
+    await Promise.all([jobs.close(), ledger.close()]);
+  }
 });
 
 test('what does not go together with a shared run is refused', async () => {

@@ -39,7 +39,7 @@ export async function claimPartition(
         SELECT $1, $2, $3, 1, $4, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()
         ON CONFLICT (run_id, table_name, partition) DO UPDATE
           SET claim = c.claim + 1, job = excluded.job, session = excluded.session,
-            session_started = excluded.session_started
+            session_started = excluded.session_started, claimed_at = excluded.claimed_at
         RETURNING claim`,
       [ledger.runId, label, partition, job],
     );

@@ -12,7 +12,7 @@ import { LEDGER_SCHEMA } from '../target/identifiers.js';
 export const LEDGER = LEDGER_SCHEMA;
 
 /** Raised with every change of the tables below. */
-const VERSION = 3;
+const VERSION = 4;
 
 const CREATE_REMEDY = `CREATE SCHEMA ${LEDGER} AUTHORIZATION the target role, or GRANT CREATE ON DATABASE to it.`;
 
@@ -30,6 +30,7 @@ const CLAIMS = `CREATE TABLE ${LEDGER}.claims (
   job uuid NOT NULL,
   session integer NOT NULL,
   session_started timestamptz NOT NULL,
+  claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (run_id, table_name, partition)
 );`;
 
@@ -121,6 +122,8 @@ UPDATE ${LEDGER}.version SET version = 2;`,
   2: `ALTER TABLE ${LEDGER}.runs ADD COLUMN name text UNIQUE;
 ${CLAIMS}
 UPDATE ${LEDGER}.version SET version = 3;`,
+  3: `ALTER TABLE ${LEDGER}.claims ADD COLUMN IF NOT EXISTS claimed_at timestamptz NOT NULL DEFAULT clock_timestamp();
+UPDATE ${LEDGER}.version SET version = 4;`,
 };
 
 /** Keys as JSON: not jsonb, which knows no U+0000. */
@@ -239,7 +242,7 @@ export async function checkLedger(target: TargetConnection): Promise<string | nu
     throw refused(error, there ? UPGRADE_REMEDY : CREATE_REMEDY);
   }
   if (!there) return null;
-  const tables = ['version', 'runs', 'tables', 'partitions', 'chunks', 'unlogged_chunks'];
+  const tables = ['version', 'runs', 'tables', 'partitions', 'chunks', 'unlogged_chunks', 'claims'];
   const relations = await existingRelations(
     target,
     tables.map((name) => ({ schema: LEDGER, name })),

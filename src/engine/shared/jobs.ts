@@ -116,9 +116,10 @@ export class Jobs {
   /** Gives the jobs of hosts that are gone to the others. @returns how many there were */
   async handOn(): Promise<number> {
     await this.#boss.expire();
+    // An older claim is that of the host that had the job before.
     const { rows } = await this.#execute(
       `SELECT j.id FROM ${JOBS_SCHEMA}.job j
-        LEFT JOIN ${LEDGER}.claims c ON c.run_id = $2 AND c.job = j.id
+        LEFT JOIN ${LEDGER}.claims c ON c.run_id = $2 AND c.job = j.id AND c.claimed_at >= j.started_on
         WHERE j.name = $1 AND j.state = 'active' AND CASE
           WHEN c.job IS NULL THEN j.started_on < clock_timestamp() - make_interval(secs => ${CLAIM_SECONDS})
           ELSE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = c.session AND a.backend_start = c.session_started)
