@@ -241,7 +241,7 @@ async function assertOnlyRead(changes: ConfigChanges, runId: string): Promise<vo
     return { notes: notes.join('\n'), obstacles: dryRun?.obstacles.map(({ message }) => message) ?? [] };
   };
   const planned = await said({}, 'refuse');
-  assert.match(planned.notes, /ledger in schema mssql_pg_migrate from version 1 to version 3/);
+  assert.match(planned.notes, /ledger in schema mssql_pg_migrate from version 1 to version 4/);
   assert.equal(planned.obstacles.length, 1, planned.obstacles.join('\n'));
   assert.match(planned.obstacles[0]!, new RegExp(`^Run ${runId} of .* is not finished \\(failed\\)`));
   const role = `planner_${process.pid}`;
