@@ -76,6 +76,7 @@ describe('lanes', () => {
         user: 'sa',
         password: 'any',
         encrypt: false,
+        application_intent: options.application_intent,
       },
       target: { type: 'postgres', host, port, user, password, database, ssl_mode: 'disable' },
       migration: { target_mode: 'drop_recreate', ...migration },

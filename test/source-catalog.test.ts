@@ -8,7 +8,7 @@ import { transferMode } from '../src/plan/modes/index.js';
 import { planPartitions } from '../src/plan/partitions.js';
 import { readQuery } from '../src/plan/queries.js';
 import { planTables } from '../src/plan/tables.js';
-import { readCatalog, serverFacts } from '../src/source/catalog.js';
+import { missedSecondary, readCatalog, serverFacts } from '../src/source/catalog.js';
 import {
   connectSource,
   type QueryParameter,
@@ -260,6 +260,17 @@ describe('connections', () => {
       assert.match(error.remedy ?? '', /ALTER DATABASE \[catalog\w*\] SET ALLOW_SNAPSHOT_ISOLATION ON/);
       return true;
     });
+  });
+
+  test('a primary where a secondary was asked for is said to be one', async () => {
+    const facts = await serverFacts(source);
+    assert.equal(facts.takesWrites, true);
+    assert.match(missedSecondary(facts, { application_intent: 'read_only' }) ?? '', /this is the primary/);
+    assert.equal(missedSecondary(facts, { application_intent: 'read_write' }), null);
+    assert.equal(
+      missedSecondary({ ...facts, takesWrites: false }, { application_intent: 'read_only' }),
+      null,
+    );
   });
 
   test('a wrong password, an unknown database, a table that is not there', async () => {

@@ -217,6 +217,26 @@ describe('logins', () => {
     assert.equal((await fails({ database: 'busy' }, 'SOURCE_TRANSIENT', /busy/)).serverCode, '40613');
   });
 
+  test('a secondary that is there for readers takes those who say so', async () => {
+    const secondary = await startSqlServer({ engine, encryption: 'off', readIntentOnly: true });
+    const there = { port: secondary.port, encrypt: false };
+    try {
+      const error = await fails(
+        { ...there },
+        'SOURCE_LOGIN_FAILED',
+        /does not take this connection: .*read only/,
+      );
+      assert.deepEqual(
+        [error.serverCode, error.remedy],
+        ['978', 'Set source.application_intent: read_only.'],
+      );
+      await fails({ ...there, application_intent: 'read_write' }, 'SOURCE_LOGIN_FAILED', /read only/);
+      await (await connectSource(optionsFor({ ...there, application_intent: 'read_only' }))).close();
+    } finally {
+      await secondary.close();
+    }
+  });
+
   test('nobody listens, no such host, no answer', async () => {
     const port = await freePort();
     await fails({ host: '127.0.0.1', port }, 'SOURCE_UNREACHABLE', new RegExp(`127\\.0\\.0\\.1:${port}`));

@@ -59,8 +59,9 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
   SOURCE_LOGIN_FAILED: {
     meaning: 'SQL Server refused the login.',
     causes:
-      'Wrong user or password, a server that takes Windows logins only, an access token that has expired, no access to the database.',
-    remedy: 'Correct `source.user`, `source.password` or `source.authentication`.',
+      'Wrong user or password, a server that takes Windows logins only, an access token that has expired, no access to the database, a replica of an availability group that takes other connections.',
+    remedy:
+      'Correct `source.user`, `source.password` or `source.authentication`; for a replica, `source.application_intent`.',
   },
   SOURCE_DATABASE_UNKNOWN: {
     meaning: 'SQL Server has no such database, or this login may not open it.',

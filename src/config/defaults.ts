@@ -24,6 +24,7 @@ export const SOURCE_DEFAULTS = {
   encrypt: setting(true, '', 'passwords and rows should not cross a network in the clear unasked'),
   trust_server_cert: setting(false, '', 'a certificate nobody checks protects against nobody'),
   isolation: setting('read_committed', '', 'reads only what was committed, and works on every database'),
+  application_intent: setting('read_write', '', 'the primary has the newest rows, and every server takes it'),
   connect_timeout_seconds: setting(
     15,
     's',

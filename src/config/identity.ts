@@ -9,6 +9,7 @@ import type { Config } from './schema.js';
 
 /** Keys that change how fast a run is, never what it leaves in the target. */
 const TUNING_PATHS: ReadonlySet<string> = new Set([
+  'source.application_intent',
   'source.connect_timeout_seconds',
   'source.request_timeout_seconds',
   'source.packet_size_bytes',

@@ -64,6 +64,14 @@ export const sourceSchema = v.strictObject({
     ),
     S.isolation.value,
   ),
+  application_intent: v.optional(
+    choice(
+      ['read_write', 'read_only'],
+      'What connections are announced for, as ApplicationIntent; read_only lets an availability group give a readable secondary',
+      S.application_intent.why,
+    ),
+    S.application_intent.value,
+  ),
   connect_timeout_seconds: v.optional(
     whole(1, 3600, 'Time to connect and log in', 's', S.connect_timeout_seconds.why),
     S.connect_timeout_seconds.value,

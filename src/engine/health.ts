@@ -6,7 +6,7 @@
 import { askedNames } from '../config/fields.js';
 import type { SourceConfig, TargetConfig } from '../config/schema.js';
 import { AppError, toErrorData } from '../errors.js';
-import { readCatalog, serverFacts } from '../source/catalog.js';
+import { missedSecondary, readCatalog, serverFacts } from '../source/catalog.js';
 import { connectSource } from '../source/connection.js';
 import { schemaRights } from '../target/catalog.js';
 import { connectTarget } from '../target/connection.js';
@@ -30,7 +30,8 @@ export async function checkSource(options: SourceConfig): Promise<Findings> {
   try {
     const [, latencyMs] = await timed(() => source.query('SELECT 1 AS one'));
     const facts = await serverFacts(source);
-    const warnings: string[] = [];
+    const missed = missedSecondary(facts, options);
+    const warnings: string[] = missed === null ? [] : [missed];
     let visible = 0;
     try {
       visible = (await readCatalog(source, { schemas: askedNames(options.schema) })).length;

@@ -15,7 +15,7 @@ import { planPartitions } from '../plan/partitions.js';
 import { examineTables } from '../plan/tables.js';
 import type { TypeOptions } from '../plan/typeChoices.js';
 import { requireTypes } from '../plan/typesNeeded.js';
-import { serverFacts } from '../source/catalog.js';
+import { missedSecondary, serverFacts } from '../source/catalog.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { readObjects } from '../source/objects.js';
@@ -47,6 +47,8 @@ export async function planRun(
   const { migration } = config;
   const facts = await serverFacts(source);
   const notes = [`source: SQL Server ${facts.productVersion}, ${facts.edition}`];
+  const missed = missedSecondary(facts, config.source);
+  if (missed !== null) notes.push(missed);
   const tables = await readScope(source, config, { obstacles, notes });
   const naming = namingOf(config);
   const { chunkRows } = chooseSizes(host, config);

@@ -6,7 +6,7 @@
  * `t.*` and `c.*`, so that one statement serves every version since SQL Server 2008.
  */
 import { AppError } from '../errors.js';
-import type { SourceConnection } from './connection.js';
+import type { SourceConnection, SourceOptions } from './connection.js';
 import type { SourceColumn, SourceKey, SourceTable } from './model.js';
 import { rowFilters } from './rowFilters.js';
 import { numberedParameters } from './sql.js';
@@ -27,6 +27,8 @@ export interface ServerFacts {
   compatibilityLevel: number;
   /** SNAPSHOT isolation may be asked for. */
   snapshotIsolation: boolean;
+  /** False where the database takes no writes, as on a secondary of an availability group. */
+  takesWrites: boolean;
   /** READ COMMITTED reads row versions instead of taking shared locks. */
   readCommittedSnapshot: boolean;
   /** The catalog hides nothing of the database from the login. */
@@ -44,6 +46,7 @@ SELECT
   d.compatibility_level,
   d.snapshot_isolation_state,
   d.is_read_committed_snapshot_on,
+  CONVERT(nvarchar(60), DATABASEPROPERTYEX(d.name, 'Updateability')) AS updateability,
   HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'VIEW DEFINITION') AS sees_all
 FROM sys.databases AS d
 WHERE d.database_id = DB_ID()`;
@@ -71,9 +74,20 @@ export async function serverFacts(source: Source): Promise<ServerFacts> {
     databaseCollation: text(row.collation_name),
     compatibilityLevel: Number(row.compatibility_level),
     snapshotIsolation: Number(row.snapshot_isolation_state) === 1,
+    takesWrites: row.updateability !== 'READ_ONLY',
     readCommittedSnapshot: Boolean(row.is_read_committed_snapshot_on),
     seesAll: Number(row.sees_all) === 1,
   };
+}
+
+/** @returns what is to be said where a secondary was asked for and the server gave none, else null */
+export function missedSecondary(
+  { takesWrites }: ServerFacts,
+  { application_intent: intent }: Pick<SourceOptions, 'application_intent'>,
+): string | null {
+  return intent === 'read_only' && takesWrites
+    ? 'source.application_intent is read_only, and the database takes writes all the same: this is the primary (read-only routing works through the listener only) or no availability group'
+    : null;
 }
 
 /** What users made: Azure keeps things in schema sys that it does not call its own. */

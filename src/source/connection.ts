@@ -33,6 +33,8 @@ export interface SourceOptions extends SourceLogin {
   client_cert_file?: string | undefined;
   client_key_file?: string | undefined;
   isolation: SourceIsolation;
+  /** [MS-TDS] fReadOnlyIntent of LOGIN7: `read_only` asks an availability group for a readable secondary. */
+  application_intent?: 'read_write' | 'read_only';
   connect_timeout_seconds: number;
   /** 0: no limit. Applies to the small queries; a bulk read has none. */
   request_timeout_seconds: number;
@@ -164,6 +166,7 @@ function configuration(
       }),
       database: options.database,
       appName: 'mssql-pg-migrate',
+      readOnlyIntent: options.application_intent === 'read_only',
       encrypt: options.encrypt,
       trustServerCertificate: options.trust_server_cert,
       cryptoCredentialsDetails: credentials(options),

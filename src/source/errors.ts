@@ -44,6 +44,16 @@ const LOGIN_NUMBERS = new Set([18450, 18451, 18452, 18456, 18461, 18470, 18486, 
 const DATABASE_NUMBERS = new Set([911, 4060, 4063, 4064]);
 /** The session is over, by KILL, shutdown or failover; from 22 on data is damaged. */
 const FATAL_SEVERITIES: ReadonlySet<number> = new Set([20, 21]);
+/** What an availability group answers to connections its replica does not take, and what to do about it. */
+const REPLICA_REMEDIES: ReadonlyMap<number, string> = new Map([
+  [976, 'Have this replica allow reading (SECONDARY_ROLE, ALLOW_CONNECTIONS), or connect to the primary.'],
+  [978, 'Set source.application_intent: read_only.'],
+  [979, 'Set source.application_intent: read_write, or connect to a readable secondary.'],
+  [
+    982,
+    'Have a secondary allow reading (SECONDARY_ROLE, ALLOW_CONNECTIONS), or set source.application_intent: read_write.',
+  ],
+]);
 const PERMISSION_NUMBERS = new Set([229, 230, 262, 297, 300, 916]);
 /**
  * Pages moved under a NOLOCK scan, deadlock victim, lock timeout, snapshot conflict, resources, a database or server that is
@@ -127,13 +137,24 @@ export function connectError(error: unknown, address: SourceAddress, numbers: re
   const { message, code } = asDriverError(error);
   const said = message ?? String(error);
   const where = `${address.host}:${address.port}`;
-  const number = numbers.find((candidate) => DATABASE_NUMBERS.has(candidate)) ?? numbers.at(-1);
+  const number =
+    numbers.find((candidate) => REPLICA_REMEDIES.has(candidate)) ??
+    numbers.find((candidate) => DATABASE_NUMBERS.has(candidate)) ??
+    numbers.at(-1);
   const build = (errorCode: ErrorCode, text: string, remedy: string): AppError =>
     new AppError(errorCode, text, {
       remedy,
       ...(number !== undefined && { serverCode: String(number) }),
       cause: error,
     });
+  const replica = number === undefined ? undefined : REPLICA_REMEDIES.get(number);
+  if (replica !== undefined) {
+    return build(
+      'SOURCE_LOGIN_FAILED',
+      `SQL Server at ${where} does not take this connection: ${said}`,
+      replica,
+    );
+  }
   if (number !== undefined && DATABASE_NUMBERS.has(number)) {
     return build(
       'SOURCE_DATABASE_UNKNOWN',

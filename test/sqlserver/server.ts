@@ -29,6 +29,8 @@ export interface SqlServerOptions {
   plpChunkBytes?: number;
   /** Send rows that hold a NULL as NBCROW; default true. */
   nbcRow?: boolean;
+  /** Be a secondary that lets in only those who say that they will read; default false. */
+  readIntentOnly?: boolean;
 }
 
 export interface SqlServer {
@@ -56,6 +58,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
     plpUnknownLength: options.plpUnknownLength ?? false,
     plpChunkBytes: options.plpChunkBytes ?? 8192,
     nbcRow: options.nbcRow ?? true,
+    readIntentOnly: options.readIntentOnly ?? false,
   };
   const connections = new Set<Connection>();
   let lastSpid = FIRST_SPID - 1;

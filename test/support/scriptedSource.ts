@@ -53,7 +53,8 @@ export async function startScriptedSource(
     async close() {},
   };
   const engine: Engine = { login: async () => session, async close() {} };
-  const server = await startSqlServer({ engine, encryption: 'off' });
+  // Every connection there is, a reader's too, has to say that it will read.
+  const server = await startSqlServer({ engine, encryption: 'off', readIntentOnly: true });
   return {
     server,
     options: {
@@ -66,6 +67,7 @@ export async function startScriptedSource(
       trust_server_cert: true,
       authentication: 'sql',
       isolation: 'read_committed',
+      application_intent: 'read_only',
       connect_timeout_seconds: 10,
       request_timeout_seconds: 0,
       packet_size_bytes: 32767,

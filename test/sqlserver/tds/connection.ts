@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket } from 'node:tls';
-import type { Engine } from '../contract.js';
+import { type Engine, SqlError } from '../contract.js';
 import { collationOf, DEFAULT_COLLATION } from './collations.js';
 import { type Login, readLogin } from './login.js';
 import { type ClientMessage, MAX_PACKET_BYTES, PacketReader, PacketWriter } from './packets.js';
@@ -32,6 +32,8 @@ export interface ConnectionOptions {
   plpChunkBytes: number;
   /** Send NBCROW to clients that know it. */
   nbcRow: boolean;
+  /** A secondary of an availability group that lets in only those who will read. */
+  readIntentOnly: boolean;
 }
 
 const DEFAULT_PACKET_BYTES = 4096;
@@ -238,7 +240,14 @@ export class Connection {
     if (this.tlsScope === 'login') this.leaveTls();
     try {
       const login = readLogin(payload);
-      const { engine, plpUnknownLength, plpChunkBytes, nbcRow } = this.options;
+      const { engine, plpUnknownLength, plpChunkBytes, nbcRow, readIntentOnly } = this.options;
+      if (readIntentOnly && !login.readOnlyIntent) {
+        throw new SqlError(
+          978,
+          `The target database ('${login.database}') is in an availability group and is currently accessible for connections when the application intent is set to read only. For more information about application intent, see SQL Server Books Online.`,
+          { class: 14 },
+        );
+      }
       const engineSession = await engine.login(login.user, login.password, login.database);
       this.session = new Session(engine, engineSession, login, this.out, {
         unknownLength: plpUnknownLength,

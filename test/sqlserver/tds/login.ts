@@ -12,6 +12,8 @@ export interface Login {
   password: string;
   appName: string;
   database: string;
+  /** The client will only read, and takes a secondary for it. */
+  readOnlyIntent: boolean;
   /** The client offers the UTF8_SUPPORT feature. */
   wantsUtf8: boolean;
 }
@@ -50,6 +52,7 @@ export function readLogin(payload: Buffer): Login {
     password: clearPassword(field(payload, 44)).toString('utf16le'),
     appName: field(payload, 48).toString('utf16le'),
     database: field(payload, 68).toString('utf16le'),
+    readOnlyIntent: ((payload[26] ?? 0) & 0x20) !== 0,
     wantsUtf8: features.includes(0x0a),
   };
 }

@@ -49,6 +49,12 @@ const serverProperty: BuiltIn = (invocation) => {
   return convert(typeof property === 'number' ? int(property) : text(property), variant);
 };
 
+const databaseProperty: BuiltIn = (invocation) => {
+  const variant: SqlType = { name: 'sql_variant' };
+  const asked = (known(invocation, 1) ?? '').toLowerCase();
+  return asked === 'updateability' ? convert(text('READ_WRITE'), variant) : nullOf(variant);
+};
+
 const databaseId: BuiltIn = (invocation) => {
   const { session } = invocation.env;
   if (!invocation.has(0)) return { ...int(session.databaseId), type: INT };
@@ -184,6 +190,7 @@ export const serverFunctions: Record<string, BuiltIn> = {
   '@@MICROSOFTVERSION': () => int(268436456),
   SCOPE_IDENTITY: identity,
   SERVERPROPERTY: serverProperty,
+  DATABASEPROPERTYEX: databaseProperty,
   DB_NAME: databaseName,
   DB_ID: databaseId,
   OBJECT_ID: objectId,
