@@ -282,7 +282,7 @@ CREATE TABLE dbo.CustomerID (V sql_variant NOT NULL PRIMARY KEY)`);
     [
       1,
       [
-        "target_mode upsert asks for rows by their key, and types as sql_variant can't be asked for exactly: dbo.CustomerID (V)",
+        "target_mode upsert asks for rows by their key, and types as sql_variant, and float before SQL Server 2016, can't be asked for exactly: dbo.CustomerID (V)",
       ],
     ],
   );

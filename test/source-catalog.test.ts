@@ -19,6 +19,7 @@ import {
 import type { SourceTable } from '../src/source/model.js';
 import { readScope } from '../src/source/scope.js';
 import { connectTarget, type TargetOptions } from '../src/target/connection.js';
+import { compareMethod } from '../src/verify/compare.js';
 import { countRows } from '../src/verify/counts.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import {
@@ -328,6 +329,52 @@ describe('key ranges', () => {
     assert.ok(heap);
     assert.equal((await planPartitions(source, { ...heap, approximateRows: 1000 }, limits)).length, 1);
   });
+});
+
+test('a float key bounds a range only where the server prints all of its digits', async () => {
+  await source.query('CREATE TABLE dbo.Measures (V float NOT NULL PRIMARY KEY, R real NULL)');
+  try {
+    // Neighbours, which 16 digits don't tell apart.
+    const values = Array.from(
+      { length: 40 },
+      (_, i) => `(CONVERT(float, ${i}) / 100 + 1), (CONVERT(float, ${i}) / 100 + 1 + 2.220446049250313E-16)`,
+    );
+    await source.query(`INSERT INTO dbo.Measures (V) VALUES ${values.join(', ')}`);
+    const planned = async (version: string) => {
+      const query = async (sql: string, parameters?: readonly QueryParameter[]) =>
+        (await source.query(sql, parameters)).map((row) =>
+          'product_version' in row ? { ...row, product_version: version } : row,
+        );
+      const found = await readCatalog({ query }, { schemas: ['dbo'] });
+      const [plan] = planTables(
+        found.filter(({ name }) => name === 'Measures'),
+        {
+          naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+          ...{ chunkRows: 10, rowHashColumn: null, hashTextColumns: false, unlogged: false },
+        },
+      );
+      return { ...plan!, approximateRows: 80 };
+    };
+    const limits = { largeTableThreshold: 10, maxPartitions: 16, minRowsPerPartition: 5 };
+    const exact = await planned('13.0.1601.5');
+    const partitions = await planPartitions(source, exact, limits);
+    assert.equal(partitions.length, 16);
+    const parts: unknown[] = [];
+    for (const { lower, upper } of partitions) {
+      const { sql, parameters } = readQuery(exact, { lower, upper }, { isolation: 'read_committed' });
+      parts.push(...(await source.query(sql, parameters)).map(({ V }) => V));
+    }
+    assert.deepEqual([parts.length, new Set(parts).size], [80, 80]);
+    const old = await planned('12.0.6024.0');
+    assert.deepEqual(await planPartitions(source, old, limits), [
+      { table: 0, partition: 0, lower: null, upper: null },
+    ]);
+    assert.match(old.notes.join(), /key column V \(float\) can't bound a range/);
+    assert.ok(old.chunkRows > 80, 'all or nothing');
+    assert.equal(compareMethod(old), 'key hashes');
+  } finally {
+    await source.query('DROP TABLE dbo.Measures');
+  }
 });
 
 describe('row counts', () => {

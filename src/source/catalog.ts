@@ -180,7 +180,7 @@ export async function readCatalog(
   const columns = groupByObject(columnRows);
   const keys = groupByObject(await source.query(keysSql(schemaFilter), parameters));
   const filters = await rowFilters(source);
-  return tableRows.map((row) => {
+  const tables = tableRows.map((row): SourceTable => {
     const objectId = Number(row.object_id);
     const tableColumns = (columns.get(objectId) ?? []).map((column, index) =>
       toColumn(column, index, masked),
@@ -201,6 +201,21 @@ export async function readCatalog(
       ...(policies !== undefined && { rowFilters: policies }),
     };
   });
+  await markInexactTexts(source, tables);
+  return tables;
+}
+
+/** Since this version CONVERT knows style 3, which prints floating point numbers so that nothing of them is lost. */
+const EXACT_FLOATS_SINCE = 13;
+
+/** Asks the server for its version where there are keys that it matters for. */
+async function markInexactTexts(source: Source, tables: readonly SourceTable[]): Promise<void> {
+  const floats = tables.flatMap((table) => {
+    const keys = new Set([table.primaryKey, ...table.uniqueKeys].flatMap((key) => key?.columns ?? []));
+    return table.columns.filter(({ name, type }) => keys.has(name) && (type === 'float' || type === 'real'));
+  });
+  if (floats.length === 0 || (await serverFacts(source)).majorVersion >= EXACT_FLOATS_SINCE) return;
+  for (const column of floats) column.inexactText = true;
 }
 
 async function missingSchemas(

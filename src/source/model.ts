@@ -24,6 +24,8 @@ export interface SourceColumn {
   computed: { definition: string; persisted: boolean } | null;
   /** Why this login would not get the stored values, where it would not: `Always Encrypted`, `dynamic data masking`. */
   unreadable?: string;
+  /** No text of this server's gives the value back: SQL Server prints all digits of float and real since 2016. */
+  inexactText?: true;
 }
 
 /** A set of NOT NULL columns that identifies a row, in index order. */

@@ -17,11 +17,14 @@ export const floatMapper: TypeMapper = {
       pgType: isReal ? 'real' : 'double precision',
       field: isReal ? 'float4' : 'float8',
       select: (expression) => expression,
-      keyText: {
-        // Style 3 prints 17 digits (9 for real), from which the same value is read back.
-        toText: (expression) => `CONVERT(nvarchar(40), ${expression}, 3)`,
-        fromText: (parameter) => `CONVERT(${column.type}, ${parameter})`,
-      },
+      keyText:
+        column.inexactText === true
+          ? null
+          : {
+              // Style 3 prints 17 digits (9 for real), from which the same value is read back.
+              toText: (expression) => `CONVERT(nvarchar(40), ${expression}, 3)`,
+              fromText: (parameter) => `CONVERT(${column.type}, ${parameter})`,
+            },
       hash: isReal
         ? fixedHash('float4', true, (expression) => binaryOf(4, expression))
         : fixedHash('float8', true, (expression) => binaryOf(8, expression)),

@@ -167,7 +167,7 @@ function missingKeys(plans: readonly TablePlan[]): AppError[] {
     const list = unasked
       .map((plan) => `${tableLabel(plan.source)} (${plan.keyColumns.join(', ')})`)
       .join(', ');
-    const message = `target_mode upsert asks for rows by their key, and types as sql_variant can't be asked for exactly: ${list}`;
+    const message = `target_mode upsert asks for rows by their key, and types as sql_variant, and float before SQL Server 2016, can't be asked for exactly: ${list}`;
     obstacles.push(
       new AppError('UNSUPPORTED', message, {
         table: tableLabel(unasked[0]!.source),
