@@ -60,6 +60,7 @@ async function verifyOver(
       plans,
       parallel,
       details: 100,
+      retry: { retries: 0, delayMs: 0 },
       signal,
       events: { note: (text) => notes.push(text) },
     });

@@ -1,13 +1,17 @@
 /** The parts of a comparison by themselves: merging, groups, collecting keys from cut tuples, iterating side by side. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { AppError } from '../src/errors.js';
+import type { SourceConnection } from '../src/source/connection.js';
+import type { TargetConnection } from '../src/target/connection.js';
 import { type CollectedRow, TupleCollector } from '../src/verify/collect.js';
 import { compareGroups, type DifferingGroup, TotalsPacker } from '../src/verify/groupTotals.js';
 import { bitmapOf, changesOf, groupBits, groupRows, scopesOfGroups } from '../src/verify/hashGroups.js';
 import { interleave, mapParallel } from '../src/verify/interleave.js';
 import { mergeSides, type RowChange } from '../src/verify/merge.js';
+import { PairPool } from '../src/verify/pairs.js';
 import { type KeyedDigest, NO_ROWS, WHOLE } from '../src/verify/side.js';
 import { framed, tuple } from './support/copyBinary.js';
 
@@ -225,4 +229,63 @@ test('at most so many at a time; the first failure ends all', async () => {
     for await (const _item of failing);
   }, /two/);
   assert.equal(ended, 3);
+});
+
+describe('pairs of connections', () => {
+  class Half {
+    isOpen = true;
+    async close(): Promise<void> {
+      this.isOpen = false;
+    }
+  }
+
+  /** A pool of `limit` pairs, and a switch for whether the source can be connected to. */
+  function pool(limit: number): { pairs: PairPool; source: { reachable: boolean; connected: number } } {
+    const source = { reachable: true, connected: 0 };
+    const connectSource = async (): Promise<SourceConnection> => {
+      await null;
+      if (!source.reachable) throw new AppError('SOURCE_UNREACHABLE', 'gone');
+      source.connected++;
+      return new Half() as unknown as SourceConnection;
+    };
+    const connectTarget = async () => new Half() as unknown as TargetConnection;
+    return { pairs: new PairPool(connectSource, connectTarget, limit), source };
+  }
+
+  test('one that was lost while nobody used it is not handed out again', async () => {
+    const { pairs, source } = pool(2);
+    const used = await Promise.all([pairs.acquire(), pairs.acquire()]);
+    for (const pair of used) pairs.release(pair);
+    for (const { target } of used) await target.close();
+    const again = await Promise.all([pairs.acquire(), pairs.acquire()]);
+    for (const pair of again) assert.ok(pair.target.isOpen && pair.source.isOpen);
+    assert.equal(source.connected, 4);
+    await pairs.close();
+  });
+
+  test('whoever waits for one is told where there can be none, and the next one may try', async () => {
+    const { pairs, source } = pool(1);
+    const pair = await pairs.acquire();
+    const waiting = [pairs.acquire(), pairs.acquire(), pairs.acquire()];
+    source.reachable = false;
+    await pair.source.close();
+    pairs.release(pair);
+    for (const one of waiting) await assert.rejects(one, { code: 'SOURCE_UNREACHABLE' });
+    source.reachable = true;
+    assert.ok((await pairs.acquire()).source.isOpen);
+    await pairs.close();
+  });
+
+  test('whoever waits while others have pairs gets one of theirs, though no further one can be had', async () => {
+    const { pairs, source } = pool(2);
+    const [kept, lost] = await Promise.all([pairs.acquire(), pairs.acquire()]);
+    const waiting = [pairs.acquire(), pairs.acquire()];
+    source.reachable = false;
+    await lost.target.close();
+    pairs.release(lost);
+    await assert.rejects(waiting[0]!, { code: 'SOURCE_UNREACHABLE' });
+    pairs.release(kept);
+    assert.equal(await waiting[1], kept);
+    await pairs.close();
+  });
 });

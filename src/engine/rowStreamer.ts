@@ -42,6 +42,12 @@ abstract class Stream {
   changed: () => void = () => {};
   taken: () => void = () => {};
 
+  fail(error: unknown): void {
+    this.error = error;
+    this.changed();
+    this.taken();
+  }
+
   get complete(): boolean {
     return this.rows !== null && this.collected === this.rows;
   }
@@ -115,8 +121,8 @@ export class RowStreamer implements StreamSource {
   readonly #queue: ReadWork[] = [];
   #waiting: ((work: ReadWork | null) => void) | null = null;
   #closing = false;
+  /** Null before the first rows, and after it has failed: whoever wants rows then begins another. */
   #lane: Promise<void> | null = null;
-  #failure: unknown = null;
 
   constructor(options: RowStreamerOptions) {
     this.#options = options;
@@ -161,7 +167,6 @@ export class RowStreamer implements StreamSource {
     how: Pick<ChunkStatements, 'totalsOnly'>,
   ): number {
     this.#start();
-    if (this.#failure !== null) throw this.#failure;
     const partition = this.#begun++;
     this.#streams.set(partition, stream);
     this.#hand({ plan, partition, query, statements: { before: [], copy: '', ...how } });
@@ -171,7 +176,6 @@ export class RowStreamer implements StreamSource {
   /** Waits for the next change unless everything has come. @returns whether it has */
   async #ended(stream: Stream): Promise<boolean> {
     if (stream.error !== null) throw stream.error;
-    if (this.#failure !== null) throw this.#failure;
     if (stream.complete) return true;
     await new Promise<void>((resolve) => {
       stream.changed = resolve;
@@ -215,13 +219,16 @@ export class RowStreamer implements StreamSource {
       },
       this.#control(),
       null,
-    ).catch((error) => {
-      this.#failure = error;
-      for (const stream of this.#streams.values()) {
-        stream.changed();
-        stream.taken();
-      }
-    });
+    ).catch((error) => this.#laneFailed(error));
+  }
+
+  /** Nobody reads what was asked for, nor waits for more. */
+  #laneFailed(error: unknown): void {
+    this.#lane = null;
+    this.#waiting = null;
+    this.#queue.length = 0;
+    for (const stream of this.#streams.values()) stream.fail(error);
+    this.#streams.clear();
   }
 
   #hand(work: ReadWork): void {
@@ -252,9 +259,7 @@ export class RowStreamer implements StreamSource {
       failed: async (_table: number, partition: number, error: ErrorData) => {
         const stream = this.#streams.get(partition);
         if (stream === undefined) return;
-        stream.error = fromErrorData(error);
-        stream.changed();
-        stream.taken();
+        stream.fail(fromErrorData(error));
       },
     };
   }

@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.js';
 import { inspectHost } from '../host/host.js';
 import { chooseSizes, type Sizes } from '../host/sizes.js';
 import { namingOf } from '../plan/naming.js';
+import { retryPolicy } from '../plan/retry.js';
 import { planTables } from '../plan/tables.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
@@ -95,12 +96,14 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
       plans,
       parallel,
       details: options.details,
+      retry: retryPolicy(migration),
       signal,
       events: {
         note,
         started: (plan) => onEvent({ kind: 'table-started', table: tableLabel(plan.source), partitions: 1 }),
         rows: (plan, rows) =>
           onEvent({ kind: 'rows', table: tableLabel(plan.source), rows: Number(rows), bytes: 0 }),
+        retry: (plan, error) => onEvent({ kind: 'retry', table: tableLabel(plan.source), error }),
         finished: (report) => tellFinished(report, onEvent),
       },
     });

@@ -43,8 +43,10 @@ export class PairPool {
   /** @throws AppError CANCELLED after `close` */
   async acquire(): Promise<ConnectionPair> {
     if (this.#closed !== null) throw this.#closed;
-    const idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      if (isWhole(idle)) return idle;
+      this.#discard(idle);
+    }
     if (this.#free === 0) {
       return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
     }
@@ -53,18 +55,20 @@ export class PairPool {
       return await this.#connect();
     } catch (error) {
       this.#free++;
+      // Where nobody has a pair to hand on, those that wait would wait for ever.
+      if (this.#open.size === 0) for (const { reject } of this.#waiting.splice(0)) reject(error);
       throw error;
     }
   }
 
   release(pair: ConnectionPair): void {
-    if (!pair.source.isOpen || !pair.target.isOpen) {
-      this.#replace(pair);
-      return;
-    }
+    const whole = isWhole(pair);
+    if (!whole) this.#discard(pair);
     const next = this.#waiting.shift();
-    if (next === undefined) this.#idle.push(pair);
-    else next.resolve(pair);
+    if (next === undefined) {
+      if (whole) this.#idle.push(pair);
+    } else if (whole) next.resolve(pair);
+    else this.acquire().then(next.resolve, next.reject);
   }
 
   /** Cuts every connection off; whoever waits for one or uses one fails. */
@@ -76,13 +80,11 @@ export class PairPool {
     await Promise.allSettled(pairs.flatMap(({ source, target }) => [source.close(), target.close()]));
   }
 
-  /** Half of the pair is lost: whoever comes next gets another one. */
-  #replace(pair: ConnectionPair): void {
+  /** Half of the pair is lost: whoever comes next may open another one. */
+  #discard(pair: ConnectionPair): void {
     this.#open.delete(pair);
     for (const half of [pair.source, pair.target]) half.close().catch(() => {});
     this.#free++;
-    const next = this.#waiting.shift();
-    if (next !== undefined) this.acquire().then(next.resolve, next.reject);
   }
 
   async #connect(): Promise<ConnectionPair> {
@@ -97,4 +99,8 @@ export class PairPool {
     if (source.status === 'rejected') throw source.reason;
     throw target.status === 'rejected' ? target.reason : this.#closed;
   }
+}
+
+function isWhole({ source, target }: ConnectionPair): boolean {
+  return source.isOpen && target.isOpen;
 }

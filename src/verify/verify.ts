@@ -3,8 +3,17 @@
  *
  * Main thread.
  */
-import { AppError, atPlace, type ErrorData, toErrorData } from '../errors.js';
+import {
+  AppError,
+  atPlace,
+  type ErrorData,
+  EXIT,
+  exitCodeOf,
+  fromErrorData,
+  toErrorData,
+} from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
+import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
 import { rowFilterNote } from '../source/rowFilters.js';
 import { quoteTable } from '../source/sql.js';
@@ -36,6 +45,8 @@ export interface VerifyEvents {
   started?(plan: TablePlan): void;
   /** Rows of the table looked at so far, in all. */
   rows?(plan: TablePlan, rows: bigint): void;
+  /** The table is compared anew after `error`. */
+  retry?(plan: TablePlan, error: ErrorData): void;
   finished?(report: TableReport): void;
   note?(text: string): void;
 }
@@ -45,6 +56,7 @@ export interface VerifyRun {
   parallel: number;
   /** Keys to name of each kind of change. */
   details: number;
+  retry: RetryPolicy;
   signal: AbortSignal;
   events?: VerifyEvents;
 }
@@ -53,23 +65,32 @@ export interface VerifyRun {
  * Compares every table.
  *
  * @returns the reports in plan order; a table that could not be compared is one of them
- * @throws AppError CANCELLED, or what ends the comparison as a whole: a lost connection
+ * @throws AppError CANCELLED, or why the comparison could not begin
  */
 export async function verifyTables(verifier: Verifier, run: VerifyRun): Promise<TableReport[]> {
-  const { plans, signal, events = {} } = run;
+  const { plans, retry, signal, events = {} } = run;
+  const ended = (): boolean => signal.aborted;
   const cut = (): void => void verifier.close();
   signal.addEventListener('abort', cut, { once: true });
   const reports: TableReport[] = new Array(plans.length);
+  // Once a server can't be connected to, the tables that are left would only wait for it one after the other.
+  let unreachable: ErrorData | undefined;
   try {
     signal.throwIfAborted();
-    for (const text of await verifier.prepare(plans)) events.note?.(text);
+    const notes = await withRetries(retry, () => verifier.prepare(plans), { ended });
+    for (const text of notes) events.note?.(text);
     const numbered = plans.map((plan, i) => ({ plan, i }));
     const each = interleave(numbered, run.parallel, async function* ({ plan, i }) {
+      if (unreachable !== undefined) {
+        yield { i, report: failedReport(plan, { ...unreachable, table: tableLabel(plan.source) }) };
+        return;
+      }
       events.started?.(plan);
       yield { i, report: await verifyTable(verifier, plan, run) };
     });
     for await (const { i, report } of each) {
       reports[i] = report;
+      if (report.error !== undefined && isUnreachable(report.error)) unreachable = report.error;
       events.finished?.(report);
     }
     return reports;
@@ -86,9 +107,38 @@ export async function verifyTables(verifier: Verifier, run: VerifyRun): Promise<
   }
 }
 
+/** Compares one table, from its beginning again where something fails for a passing reason. */
 async function verifyTable(verifier: Verifier, plan: TablePlan, run: VerifyRun): Promise<TableReport> {
+  const { retry, signal, events } = run;
   const startedMs = performance.now();
-  const report: TableReport = {
+  let report: TableReport;
+  let furthest = 0n;
+  const onRows = (rows: bigint): void => {
+    if (rows <= furthest) return;
+    furthest = rows;
+    events?.rows?.(plan, rows);
+  };
+  try {
+    report = await withRetries(retry, () => tryTable(verifier, plan, run, onRows), {
+      ended: () => signal.aborted,
+      onRetry: (error) => events?.retry?.(plan, toErrorData(error)),
+    });
+  } catch (error) {
+    const data = toErrorData(atPlace(error, { table: tableLabel(plan.source) }));
+    if (signal.aborted || data.code === 'CANCELLED') throw error;
+    report = failedReport(plan, data);
+  }
+  report.durationMs = performance.now() - startedMs;
+  return report;
+}
+
+/** @returns whether one of the servers can't be connected to */
+function isUnreachable(error: ErrorData): boolean {
+  return exitCodeOf(fromErrorData(error)) === EXIT.connection && !error.code.endsWith('_CONNECTION_LOST');
+}
+
+function emptyReport(plan: TablePlan): TableReport {
+  return {
     table: tableLabel(plan.source),
     target: tableLabel(plan.target),
     status: 'missing',
@@ -103,34 +153,40 @@ async function verifyTable(verifier: Verifier, plan: TablePlan, run: VerifyRun):
     ],
     durationMs: 0,
   };
-  try {
-    if (verifier.targetState(plan) === 'missing') {
-      report.sourceRows = await countSource(verifier, plan);
-      report.changes = { insert: Number(report.sourceRows), update: 0, delete: 0 };
-      report.notes.push('the target has no such table');
-    } else {
-      await compare(verifier, plan, run, report);
-    }
-  } catch (error) {
-    const data = toErrorData(atPlace(error, { table: report.table }));
-    if (data.code.endsWith('_CONNECTION_LOST') || data.code === 'CANCELLED') throw error;
-    report.status = 'failed';
-    report.error = data;
+}
+
+function failedReport(plan: TablePlan, error: ErrorData): TableReport {
+  return { ...emptyReport(plan), status: 'failed', error };
+}
+
+async function tryTable(
+  verifier: Verifier,
+  plan: TablePlan,
+  { details }: VerifyRun,
+  onRows: (rows: bigint) => void,
+): Promise<TableReport> {
+  const report = emptyReport(plan);
+  if (verifier.targetState(plan) === 'missing') {
+    report.sourceRows = await countSource(verifier, plan);
+    report.changes = { insert: Number(report.sourceRows), update: 0, delete: 0 };
+    report.notes.push('the target has no such table');
+  } else {
+    await compare(verifier, plan, details, onRows, report);
   }
-  report.durationMs = performance.now() - startedMs;
   return report;
 }
 
 async function compare(
   verifier: Verifier,
   plan: TablePlan,
-  { details, events }: VerifyRun,
+  details: number,
+  onRows: (rows: bigint) => void,
   report: TableReport,
 ): Promise<void> {
   let rows = 0n;
   const { comparison, notes } = await verifier.compare(plan, (more) => {
     rows += more;
-    events?.rows?.(plan, rows);
+    onRows(rows);
   });
   report.notes.push(...notes);
   report.method = comparison.method;
