@@ -8,7 +8,12 @@ import type pg from 'pg';
 import { type CliResult, runCli } from './support/cli.js';
 import { writeConfig } from './support/config.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
-import { runTsql, startSqlServer, type TestSqlServer } from './support/sqlserver.js';
+import {
+  runTsql,
+  type SqlServerConnection,
+  startSqlServer,
+  type TestSqlServer,
+} from './support/sqlserver.js';
 
 const ROWS = 20_000;
 const guid = `CAST(CONCAT(RIGHT(CONCAT('00000000', s.value * 7919 % 99999989), 8), '-0000-4000-8000-',
@@ -23,12 +28,13 @@ INSERT INTO dbo.Varied (Id, V) SELECT ${guid}, CAST(s.value AS sql_variant) FROM
 
 const directory = mkdtempSync(join(tmpdir(), 'mpm-verify-cli-'));
 let server: TestSqlServer;
+let source: SqlServerConnection;
 let postgres: TestPostgres;
 let client: pg.Client;
 let config: string;
 before(async () => {
   server = await startSqlServer();
-  const source = await server.createDatabase('verify_cli');
+  source = await server.createDatabase('verify_cli');
   await runTsql(source, script);
   postgres = await sharedPostgres();
   client = await postgres.client();
@@ -130,6 +136,32 @@ test('a column the target lacks is no match, though it would not be compared', a
   await client.query('ALTER TABLE "Numbered" RENAME COLUMN "Remark" TO "Note"');
   assert.equal(result.code, 3, result.stderr);
   assert.match(result.stderr, /public\.Numbered has no column Note .*SCHEMA_CONFLICT/);
+});
+
+test('the schemas that were given to the run are given to verify and validate as well', async () => {
+  await runTsql(
+    source,
+    `CREATE SCHEMA sales
+GO
+CREATE TABLE sales.Item (Id int NOT NULL PRIMARY KEY, V int NULL);
+INSERT INTO sales.Item VALUES (1, 7), (2, NULL)`,
+  );
+  const schemas = ['--source-schema', 'sales', '--target-schema', 'sold'];
+  const missing = await verify('verify', ...schemas);
+  assert.equal(missing.code, 4);
+  assert.match(missing.stderr, /sales\.Item \(not in the target\)/);
+  await client.query(
+    `CREATE SCHEMA sold CREATE TABLE "Item" ("Id" int PRIMARY KEY, "V" int); INSERT INTO sold."Item" VALUES (1, 7), (2, NULL)`,
+  );
+  for (const command of ['verify', 'validate']) {
+    const result = await verify('--output-json', command, ...schemas);
+    assert.equal(result.code, 0, result.stderr);
+    const { tables } = onlyLine(result) as unknown as { tables: { table: string; target: string }[] };
+    assert.deepEqual(
+      tables.map(({ table, target }) => [table, target]),
+      [['sales.Item', 'sold.Item']],
+    );
+  }
 });
 
 test('memory stays flat when every row differs, by ranges, by hashes and streamed', async () => {

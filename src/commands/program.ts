@@ -63,7 +63,7 @@ export function buildProgram(runner: Runner): Command {
   );
   addStatus(program).action((flags, command) => runner(command, (context) => status(context, flags)));
   addReceipt(program).action((flags, command) => runner(command, (context) => receipt(context, flags)));
-  addValidate(program).action((_flags, command) => runner(command, validate));
+  addValidate(program).action((flags, command) => runner(command, (context) => validate(context, flags)));
   addVerify(program).action((flags, command) => runner(command, (context) => verify(context, flags)));
   addHealthCheck(program).action((_flags, command) => runner(command, healthCheck));
   addInit(program).action((flags, command) => runner(command, (context) => init(context, flags)));

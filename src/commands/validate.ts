@@ -4,7 +4,7 @@
  * Runs on the main thread.
  */
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.js';
+import { loadConfig, type Overrides } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { orAborted } from '../engine/abort.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
@@ -19,6 +19,8 @@ export function addValidate(program: Command): Command {
   return program
     .command('validate')
     .description('compare the row counts of source and target; exit code 4 if they differ')
+    .option('--source-schema <name>', 'as given to the run')
+    .option('--target-schema <name>', 'as given to the run')
     .addHelpText(
       'after',
       `
@@ -28,8 +30,11 @@ Examples:
     );
 }
 
-export async function validate(context: Context): Promise<CommandResult> {
-  const config = await loadConfig(context.globals.config, { environment: context.environment });
+export async function validate(context: Context, flags: Overrides): Promise<CommandResult> {
+  const config = await loadConfig(context.globals.config, {
+    environment: context.environment,
+    overrides: flags,
+  });
   const counts = await orAborted(countTables(config, context), context.signal);
   const tables = counts.map(compare);
   const differing = tables.filter((table) => table.status !== 'match');

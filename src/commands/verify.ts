@@ -4,7 +4,7 @@
  * Runs on the main thread; the library does the work.
  */
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.js';
+import { loadConfig, type Overrides } from '../config/load.js';
 import { verifyConfigured } from '../library/verify.js';
 import { verifyResult, verifyVerdict } from '../observe/verifyResult.js';
 import type { CommandResult, Context } from './context.js';
@@ -12,7 +12,7 @@ import { wholeNumber } from './options.js';
 import { verifyReport } from './verify-report.js';
 import { addWatchOptions, Watch, type WatchFlags } from './watching.js';
 
-interface VerifyFlags extends WatchFlags {
+interface VerifyFlags extends Overrides, WatchFlags {
   tier1Size?: number;
   tier2Size?: number;
   details: number;
@@ -36,7 +36,9 @@ export function addVerify(program: Command): Command {
       wholeNumber(1, 10_000_000),
     )
     .option('--details <n>', 'name the keys of the first n rows of each kind', wholeNumber(0, MAX_DETAILS), 0)
-    .option('--trust-row-hash', "compare the target's stored row hashes instead of its values");
+    .option('--trust-row-hash', "compare the target's stored row hashes instead of its values")
+    .option('--source-schema <name>', 'as given to the run')
+    .option('--target-schema <name>', 'as given to the run');
   return addWatchOptions(command).addHelpText(
     'after',
     `
@@ -49,7 +51,10 @@ Examples:
 }
 
 export async function verify(context: Context, flags: VerifyFlags): Promise<CommandResult> {
-  const config = await loadConfig(context.globals.config, { environment: context.environment });
+  const config = await loadConfig(context.globals.config, {
+    environment: context.environment,
+    overrides: flags,
+  });
   const watch = await Watch.begin(context, config, flags);
   const outcome = await verifyConfigured(config, {
     tier1Rows: flags.tier1Size,
