@@ -124,6 +124,24 @@ test('three rows differ: exit code 4, counts, and as many keys as asked for', as
   assert.match(text.stderr, /ROWS_DIFFER/);
 });
 
+test('a fine range that is larger than the coarse one is refused, with what either was given by', async () => {
+  for (const [options, message] of [
+    [['--tier1-size', '100', '--tier2-size', '101'], /--tier2-size 101 is larger than --tier1-size 100 /],
+    [
+      ['--tier1-size', '100'],
+      /migration\.batch_verify\.tier2_batch_size \d+ is larger than --tier1-size 100 /,
+    ],
+    [
+      ['--tier2-size', '9000000'],
+      /--tier2-size 9000000 is larger than migration\.batch_verify\.tier1_batch_size \d+ /,
+    ],
+  ] as const) {
+    const result = await verify('verify', ...options);
+    assert.equal(result.code, 1, result.stderr);
+    assert.match(result.stderr, message);
+  }
+});
+
 test('trusting a row hash that is not there is refused', async () => {
   const result = await verify('verify', '--trust-row-hash');
   assert.equal(result.code, 3);

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../config/schema.js';
+import { AppError } from '../errors.js';
 import { inspectHost } from '../host/host.js';
 import { chooseSizes, type Sizes } from '../host/sizes.js';
 import { namingOf } from '../plan/naming.js';
@@ -46,11 +47,12 @@ export interface VerifyOutcome {
 /**
  * Compares the tables the configuration selects.
  *
- * @throws AppError where no table could be compared: connections, configuration, planning; CANCELLED
+ * @throws AppError where no table could be compared: USAGE, connections, configuration, planning; CANCELLED
  */
 export async function runVerify(config: Config, options: VerifyRunOptions): Promise<VerifyOutcome> {
   const { onEvent, signal } = options;
   const { migration, source } = config;
+  requireSizes(migration.batch_verify, options);
   const runId = randomUUID();
   const notes: string[] = [];
   const note = (text: string): void => {
@@ -112,6 +114,19 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
   } finally {
     await streamer.close();
   }
+}
+
+/** @throws AppError USAGE where a fine range would have more rows than the coarse one it is a part of */
+function requireSizes(batch: Config['migration']['batch_verify'], given: VerifyRunOptions): void {
+  const coarse = given.tier1Rows ?? batch.tier1_batch_size;
+  const fine = given.tier2Rows ?? batch.tier2_batch_size;
+  if (fine <= coarse) return;
+  const name = (tier: 1 | 2, rows: number | undefined): string =>
+    rows === undefined ? `migration.batch_verify.tier${tier}_batch_size` : `--tier${tier}-size`;
+  const [ofFine, ofCoarse] = [name(2, given.tier2Rows), name(1, given.tier1Rows)];
+  throw new AppError('USAGE', `${ofFine} ${fine} is larger than ${ofCoarse} ${coarse}`, {
+    remedy: 'A fine range is a part of a coarse one: give both, the second at most as large as the first.',
+  });
 }
 
 /** How the comparison comes by its connections. */
