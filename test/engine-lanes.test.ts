@@ -2,13 +2,14 @@
  * Whole lanes over real sockets: a scripted SQL Server, real worker threads, a real PostgreSQL.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 import { parseConfig } from '../src/config/schema.js';
 import type { RunEvent } from '../src/engine/events.js';
 import { runLanes } from '../src/engine/lanes.js';
 import { Threads } from '../src/engine/threads.js';
 import { type Transferred, transfer } from '../src/engine/transfer.js';
 import { AppError, toErrorData } from '../src/errors.js';
+import { CoreLoad } from '../src/host/load.js';
 import { chooseSizes } from '../src/host/sizes.js';
 import type { Partition, TablePlan } from '../src/plan/model.js';
 import { StopFlags } from '../src/plan/work.js';
@@ -34,6 +35,9 @@ describe('lanes', () => {
     partitions: Partition[][];
     migration?: object;
     signal?: AbortSignal;
+    onEvent?: (event: RunEvent) => void;
+    /** Who writes to the target; left out, its superuser. */
+    target?: { user: string; password: string };
     /** Statements run on the target after the tables were made. */
     sql?: string;
   }
@@ -48,6 +52,7 @@ describe('lanes', () => {
       }
       if (scenario.sql !== undefined) await client.query(scenario.sql);
       const config = configFor(options, scenario.migration ?? {});
+      Object.assign(config.target, scenario.target);
       const events: RunEvent[] = [];
       const result = await transfer({
         config,
@@ -56,7 +61,10 @@ describe('lanes', () => {
         sizes: chooseSizes(HOST, config, { partitions: scenario.partitions.flat().length }),
         threads,
         signal: scenario.signal ?? new AbortController().signal,
-        onEvent: (event) => events.push(event),
+        onEvent: (event) => {
+          events.push(event);
+          scenario.onEvent?.(event);
+        },
       });
       return { result, events };
     } finally {
@@ -227,6 +235,96 @@ describe('lanes', () => {
     });
     await server.close();
     assert.equal(toErrorData(result.error).code, 'TARGET_UNREACHABLE');
+  });
+
+  /** A run of four partitions whose first one waits in the middle until the run says that it stays as small as it is. */
+  async function stays(
+    said: RegExp,
+    limits: Partial<Pick<Scenario, 'target' | 'sql' | 'migration'> & Pick<Script, 'logins'>>,
+  ): Promise<void> {
+    let onSaid = (): void => {};
+    const waited = new Promise<void>((resolve) => {
+      onSaid = resolve;
+    });
+    const patience = setTimeout(onSaid, 60_000);
+    // However busy this machine is.
+    const idle = mock.method(CoreLoad.prototype, 'look', () => 0);
+    const bounds = [20_000, 40_000, 60_000];
+    const partitions = [null, ...bounds].map((lower, partition) => ({
+      ...{ table: 0, partition, lower: lower === null ? null : [String(lower)] },
+      upper: partition < bounds.length ? [String(bounds[partition])] : null,
+    }));
+    const { logins, ...scenario } = limits;
+    const { result, events } = await run({
+      ...scenario,
+      script: {
+        rowsOf: ({ lo0, hi0 }) => ({ first: Number(lo0 ?? 0) + 1, last: Number(hi0 ?? 80_000) }),
+        before: (id) => (id === 15_000 ? waited : undefined),
+        ...(logins !== undefined && { logins }),
+      },
+      plans: [scriptedPlan(5_000)],
+      partitions: [partitions],
+      onEvent: (event) => {
+        if (event.kind === 'log' && event.level === 'warn') onSaid();
+      },
+    });
+    clearTimeout(patience);
+    idle.mock.restore();
+    assert.equal(result.error, null);
+    assert.deepEqual(await count(), expected(80_000));
+    const warnings = events.filter((event) => event.kind === 'log' && event.level === 'warn');
+    assert.equal(warnings.length, 1, JSON.stringify(warnings));
+    assert.match(JSON.stringify(warnings), said);
+  }
+
+  const few = { user: 'few', password: 'Secret-1' };
+  async function withFew(connections: number, work: () => Promise<void>): Promise<void> {
+    const client = await postgres.client();
+    try {
+      await client.query(`CREATE ROLE few LOGIN PASSWORD 'Secret-1' CONNECTION LIMIT ${connections}`);
+      await work();
+    } finally {
+      await client.query('DROP OWNED BY few; DROP ROLE few');
+      await client.end();
+    }
+  }
+
+  it('a lane whose writers are slow gets another one where the target takes one more connection', async () => {
+    const idle = mock.method(CoreLoad.prototype, 'look', () => 0);
+    for (const [connections, said] of [
+      [1, /^no more lanes or writers are begun, and the one lane there is works on/],
+      [2, /^lane 1: writer 2 of up to/],
+    ] as const) {
+      await withFew(connections, async () => {
+        const { result, events } = await run({
+          script: { rowsOf: () => ({ first: 1, last: 200_000 }) },
+          plans: [scriptedPlan(10_000)],
+          partitions: [whole(0)],
+          target: few,
+          sql: `GRANT ALL ON t TO few;
+            CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+              $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+            CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.id % 10000 = 0) EXECUTE FUNCTION slow()`,
+        });
+        assert.equal(result.error, null);
+        assert.deepEqual(await count(), expected(200_000));
+        const lines = events.flatMap((event) => (event.kind === 'log' ? [event.message] : []));
+        assert.match(lines[0] ?? '', said);
+      });
+    }
+    idle.mock.restore();
+  });
+
+  it('where the target takes no more connections, a run goes on with the lanes and writers it has', async () => {
+    await withFew(1, () =>
+      stays(/no more lanes or writers are begun, and the one lane.*CONNECTION LIMIT/, {
+        ...{ target: few, sql: 'GRANT ALL ON t TO few' },
+      }),
+    );
+  });
+
+  it('where the source takes no more connections, as well', async () => {
+    await stays(/the one lane.*takes no further connection.*max_mssql_connections/, { logins: 1 });
   });
 
   it('a worker whose thread ends ends the run with WORKER_DIED', async () => {

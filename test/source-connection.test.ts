@@ -19,6 +19,7 @@ class MessageEngine implements Engine {
 
   async login(user: string, password: string, database: string): Promise<EngineSession> {
     if (database === 'busy') throw new SqlError(40613, "Database 'busy' is not currently available.");
+    if (database === 'full') throw new SqlError(17809, 'The maximum number of connections is reached.');
     if (user !== 'sa' || password !== 'right') throw new SqlError(18456, `Login failed for user '${user}'.`);
     if (database !== 'shop') {
       throw new SqlError(
@@ -235,6 +236,12 @@ describe('logins', () => {
     } finally {
       await secondary.close();
     }
+  });
+
+  test('a limit of connections is named, with what can be done', async () => {
+    const error = await fails({ database: 'full' }, 'SOURCE_UNREACHABLE', /takes no further connection/);
+    assert.equal(error.serverCode, '17809');
+    assert.match(error.remedy ?? '', /user connections.*migration\.max_mssql_connections/);
   });
 
   test('nobody listens, no such host, no answer', async () => {

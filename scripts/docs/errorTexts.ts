@@ -53,8 +53,9 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
   SOURCE_UNREACHABLE: {
     meaning: 'No connection to SQL Server could be made.',
     causes:
-      'Wrong host or port, a firewall, TCP/IP switched off in SQL Server, a named instance without its port, a server that is starting.',
-    remedy: '`health-check` tries just this. Give `source.port` of the instance.',
+      'Wrong host or port, a firewall, TCP/IP switched off in SQL Server, a named instance without its port, a limit of user connections, a server that is starting.',
+    remedy:
+      '`health-check` tries just this. Give `source.port` of the instance. `migration.max_mssql_connections` bounds how many are asked for; a run that had some goes on with these.',
   },
   SOURCE_LOGIN_FAILED: {
     meaning: 'SQL Server refused the login.',
@@ -84,7 +85,8 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
     meaning: 'No connection to PostgreSQL could be made.',
     causes:
       'Wrong host or port, a firewall, `listen_addresses`, no connection slots left, a server that is starting.',
-    remedy: '`health-check` tries just this. `migration.max_pg_connections` bounds how many are asked for.',
+    remedy:
+      '`health-check` tries just this. `migration.max_pg_connections` bounds how many are asked for; a run that had some goes on with these.',
   },
   TARGET_LOGIN_FAILED: {
     meaning: 'PostgreSQL refused the login.',

@@ -6,6 +6,7 @@
  * cores are busy already: then more threads only cost. None is taken away: one that waits costs no CPU, and chunks go to
  * the ring with most room, of equal ones the first, so that writers the rows don't need stay idle.
  */
+import type { ErrorData } from '../errors.js';
 
 /** What was seen of a lane since the last look. */
 export interface LaneLook {
@@ -72,4 +73,10 @@ export function growthLines(
     lines.push(`lanes: now ${all} of up to ${mostLanes}; work waits, every lane is busy, and ${free}`);
   }
   return lines;
+}
+
+/** @returns that it stays at the lanes and writers there are, and why, as a line for the log */
+export function limitLine(lanes: number, { message, remedy }: ErrorData): string {
+  const what = lanes === 1 ? 'the one lane there is works' : `the ${lanes} lanes there are work`;
+  return `no more lanes or writers are begun, and ${what} on: ${message}${remedy === undefined ? '' : `; what to do: ${remedy}`}`;
 }

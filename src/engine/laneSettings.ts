@@ -22,13 +22,14 @@ export function laneSettings(
   sizes: Pick<Sizes, 'hashersPerLane'>,
   retry: RetryPolicy,
   onEvent: RunEventHandler,
-): Pick<LanesOptions, 'hashing' | 'reader' | 'writer' | 'onGrowth' | 'onSample'> {
+): Pick<LanesOptions, 'hashing' | 'reader' | 'writer' | 'onGrowth' | 'onLimit' | 'onSample'> {
   const tables = plans.map((plan) => tableLabel(plan.source));
   return {
     hashing: plans.some(({ rowHashColumn }) => rowHashColumn !== null) ? hashingOf(sizes) : 'none',
     reader: { source, nul: migration.on_nul, binaryCopy: migration.use_binary_copy, retry },
     writer: { target, retry },
     onGrowth: (message) => onEvent({ kind: 'log', level: 'info', message }),
+    onLimit: (message) => onEvent({ kind: 'log', level: 'warn', message }),
     onSample: (lanes) => onEvent({ kind: 'sample', lanes, tables }),
   };
 }

@@ -2,17 +2,19 @@
  * The lanes of a run, over the worker threads of `threads.ts`. Main thread.
  *
  * Each lane is one reader task, one writer task an open ring and, where rows are hashed and the reader doesn't do it, one
- * hasher task. Lanes and rings are begun as `growth.ts` finds them needed. The first task that fails aborts every lane: a
+ * hasher task. Lanes and rings are begun as `growth.ts` finds them needed, and take part once their threads are connected:
+ * where a server takes no more connections, it stays at those there are. Any other task that fails aborts every lane: a
  * worker that throws or dies ends the run with its error and never leaves the others waiting.
  */
-import { cancellation, toErrorData } from '../errors.js';
+import { cancellation, type ErrorData, toErrorData } from '../errors.js';
 import { CoreLoad } from '../host/load.js';
-import type { ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
+import type { JoiningWriterControl, ReaderControl, StopFlags, WriterControl } from '../plan/work.js';
 import type { ReaderTask } from '../read/readLane.js';
 import { readProgress } from '../ring/counters.js';
 import { abortLane, createLane, type Hashing, type LaneLayout, openNextRing } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
-import { growth, growthLines, type LaneLook } from './growth.js';
+import { type Growth, growth, growthLines, type LaneLook, limitLine } from './growth.js';
+import { Joining } from './joining.js';
 import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
 import type { Threads, Tier } from './threads.js';
 
@@ -36,6 +38,8 @@ export interface LanesOptions {
   signal: AbortSignal;
   /** Told which threads are begun on the way, and why. */
   onGrowth?: (message: string) => void;
+  /** Told, once, why there will be no more threads than there are. */
+  onLimit?: (message: string) => void;
   /** Told what the lanes do, every `SAMPLE_MS`. */
   onSample?: (lanes: LaneSample[]) => void;
 }
@@ -93,6 +97,10 @@ class Lanes {
   readonly #layouts: LaneLayout[] = [];
   readonly #sampler: LaneSampler;
   readonly #tasks = new Set<Promise<void>>();
+  /** Of lanes that take no part yet, and may never. */
+  readonly #joining = new Set<LaneLayout>();
+  /** Whether threads are being added at the moment; null once it turned out that there can't be more. */
+  #grows: boolean | null = false;
   #error: unknown = null;
   #isCause = false;
   #failed = false;
@@ -106,7 +114,7 @@ class Lanes {
 
   async run(): Promise<void> {
     const { lanes, lanesAtFirst = lanes, onSample } = this.#options;
-    if (!this.#failed) for (let lane = 0; lane < lanesAtFirst; lane++) this.#begin();
+    for (let lane = 0; lane < lanesAtFirst && !this.#failed; lane++) await this.#begin(false);
     const load = new CoreLoad();
     const looking = setInterval(() => this.#look(load), LOOK_MS);
     const sampling = setInterval(() => onSample?.(this.#sampler.sample()), SAMPLE_MS);
@@ -132,21 +140,35 @@ class Lanes {
       this.#isCause = isCause;
     }
     this.#failed = true;
-    for (const { layout } of this.#lanes) abortLane(layout);
+    for (const layout of [...this.#layouts, ...this.#joining]) abortLane(layout);
   }
 
-  /** Begins another lane. */
-  #begin(): void {
+  /**
+   * Begins a lane.
+   *
+   * @param added where others work already
+   * @returns why it takes no part, or null
+   */
+  async #begin(added: boolean): Promise<ErrorData | null> {
     const { writersPerLane, writersAtFirst = writersPerLane, hashing, reader } = this.#options;
     const layout = createLane({ ...this.#options, rings: writersPerLane, openRings: writersAtFirst });
     const lane: Lane = { layout, openRings: writersAtFirst, idle: false, waitedForWriters: false };
-    this.#lanes.push(lane);
-    this.#layouts.push(layout);
-    for (let ring = 0; ring < writersAtFirst; ring++) this.#beginWriter(layout, ring);
-    if (hashing === 'hasher') this.#start('hasher', layout, {}, null);
+    const joining = added ? new Joining(1 + writersAtFirst) : null;
+    const beginsToWork = (): void => {
+      this.#lanes.push(lane);
+      this.#layouts.push(layout);
+    };
+    if (joining === null) beginsToWork();
+    else this.#joining.add(layout);
+    for (let ring = 0; ring < writersAtFirst; ring++) this.#beginWriter(layout, ring, joining);
+    if (hashing === 'hasher') this.#start('hasher', layout, {}, null, joining);
+    let connects = joining;
     const control: ReaderControl = {
       ...this.#reader,
       next: async () => {
+        connects?.connected();
+        connects = null;
+        if (joining !== null && (await joining.done) !== null) return null;
         lane.idle = true;
         const work = await this.#reader.next();
         // Where one lane is sent home, no other one is needed.
@@ -154,42 +176,88 @@ class Lanes {
         return work;
       },
     };
-    this.#start('reader', layout, reader, control);
+    this.#start('reader', layout, { ...reader, connectFirst: added }, control, joining);
+    if (joining === null) return null;
+    const refusal = await joining.done;
+    this.#joining.delete(layout);
+    if (refusal === null) beginsToWork();
+    else abortLane(layout);
+    return refusal;
   }
 
-  #beginWriter(layout: LaneLayout, ring: number): void {
+  #beginWriter(layout: LaneLayout, ring: number, joining: Joining | null): void {
     const { writer } = this.#options;
-    if (typeof writer === 'function') this.#keep(writer(layout, ring));
-    else this.#start('writer', layout, { ...writer, ring }, this.#writer);
+    if (typeof writer === 'function') {
+      joining?.connected();
+      this.#keep(writer(layout, ring), joining);
+      return;
+    }
+    const control: JoiningWriterControl = { ...this.#writer!, connected: async () => joining?.connected() };
+    this.#start('writer', layout, { ...writer, ring, connectFirst: joining !== null }, control, joining);
   }
 
-  #start(tier: Tier, lane: LaneLayout, task: object, control: ReaderControl | WriterControl | null): void {
+  #start(
+    tier: Tier,
+    lane: LaneLayout,
+    task: object,
+    control: ReaderControl | WriterControl | null,
+    joining: Joining | null,
+  ): void {
     const { threads, stopFlags } = this.#options;
     const shared = tier === 'hasher' ? {} : { stopFlags: stopFlags.buffer };
-    this.#keep(threads.run(tier, { ...task, ...shared, lane }, control));
+    this.#keep(threads.run(tier, { ...task, ...shared, lane }, control), joining);
   }
 
-  #keep(task: Promise<void>): void {
-    const kept = task.catch((error) => this.fail(error)).finally(() => this.#tasks.delete(kept));
+  #keep(task: Promise<void>, joining: Joining | null): void {
+    const kept = task
+      .catch((error) => {
+        if (joining?.refused(error) !== true) this.fail(error);
+      })
+      .finally(() => this.#tasks.delete(kept));
     this.#tasks.add(kept);
   }
 
   /** Begins what is needed. */
   #look(load: CoreLoad): void {
-    const { lanes, writersPerLane, workWaits = () => true, onGrowth } = this.#options;
+    const { lanes, writersPerLane, workWaits = () => true } = this.#options;
     const left = lanes - this.#lanes.length;
     const grown = left === 0 && this.#lanes.every(({ openRings }) => openRings === writersPerLane);
-    if (this.#failed || grown) return;
+    if (this.#failed || grown || this.#grows !== false) return;
     const looks = this.#lanes.map(lookAt);
     const busyShare = load.look();
     const more = growth(looks, left, workWaits(), busyShare);
-    for (const line of growthLines(more, looks, lanes, busyShare)) onGrowth?.(line);
-    for (const number of more.openRing) {
-      const lane = this.#lanes[number]!;
-      this.#beginWriter(lane.layout, lane.openRings++);
+    if (more.openRing.length + more.lanes === 0) return;
+    this.#grow(more, looks, busyShare).catch((error) => this.fail(error));
+  }
+
+  async #grow({ openRing, lanes }: Growth, looks: readonly LaneLook[], busyShare: number): Promise<void> {
+    const { lanes: mostLanes, onGrowth, onLimit } = this.#options;
+    this.#grows = true;
+    const [ofRings, ofLanes] = await Promise.all([
+      Promise.all(openRing.map((number) => this.#openRing(this.#lanes[number]!))),
+      Promise.all(Array.from({ length: lanes }, () => this.#begin(true))),
+    ]);
+    if (this.#failed) return;
+    const come = {
+      openRing: openRing.filter((_, i) => ofRings[i] === null),
+      lanes: ofLanes.filter((refusal) => refusal === null).length,
+    };
+    for (const line of growthLines(come, looks, mostLanes, busyShare)) onGrowth?.(line);
+    const refusal = [...ofRings, ...ofLanes].find((one) => one !== null);
+    this.#grows = refusal === undefined ? false : null;
+    if (refusal !== undefined) onLimit?.(limitLine(this.#lanes.length, refusal));
+  }
+
+  /** Begins a lane's next writer. @returns why it takes no part, or null */
+  async #openRing(lane: Lane): Promise<ErrorData | null> {
+    const joining = new Joining(1);
+    this.#beginWriter(lane.layout, lane.openRings, joining);
+    const refusal = await joining.done;
+    if (refusal === null) {
+      lane.openRings++;
       openNextRing(lane.layout);
     }
-    for (let count = 0; count < more.lanes; count++) this.#begin();
+    return refusal;
   }
 }
 

@@ -60,6 +60,12 @@ export interface WriterControl {
   failed(chunk: ChunkPlace, end: ChunkEnd | null, error: ErrorData, session: number | null): Promise<void>;
 }
 
+/** What a writer tells that may be added while others work. */
+export interface JoiningWriterControl extends WriterControl {
+  /** It has its connection; told where it was to connect first. */
+  connected(): Promise<void>;
+}
+
 /**
  * Words in shared memory: one for the run, set where it is to stop at the next chunk's end, and one a table, set
  * where the table has failed, so that every thread drops what it still has of it.

@@ -26,6 +26,8 @@ export interface ReaderTask {
   binaryCopy: boolean;
   /** What becomes of passing troubles; left out, the first one fails the table. */
   retry?: RetryPolicy;
+  /** Connects before it asks for work, and fails where that does not succeed at once. */
+  connectFirst?: boolean;
   /** Shared memory of `StopFlags`. */
   stopFlags: SharedArrayBuffer;
   control: MessagePort;
@@ -93,6 +95,7 @@ class LaneReader {
   }
 
   async run(): Promise<void> {
+    if (this.#task.connectFirst === true) this.#source = await this.#newConnection();
     for (let work = await this.#next(); work !== null; work = await this.#next()) {
       this.#lane.reads(work.plan.index);
       await this.#read(work);
@@ -186,16 +189,18 @@ class LaneReader {
   /** @returns the connection, or null where the run stops before there is one */
   async #connect(): Promise<SourceConnection | null> {
     try {
-      this.#source ??= await withRetries(
-        this.#policy,
-        () => connectSource({ ...this.#task.source, request_timeout_seconds: 0 }),
-        { ended: () => this.#ended },
-      );
+      this.#source ??= await withRetries(this.#policy, () => this.#newConnection(), {
+        ended: () => this.#ended,
+      });
       return this.#source;
     } catch (error) {
       if (this.#stopFlags.isDraining) return null;
       throw error;
     }
+  }
+
+  #newConnection(): Promise<SourceConnection> {
+    return connectSource({ ...this.#task.source, request_timeout_seconds: 0 });
   }
 
   async #disconnect(): Promise<void> {

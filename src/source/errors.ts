@@ -61,9 +61,14 @@ const PERMISSION_NUMBERS = new Set([229, 230, 262, 297, 300, 916]);
  */
 const TRANSIENT_NUMBERS = new Set([
   601, 701, 802, 845, 921, 922, 983, 1204, 1205, 1222, 3947, 3948, 3958, 3960, 3961, 3966, 4221, 18401, 8645,
-  8651, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919,
-  49920,
+  8651, 10053, 10054, 10060, 10928, 10929, 10936, 40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918,
+  49919, 49920,
 ]);
+
+/** At a login: the server's user connections, or the sessions that Azure SQL gives a database or an elastic pool. */
+const LIMIT_NUMBERS = new Set([17809, 10928, 10936]);
+const LIMIT_REMEDY =
+  'Raise the server’s limit (sp_configure "user connections", the service tier of Azure SQL), end other sessions, or lower migration.max_mssql_connections.';
 
 /** A memory-optimized table was read in a session of SNAPSHOT isolation, or with NOLOCK. */
 const MEMORY_OPTIMIZED_NUMBERS = new Set([10794, 41332]);
@@ -160,6 +165,13 @@ export function connectError(error: unknown, address: SourceAddress, numbers: re
       'SOURCE_DATABASE_UNKNOWN',
       `SQL Server at ${where} does not open database ${address.database} for login ${address.user}: ${said}`,
       'Check source.database, and that the login has a user in it.',
+    );
+  }
+  if (number !== undefined && LIMIT_NUMBERS.has(number)) {
+    return build(
+      'SOURCE_UNREACHABLE',
+      `SQL Server at ${where} takes no further connection: ${said}`,
+      LIMIT_REMEDY,
     );
   }
   if (number !== undefined && TRANSIENT_NUMBERS.has(number)) {

@@ -7,7 +7,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { AppError, atPlace, isRetryable, toErrorData } from '../errors.js';
 import type { ChunkBegin, ChunkEnd } from '../plan/chunk.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
-import type { ChunkPlace, StopFlags, WriterControl } from '../plan/work.js';
+import type { ChunkPlace, JoiningWriterControl, StopFlags } from '../plan/work.js';
 import { RingConsumer } from '../ring/consumer.js';
 import { isLaneAborted, type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { lockHolders } from '../target/catalog.js';
@@ -19,13 +19,15 @@ import {
 } from '../target/connection.js';
 import { CopyChunk } from './copyChunk.js';
 
-/** What a writer worker is started with; `control` carries a comlink `WriterControl`. */
+/** What a writer worker is started with; `control` carries a comlink `JoiningWriterControl`. */
 export interface WriterTask {
   lane: LaneLayout;
   ring: number;
   target: TargetOptions;
   /** What becomes of a target that can't be reached for a while; left out, it ends the run. */
   retry?: RetryPolicy;
+  /** Connects before there is a chunk, says so, and fails where that does not succeed at once. */
+  connectFirst?: boolean;
   /** Shared memory of `StopFlags`. */
   stopFlags: SharedArrayBuffer;
   control: MessagePort;
@@ -42,7 +44,7 @@ const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
  */
 export async function writeLane(
   task: Omit<WriterTask, 'control' | 'stopFlags'>,
-  control: WriterControl,
+  control: JoiningWriterControl,
   stopFlags: StopFlags,
 ): Promise<void> {
   const writer = new LaneWriter(task, control, stopFlags);
@@ -55,7 +57,7 @@ export async function writeLane(
 
 class LaneWriter {
   readonly #task: Omit<WriterTask, 'control' | 'stopFlags'>;
-  readonly #control: WriterControl;
+  readonly #control: JoiningWriterControl;
   readonly #stopFlags: StopFlags;
   readonly #ring: RingConsumer;
   readonly #check: NodeJS.Timeout;
@@ -64,7 +66,11 @@ class LaneWriter {
   /** The server has let us wait for too long, and was hung up on. */
   #silent = false;
 
-  constructor(task: Omit<WriterTask, 'control' | 'stopFlags'>, control: WriterControl, stopFlags: StopFlags) {
+  constructor(
+    task: Omit<WriterTask, 'control' | 'stopFlags'>,
+    control: JoiningWriterControl,
+    stopFlags: StopFlags,
+  ) {
     this.#task = task;
     this.#control = control;
     this.#stopFlags = stopFlags;
@@ -73,6 +79,10 @@ class LaneWriter {
   }
 
   async run(): Promise<void> {
+    if (this.#task.connectFirst === true) {
+      this.#target = await connectTarget(this.#task.target);
+      await this.#control.connected();
+    }
     for (;;) {
       await this.#nextSlot();
       if (this.#ring.kind === SLOT_KIND.CLOSE) {

@@ -4,12 +4,13 @@
  */
 import type { TablePlan } from '../../src/plan/model.js';
 import type { SourceOptions } from '../../src/source/connection.js';
-import type {
-  Engine,
-  EngineEvent,
-  EngineParameter,
-  EngineSession,
-  ResultColumn,
+import {
+  type Engine,
+  type EngineEvent,
+  type EngineParameter,
+  type EngineSession,
+  type ResultColumn,
+  SqlError,
 } from '../sqlserver/contract.js';
 import { type SqlServer, startSqlServer } from '../sqlserver/server.js';
 import { COPY_HEADER, COPY_TRAILER } from '../sqlserver/tds/fake-engine.js';
@@ -27,6 +28,8 @@ export interface Script {
   rowsOf(parameters: Record<string, string | null>): { first: number; last: number };
   /** Called before row `id` is sent; may throw SqlError, or wait. */
   before?(id: number): Promise<void> | void;
+  /** Logins that succeed; every further one is refused. */
+  logins?: number;
 }
 
 /** The plan of the scripted table. */
@@ -52,7 +55,14 @@ export async function startScriptedSource(
     execute: (sql, parameters, signal) => answer(script, sql, parameters, signal),
     async close() {},
   };
-  const engine: Engine = { login: async () => session, async close() {} };
+  let logins = 0;
+  const engine: Engine = {
+    async login() {
+      if (++logins <= (script.logins ?? Number.POSITIVE_INFINITY)) return session;
+      throw new SqlError(17809, 'The maximum number of user connections has been reached.');
+    },
+    async close() {},
+  };
   // Every connection there is, a reader's too, has to say that it will read.
   const server = await startSqlServer({ engine, encryption: 'off', readIntentOnly: true });
   return {
