@@ -21,6 +21,7 @@ import { tableLabel } from '../source/model.js';
 import { readObjects } from '../source/objects.js';
 import { readScope } from '../source/scope.js';
 import type { TargetConnection } from '../target/connection.js';
+import { unhashedNotes } from '../verify/hashSql.js';
 import type { RunEventHandler } from './events.js';
 
 /** What is known once the plan is made. */
@@ -152,10 +153,9 @@ export function typeOptions({ migration }: Config): TypeOptions {
 /** Columns the row hash does not cover must be said, and those `upsert` does not compare: a change in them goes unseen. */
 function unhashed(table: TablePlan, mode: Config['migration']['target_mode']): string[] {
   if (table.rowHashColumn === null && mode !== 'upsert') return [];
-  const names = table.columns.filter(({ hashed, keyPosition }) => !hashed && keyPosition < 0);
-  const what =
-    table.rowHashColumn === null ? 'not compared (hash_text_columns: false)' : 'not covered by the row hash';
-  return names.length === 0 ? [] : [`${what}: ${names.map(({ sourceName }) => sourceName).join(', ')}`];
+  return table.rowHashColumn === null
+    ? unhashedNotes(table)
+    : unhashedNotes(table, 'not covered by the row hash');
 }
 
 export function tellPlan(runId: string, { plans, sizes, notes }: Planned, onEvent: RunEventHandler): void {

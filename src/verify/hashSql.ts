@@ -24,6 +24,17 @@ export function hashedColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[]
   return copiedColumns(plan).filter(({ hashed }) => hashed);
 }
 
+/** @returns a note that names the columns the hash does not cover, or none: a change in them goes unseen. */
+export function unhashedNotes(
+  plan: Pick<TablePlan, 'columns'>,
+  what = 'not compared (hash_text_columns: false)',
+): string[] {
+  const names = plan.columns
+    .filter(({ hashed, keyPosition }) => !hashed && keyPosition < 0)
+    .map(({ sourceName }) => sourceName);
+  return names.length === 0 ? [] : [`${what}: ${names.join(', ')}`];
+}
+
 /** @returns the identifying key's columns in key order. */
 export function keyColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn[] {
   return plan.columns

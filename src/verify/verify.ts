@@ -18,6 +18,7 @@ import { tableLabel } from '../source/model.js';
 import { rowFilterNote } from '../source/rowFilters.js';
 import { quoteTable } from '../source/sql.js';
 import type { CompareMethod } from './compare.js';
+import { unhashedNotes } from './hashSql.js';
 import { interleave } from './interleave.js';
 import type { RowChange } from './merge.js';
 import type { Verifier } from './verifier.js';
@@ -208,14 +209,6 @@ async function compare(
   if (comparison.settledLate) {
     report.notes.push('totals differed at first and the rows did not: rows were written meanwhile');
   }
-}
-
-/** Columns the hash does not cover must be said: a change in them goes unseen. */
-function unhashedNotes(plan: TablePlan): string[] {
-  const names = plan.columns.filter(({ hashed, keyPosition }) => !hashed && keyPosition < 0);
-  return names.length === 0
-    ? []
-    : [`not compared (hash_text_columns: false): ${names.map(({ sourceName }) => sourceName).join(', ')}`];
 }
 
 function countSource(verifier: Verifier, plan: TablePlan): Promise<bigint> {
