@@ -50,8 +50,6 @@ export class Verifier {
   readonly pool: PairPool;
   readonly #options: VerifierOptions;
   #answers: KnownAnswers = { source: new Map(), target: new Map() };
-  /** Columns the target computes itself, which its row hashes don't cover; by table, where those are trusted. */
-  readonly #generated = new Map<number, ReadonlySet<string>>();
   /** The target's tables that are there, by plan index. */
   readonly #relations = new Map<number, TargetRelation>();
 
@@ -83,10 +81,7 @@ export class Verifier {
         if (relation === undefined) continue;
         this.#relations.set(plan.index, relation);
         const { rowHashColumn } = this.#options;
-        if (rowHashColumn === null) continue;
-        const generated = relation.columns.filter((column) => column.generated).map((column) => column.name);
-        this.#generated.set(plan.index, new Set(generated));
-        if (relation.columns.some((column) => column.name === rowHashColumn)) continue;
+        if (rowHashColumn === null || relation.columns.some(({ name }) => name === rowHashColumn)) continue;
         throw new AppError(
           'SCHEMA_CONFLICT',
           `Target ${schema}.${name} has no column ${rowHashColumn} to trust`,
@@ -125,12 +120,7 @@ export class Verifier {
     const hidden = relation === undefined ? null : hiddenRows(relation);
     if (hidden !== null) throw hidden;
     this.#requireColumns(given);
-    const generated = this.#generated.get(given.index);
-    const columns = given.columns.map((column) => ({
-      ...column,
-      hashed: column.hashed && generated?.has(column.targetName) !== true,
-    }));
-    const plan = { ...given, columns };
+    const plan = this.#options.rowHashColumn === null ? given : withoutGenerated(given, relation);
     const streamed = {
       source: unhashable(plan, 'source', this.#answers),
       target: unhashable(plan, 'target', this.#answers) ?? this.#ofAnotherType(plan),
@@ -237,6 +227,15 @@ export class Verifier {
           : streamedTarget(target, plan, { rowHashColumn }),
     };
   }
+}
+
+/** @returns the plan with those columns unhashed that the target computes itself: its row hashes don't cover them. */
+function withoutGenerated(plan: TablePlan, relation: TargetRelation | undefined): TablePlan {
+  const generated = new Set(relation?.columns.flatMap(({ name, generated }) => (generated ? [name] : [])));
+  const columns = plan.columns.map((column) =>
+    generated.has(column.targetName) ? { ...column, hashed: false } : column,
+  );
+  return { ...plan, columns };
 }
 
 function otherKey({ target }: TablePlan, column: string, what: string): AppError {
