@@ -275,6 +275,10 @@ describe('a server without TLS', () => {
         ['INSERT INTO one VALUES (1)', 'TARGET_QUERY', '23505', /Key \(id\)=\(1\) already exists.*one_pkey/],
         ['SELECT * FROM missing', 'TARGET_QUERY', '42P01', /missing/],
         ['SET transaction_read_only = on; CREATE TABLE two ()', 'TARGET_PERMISSION', '25006', /read-only/],
+        [
+          `SET temp_file_limit = 0; SET work_mem = '64kB'; SELECT g FROM generate_series(1, 20000) AS g ORDER BY -g`,
+          ...(['TARGET_QUERY', '53400', /configuration does not allow.*temp_file_limit/] as const),
+        ],
         ['SET ROLE pg_monitor; INSERT INTO one VALUES (2)', 'TARGET_PERMISSION', '42501', /one/],
       ];
       for (const [sql, code, state, message] of expected) {

@@ -113,6 +113,14 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       'Free space where the target keeps its tables and its WAL, then go on with `resume`: what was committed stays.',
     );
   }
+  if (state === '53400') {
+    // The same statement comes to the same limit again, unlike one that found no memory, disk or connection.
+    return build(
+      'TARGET_QUERY',
+      `The target's configuration does not allow a statement as large: ${said}`,
+      'Raise the limit it names for the target role (temp_file_limit: ALTER ROLE ... SET, as a superuser), or maintenance_work_mem and work_mem, which leave less to temporary files.',
+    );
+  }
   if (/^(53|40001|40P01|57P03)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);
   }
