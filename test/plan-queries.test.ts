@@ -3,12 +3,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { AppError } from '../src/errors.js';
+import { keysQuery } from '../src/plan/keysQuery.js';
+import type { TablePlan } from '../src/plan/model.js';
 import { partitionCount, planPartitions, rangesBetween, thinOut } from '../src/plan/partitions.js';
 import { boundaryQuery, rangeColumns, readQuery } from '../src/plan/queries.js';
 import { quote, quoteTable } from '../src/source/sql.js';
 import { incompatibility } from '../src/target/compatible.js';
 import { copyStatement, createTable } from '../src/target/ddl.js';
+import { TestPump } from './support/pump.js';
 import { planOne, sourceColumn } from './support/sourceTables.js';
+import { answer, collation, typeInfo, u32 } from './support/wire.js';
 
 const isolation = 'read_committed';
 
@@ -239,5 +243,78 @@ describe('names and statements', () => {
     for (const [planned, existing, fits] of cases) {
       assert.equal(incompatibility(planned, existing) === null, fits, `${planned} into ${existing}`);
     }
+  });
+});
+
+describe('keys whose text several byte strings have', () => {
+  // NEC and IBM each have a pair for it in cp932, ED40 and FA5C, and binary collations order the bytes.
+  const twofold = '\u7e8a';
+  const keyed = (type: string, collation: string) =>
+    planOne({
+      columns: [sourceColumn('K', type, { maxLengthBytes: 20, collation }), sourceColumn('N', 'int')],
+      key: ['K', 'N'],
+      approximateRows: 10_000,
+    });
+  const binary = keyed('varchar', 'Japanese_BIN2');
+
+  test('bound no partition', async () => {
+    const limits = { largeTableThreshold: 1000, maxPartitions: 4, minRowsPerPartition: 100 };
+    const source = { query: async () => ['a', `b${twofold}`, 'c'].map((k0) => ({ k0, k1: '1' })) };
+    const bounds = async (plan: TablePlan) =>
+      (await planPartitions(source, plan, limits)).map(({ upper }) => upper?.[0]);
+    assert.deepEqual(await bounds(binary), ['a', 'c', undefined]);
+    for (const plan of [keyed('varchar', 'Japanese_CI_AS'), keyed('nvarchar', 'Japanese_BIN2')]) {
+      assert.deepEqual(await bounds(plan), ['a', `b${twofold}`, 'c', undefined]);
+    }
+    const ten = { query: async () => ['\u5341', twofold].map((k0) => ({ k0, k1: '1' })) };
+    const chinese = await planPartitions(ten, keyed('char', 'Chinese_Taiwan_Stroke_BIN'), limits);
+    assert.deepEqual(
+      chinese.map(({ upper }) => upper),
+      [[twofold, '1'], null],
+    );
+  });
+
+  test('end no chunk', async () => {
+    const wire = [
+      { name: 'K', info: typeInfo.text(0xa7, 20, collation(0x411)), frame: 'ushort' as const },
+      { name: 'N', info: typeInfo.plain(0x38), frame: 'fixed' as const },
+    ];
+    const keys = ['61', '62', 'ed40', 'fa5c', '63', 'ed40', '64'];
+    const rows = keys.map((key, i) => ({ values: [{ bytes: Buffer.from(key, 'hex') }, { bytes: u32(i) }] }));
+    const whole = { upper: null };
+    const { error, chunks, uppers } = await new TestPump().run(
+      { ...binary, chunkRows: 3 },
+      [answer(wire, rows)],
+      'error',
+      whole,
+    );
+    assert.equal(error, null);
+    assert.deepEqual(
+      [chunks, uppers],
+      [
+        [5, 2],
+        [['c', '4'], null],
+      ],
+    );
+  });
+
+  test('are asked for by what they mean', () => {
+    const query = (key: string) =>
+      keysQuery(
+        binary,
+        [
+          ['a', '1'],
+          [key, '2'],
+        ],
+        { isolation },
+      ).sql;
+    assert.match(
+      query('b'),
+      /\(CONVERT\(varchar\(20\), @k1_0 COLLATE Japanese_BIN2\), .* ON t\.\[K\] = w\.k0 AND/,
+    );
+    assert.match(
+      query(twofold),
+      /\(@k1_0 COLLATE Latin1_General_BIN2, .* ON CONVERT\(nvarchar\(max\), t\.\[K\]\) COLLATE Latin1_General_BIN2 = w\.k0 AND t\.\[N\] = w\.k1/,
+    );
   });
 });

@@ -202,6 +202,7 @@ describe('a response', () => {
       error: null,
       rows: 2,
       chunks: [],
+      uppers: [],
       aborted: 1,
       messages: ['error 1205: deadlock victim'],
     });

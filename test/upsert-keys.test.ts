@@ -69,6 +69,8 @@ const keys: readonly (readonly [name: string, type: string, values: readonly str
   ['K_char', 'char(8)', numbered((n) => `'c${n}'`)],
   ['K_nvarchar', 'nvarchar(20)', words.map(quote)],
   ['K_cyrillic', 'varchar(20) COLLATE Cyrillic_General_CI_AS', numbered((n) => `N'Ключ Ё${n}'`)],
+  // A character that two pairs of bytes are: its keys can't be asked for by their bytes.
+  ['K_japanese', 'varchar(20) COLLATE Japanese_BIN2', numbered((n) => `N'${n % 3 === 0 ? '纊' : 'キ'}${n}'`)],
   ['K_path', 'hierarchyid', numbered((n) => `CAST('/${n}/${n % 5}/' AS hierarchyid)`)],
 ];
 

@@ -131,6 +131,23 @@ export function codePage(encoding: Exclude<TextEncoding, 'utf16le' | 'utf8'>): C
   return page;
 }
 
+const shared = new Map<TextEncoding, ReadonlySet<number>>();
+
+/**
+ * @returns the code units that a double-byte page has several pairs for, such as NEC's and IBM's in cp932: which one a
+ * text was made of it doesn't say. 396 of cp932, 10 of cp950, none of the others.
+ */
+export function sharedUnits(encoding: 'cp932' | 'cp950'): ReadonlySet<number> {
+  let units = shared.get(encoding);
+  if (units === undefined) {
+    const seen = new Set<number>();
+    const { table } = codePage(encoding);
+    units = new Set(table.filter((unit) => unit !== UNDEFINED_UNIT && seen.size === seen.add(unit).size));
+    shared.set(encoding, units);
+  }
+  return units;
+}
+
 function buildSingle(encoding: TextEncoding): SingleBytePage {
   const table = new Uint16Array(256).fill(UNDEFINED_UNIT);
   for (let byte = 0; byte < 256; byte += 1) table[byte] = decodeOne(Buffer.from([byte]), encoding);

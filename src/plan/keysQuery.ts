@@ -49,9 +49,15 @@ export function keysQuery(
   const columns = rangeColumns(plan);
   if (columns === null)
     throw new AppError('INTERNAL', `${tableLabel(plan.source)} has no key its rows can be asked for by`);
-  const { rows, parameters } = keyList(columns, keys);
+  const asked = columns.map((column, i) =>
+    keys.every((key) => column.text.isExact?.(key[i]!) !== false) ? column : byText(column),
+  );
+  const { rows, parameters } = keyList(asked, keys);
   const names = columns.map((_, i) => `k${i}`);
-  const match = columns.map(({ column }, i) => `t.${quote(column.name)} = w.${names[i]}`);
+  const match = columns.map((column, i) => {
+    const name = `t.${quote(column.column.name)}`;
+    return `${asked[i] === column ? name : asTheText(column.text.toText(name))} = w.${names[i]}`;
+  });
   // Qualified: a table may have columns named as the list's are.
   const select = copiedColumns(plan)
     .map(({ source, sourceName }) => mapColumn(source).select(`t.${quote(sourceName)}`))
@@ -63,6 +69,15 @@ export function keysQuery(
       ` JOIN (VALUES ${rows.join(', ')}) AS w(${names.join(', ')}) ON ${match.join(' AND ')}`,
     parameters,
   };
+}
+
+/** A text that may have been made of several values finds them all: the table's keys become texts, too. */
+function byText(column: RangeColumn): RangeColumn {
+  return { ...column, text: { ...column.text, fromText: asTheText } };
+}
+
+function asTheText(expression: string): string {
+  return `${expression} COLLATE Latin1_General_BIN2`;
 }
 
 /** Rows of a VALUES list, and what they speak of. */

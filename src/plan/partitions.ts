@@ -8,7 +8,7 @@ import type { SourceConnection } from '../source/connection.js';
 import { sourceError } from '../source/errors.js';
 import { tableLabel } from '../source/model.js';
 import type { Partition, TablePlan } from './model.js';
-import { boundaryQuery, rangeColumns } from './queries.js';
+import { boundaryQuery, isExactKey, rangeColumns } from './queries.js';
 
 export interface PartitionOptions {
   /** Tables of fewer rows stay whole. */
@@ -37,7 +37,9 @@ export async function planPartitions(
   } catch (error) {
     throw sourceError(error, { table: tableLabel(plan.source) });
   }
-  const bounds = rows.map((row) => key.map((_, index) => String(row[`k${index}`])));
+  const bounds = rows
+    .map((row) => key.map((_, index) => String(row[`k${index}`])))
+    .filter((bound) => isExactKey(key, bound));
   return rangesBetween(plan.index, thinOut(withoutRepeats(bounds), count - 1));
 }
 

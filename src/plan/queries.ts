@@ -31,6 +31,11 @@ export function rangeColumns(plan: TablePlan): RangeColumn[] | null {
   return parts;
 }
 
+/** @returns whether the source makes of these key texts the very values they were made of, so that they may bound a range. */
+export function isExactKey(key: readonly RangeColumn[], texts: readonly string[]): boolean {
+  return key.every(({ text }, i) => text.isExact?.(texts[i]!) !== false);
+}
+
 /**
  * The statement that reads the rows of `partition`, columns in plan order, ordered by the key where there is one.
  *

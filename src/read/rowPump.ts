@@ -8,6 +8,7 @@ import type { NulPolicy } from '../copy/text.js';
 import { AppError } from '../errors.js';
 import type { ChunkBegin } from '../plan/chunk.js';
 import { type KeyRange, type TablePlan, WHOLE_TABLE_ROWS } from '../plan/model.js';
+import { isExactKey, type RangeColumn, rangeColumns } from '../plan/queries.js';
 import type { ResponseSink } from '../tds/bulkRead.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { readToken, type ServerMessageToken } from '../tds/tokenReader.js';
@@ -69,6 +70,7 @@ export class RowPump implements ResponseSink {
   #chunkFull = false;
   /** The last key of the full chunk. */
   #lastKey: string[] | null = null;
+  #keyColumns: RangeColumn[] | null = null;
   #done = false;
   #abandoned = false;
   /** The server has sent an ERROR: the request ends with it. */
@@ -204,7 +206,7 @@ export class RowPump implements ResponseSink {
       sink.view,
       room.position,
       room.end,
-      this.#options.plan.chunkRows - sink.rows,
+      Math.max(1, this.#options.plan.chunkRows - sink.rows),
       window.scratch,
       this.#state,
     );
@@ -249,9 +251,18 @@ export class RowPump implements ResponseSink {
     this.#midRow = false;
   }
 
+  /** The chunk ends here, or goes on to a row whose key can bound what follows. */
   #chunkIsFull(key: () => string[]): void {
+    const { plan, range } = this.#options;
+    if (range === null) {
+      this.#chunkFull = true;
+      return;
+    }
+    this.#keyColumns ??= rangeColumns(plan) ?? [];
+    const texts = key();
+    if (!isExactKey(this.#keyColumns, texts)) return;
     this.#chunkFull = true;
-    this.#lastKey = this.#options.range === null ? null : key();
+    this.#lastKey = texts;
   }
 
   /** Reads the key of a row that is whole in the window, once a chunk: the tuple made on the way is thrown away. */

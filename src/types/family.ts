@@ -20,6 +20,8 @@ export interface KeyText {
   toText(expression: string): string;
   /** T-SQL expression turning the nvarchar parameter `parameter` (`@k0`) back into the column's type. */
   fromText(parameter: string): string;
+  /** Whether that is the very value the text was made of; left out where it always is. Other values don't bound a range. */
+  isExact?(text: string): boolean;
 }
 
 /** A source column with what the configuration makes of it. */

@@ -4,7 +4,7 @@
  * Mapping on the main thread, codec on reader threads.
  * [MS-TDS] BIGCHARTYPE, BIGVARCHARTYPE, NCHARTYPE, NVARCHARTYPE, TEXTTYPE, NTEXTTYPE, XMLTYPE.
  */
-import { codePage, isDoubleByte, type TextEncoding } from '../copy/codepages.js';
+import { codePage, isDoubleByte, sharedUnits, type TextEncoding } from '../copy/codepages.js';
 import type { CopyField } from '../copy/frame.js';
 import {
   applyNul,
@@ -21,7 +21,7 @@ import { AppError } from '../errors.js';
 import type { SourceColumn } from '../source/model.js';
 import type { WireColumn } from '../tds/colmetadata.js';
 import { TYPE } from '../tds/tokens.js';
-import type { ColumnMapping, TargetField, TypeCodec, TypeMapper } from './family.js';
+import type { ColumnMapping, KeyText, TargetField, TypeCodec, TypeMapper } from './family.js';
 import { MAX_VARBINARY_BYTES, textHash } from './hash.js';
 
 export const textMapper: TypeMapper = {
@@ -64,11 +64,31 @@ export function isLongText({ type, maxLengthBytes }: SourceColumn): boolean {
   return maxLengthBytes === -1 && (type === 'varchar' || type === 'nvarchar');
 }
 
+/** The collations that order bytes of a code page in which several pairs of bytes are one character. */
+const AMBIGUOUS: readonly (readonly [RegExp, 'cp932' | 'cp950'])[] = [
+  [/^Japanese.*_BIN2?$/i, 'cp932'],
+  [/^Chinese_(Taiwan|Traditional|Hong_Kong).*_BIN2?$/i, 'cp950'],
+];
+
+/** A key that one of these characters is in lies elsewhere than the bytes its text becomes again. */
+function exactness({ type, collation }: SourceColumn): Pick<KeyText, 'isExact'> {
+  const page = AMBIGUOUS.find(([pattern]) => pattern.test(collation ?? ''))?.[1];
+  if (page === undefined || type.startsWith('n')) return {};
+  return {
+    isExact(text) {
+      const units = sharedUnits(page);
+      for (let i = 0; i < text.length; i++) if (units.has(text.charCodeAt(i))) return false;
+      return true;
+    },
+  };
+}
+
 function rangeText(column: SourceColumn, characters: number): ColumnMapping['keyText'] {
   const sqlType = `${column.type}(${characters})`;
   // Collation names are identifiers of the server's own; anything else must not reach the SQL text.
   const collation = column.collation !== null && /^\w+$/.test(column.collation) ? column.collation : null;
   return {
+    ...exactness(column),
     toText: (expression) => `CONVERT(nvarchar(max), ${expression})`,
     // The parameter takes the column's collation first, or a varchar would pass through the database's code page.
     fromText: (parameter) =>

@@ -3,9 +3,10 @@
  * also after a failed one. Test process, main thread.
  */
 import type { NulPolicy } from '../../src/copy/text.js';
+import type { ChunkEnd } from '../../src/plan/chunk.js';
 import type { TablePlan } from '../../src/plan/model.js';
 import { ChunkSink } from '../../src/read/chunkSink.js';
-import { RowPump } from '../../src/read/rowPump.js';
+import { type PumpOptions, RowPump } from '../../src/read/rowPump.js';
 import { RingConsumer } from '../../src/ring/consumer.js';
 import { createLane, INPUT_BYTES, inputOffset, type LaneLayout, SLOT_KIND } from '../../src/ring/layout.js';
 import { LaneProducer } from '../../src/ring/producer.js';
@@ -17,6 +18,8 @@ export interface PumpResult {
   rows: number;
   /** Rows of each chunk that was ended. */
   chunks: number[];
+  /** The key each of them reaches up to. */
+  uppers: (string[] | null)[];
   /** Chunks given up. */
   aborted: number;
   messages: string[];
@@ -41,8 +44,13 @@ export class TestPump {
   }
 
   /** Feeds a response; the chunk that is open at an error is given up. A response with an ERROR token is not finished. */
-  async run(plan: TablePlan, pieces: Iterable<Buffer>, nul: NulPolicy = 'error'): Promise<PumpResult> {
-    const result: PumpResult = { error: null, rows: 0, chunks: [], aborted: 0, messages: [] };
+  async run(
+    plan: TablePlan,
+    pieces: Iterable<Buffer>,
+    nul: NulPolicy = 'error',
+    range: PumpOptions['range'] = null,
+  ): Promise<PumpResult> {
+    const result: PumpResult = { error: null, rows: 0, chunks: [], uppers: [], aborted: 0, messages: [] };
     let failed = false;
     const begin = {
       table: 0,
@@ -57,7 +65,7 @@ export class TestPump {
       {
         plan,
         nul,
-        range: null,
+        range,
         progress: { lower: null, rows: 0, chunks: 0 },
         describe: ({ chunks: chunk, lower }) => ({ ...begin, chunk, lower, retries: 0 }),
         stopped: () => false,
@@ -105,8 +113,11 @@ export class TestPump {
     const { ring } = this;
     while (ring.tryPeek()) {
       if (ring.kind === SLOT_KIND.DATA) this.onData(ring);
-      else if (ring.kind === SLOT_KIND.END) result.chunks.push((ring.json() as { rows: number }).rows);
-      else if (ring.kind === SLOT_KIND.ABORT) result.aborted++;
+      else if (ring.kind === SLOT_KIND.END) {
+        const { rows, upper } = ring.json() as ChunkEnd;
+        result.chunks.push(rows);
+        result.uppers.push(upper);
+      } else if (ring.kind === SLOT_KIND.ABORT) result.aborted++;
       ring.advance();
       ring.release(1);
     }
