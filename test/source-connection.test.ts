@@ -218,12 +218,28 @@ describe('logins', () => {
     assert.equal((await fails({ database: 'busy' }, 'SOURCE_TRANSIENT', /busy/)).serverCode, '40613');
   });
 
-  test('a secondary that is there for readers takes those who say so', async () => {
-    const secondary = await startSqlServer({ engine, encryption: 'off', readIntentOnly: true });
-    const there = { port: secondary.port, encrypt: false };
+  test('a secondary that is there for readers takes those who say so, and the listener sends them there', async () => {
+    const certificate = {
+      cert: readFileSync(certificates.certFile, 'utf8'),
+      key: readFileSync(certificates.keyFile, 'utf8'),
+    };
+    const there: string[] = [];
+    const login = (user: string, password: string, database: string): Promise<EngineSession> => {
+      there.push(user);
+      return engine.login(user, password, database);
+    };
+    const secondary = await startSqlServer({
+      engine: { login, close: async () => {} },
+      encryption: 'required',
+      readIntentOnly: true,
+      ...certificate,
+    });
+    const readersAt = { host: 'localhost', port: secondary.port };
+    const listener = await startSqlServer({ engine, encryption: 'required', readersAt, ...certificate });
     try {
+      const { port } = secondary;
       const error = await fails(
-        { ...there },
+        { port },
         'SOURCE_LOGIN_FAILED',
         /does not take this connection: .*read only/,
       );
@@ -231,17 +247,19 @@ describe('logins', () => {
         [error.serverCode, error.remedy],
         ['978', 'Set source.application_intent: read_only.'],
       );
-      await fails({ ...there, application_intent: 'read_write' }, 'SOURCE_LOGIN_FAILED', /read only/);
-      await (await connectSource(optionsFor({ ...there, application_intent: 'read_only' }))).close();
+      const at = async (intent: SourceOptions['application_intent'], to: number): Promise<number> => {
+        const source = await connectSource(optionsFor({ port: to, application_intent: intent }));
+        await source.query('SELECT 1');
+        await source.close();
+        return there.length;
+      };
+      assert.equal(await at('read_only', port), 1);
+      assert.equal(await at('read_write', listener.port), 1, 'the primary');
+      assert.equal(await at('read_only', listener.port), 2, 'by way of the listener');
     } finally {
+      await listener.close();
       await secondary.close();
     }
-  });
-
-  test('a limit of connections is named, with what can be done', async () => {
-    const error = await fails({ database: 'full' }, 'SOURCE_UNREACHABLE', /takes no further connection/);
-    assert.equal(error.serverCode, '17809');
-    assert.match(error.remedy ?? '', /user connections.*migration\.max_mssql_connections/);
   });
 
   test('nobody listens, no such host, no answer', async () => {

@@ -31,6 +31,8 @@ export interface SqlServerOptions {
   nbcRow?: boolean;
   /** Be a secondary that lets in only those who say that they will read; default false. */
   readIntentOnly?: boolean;
+  /** Be a listener that sends those who say that they will read on to this port of this host; default null. */
+  readersAt?: { host: string; port: number } | null;
 }
 
 export interface SqlServer {
@@ -59,6 +61,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
     plpChunkBytes: options.plpChunkBytes ?? 8192,
     nbcRow: options.nbcRow ?? true,
     readIntentOnly: options.readIntentOnly ?? false,
+    readersAt: options.readersAt ?? null,
   };
   const connections = new Set<Connection>();
   let lastSpid = FIRST_SPID - 1;

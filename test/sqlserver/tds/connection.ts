@@ -19,6 +19,7 @@ import {
   writeEnvText,
   writeLoginAck,
   writeMessage,
+  writeRouting,
   writeUtf8FeatureAck,
 } from './tokens.js';
 import { DONE, ENV, PACKET, ProtocolViolation, TDS_VERSION, TOKEN } from './wire.js';
@@ -34,6 +35,8 @@ export interface ConnectionOptions {
   nbcRow: boolean;
   /** A secondary of an availability group that lets in only those who will read. */
   readIntentOnly: boolean;
+  /** Where those who will read are sent on to. */
+  readersAt: { host: string; port: number } | null;
 }
 
 const DEFAULT_PACKET_BYTES = 4096;
@@ -240,7 +243,7 @@ export class Connection {
     if (this.tlsScope === 'login') this.leaveTls();
     try {
       const login = readLogin(payload);
-      const { engine, plpUnknownLength, plpChunkBytes, nbcRow, readIntentOnly } = this.options;
+      const { engine, plpUnknownLength, plpChunkBytes, nbcRow, readIntentOnly, readersAt } = this.options;
       if (readIntentOnly && !login.readOnlyIntent) {
         throw new SqlError(
           978,
@@ -254,7 +257,7 @@ export class Connection {
         chunkBytes: plpChunkBytes,
         nbcRow: nbcRow && login.tdsVersion !== TDS_VERSION.v73A,
       });
-      this.welcome(login, engineSession.database);
+      this.welcome(login, engineSession.database, login.readOnlyIntent ? readersAt : null);
       return true;
     } catch (error) {
       if (error instanceof ProtocolViolation) throw error;
@@ -264,7 +267,7 @@ export class Connection {
     }
   }
 
-  private welcome(login: Login, database: string): void {
+  private welcome(login: Login, database: string, goOnTo: ConnectionOptions['readersAt']): void {
     const { out } = this;
     const wished = login.packetSize === 0 ? DEFAULT_PACKET_BYTES : login.packetSize;
     const packetSize = Math.min(Math.max(wished, MIN_PACKET_BYTES), MAX_PACKET_BYTES);
@@ -278,6 +281,7 @@ export class Connection {
     writeMessage(out, info(5703, 1, 'Changed language setting to us_english.'));
     writeLoginAck(out, login.tdsVersion);
     writeEnvText(out, ENV.packetSize, String(packetSize), String(DEFAULT_PACKET_BYTES));
+    if (goOnTo !== null) writeRouting(out, goOnTo);
     if (login.wantsUtf8) writeUtf8FeatureAck(out);
     writeDone(out, TOKEN.done, DONE.final, 0, 0);
     // The answer still goes out at the old size; it is cut into packets here, before the new size counts.

@@ -37,6 +37,18 @@ export function writeEnvBytes(out: PacketWriter, type: number, now: Buffer, befo
   });
 }
 
+/** Sends the client on to another server. */
+export function writeRouting(out: PacketWriter, { host, port }: { host: string; port: number }): void {
+  sized(out, TOKEN.envChange, () => {
+    out.u8(ENV.routing);
+    out.u16(5 + 2 * host.length);
+    out.u8(0); // TCP
+    out.u16(port);
+    out.usVarChar(host);
+    out.u16(0);
+  });
+}
+
 /** Acknowledges RESETCONNECTION. */
 export function writeResetAck(out: PacketWriter): void {
   writeEnvBytes(out, ENV.resetAck, Buffer.alloc(0), Buffer.alloc(0));

@@ -59,6 +59,7 @@ export const ENV = {
   commit: 9,
   rollback: 10,
   resetAck: 18,
+  routing: 20,
 } as const;
 
 export const TYPE = {
