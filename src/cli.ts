@@ -8,13 +8,13 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import type { Output } from './commands/main.js';
-import { AppError } from './errors.js';
+import { AppError, exitCodeOf, openFilesError } from './errors.js';
 
 /** Signals that came before there was a command to stop: loading it takes a while where the CPU is scarce. */
 const early: NodeJS.Signals[] = [];
 let onSignal = (signal: NodeJS.Signals): void => void early.push(signal);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => onSignal(signal));
-const { start } = await import('./commands/main.js');
+const { start } = await import('./commands/main.js').catch(notLoaded);
 
 /** Where a disk becomes full Node's own stream writes a part of what it was given, and doesn't say so. */
 const stdout: Output = fstatSync(1).isFile() ? new Writable({ write: writeWhole }) : process.stdout;
@@ -30,6 +30,14 @@ const { session, done } = start(process.argv.slice(2), {
 
 /** What a run may take after the shutdown timeout, to let go of its connections and save its state. */
 const GRACE_MS = 5000;
+
+/** Not even the modules that print a result could be read. */
+function notLoaded(error: unknown): never {
+  const known = openFilesError(error);
+  if (known === null) throw error;
+  process.stderr.write(`error ${known.message} [${known.code}]\n  What to do: ${known.remedy}\n`);
+  process.exit(exitCodeOf(known));
+}
 
 function writeWhole(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
   try {

@@ -154,6 +154,8 @@ export function toErrorData(error: unknown): ErrorData {
       ...(error.stack !== undefined && { stack: redacted(error.stack) }),
     };
   }
+  const tooMany = openFilesError(error);
+  if (tooMany !== null) return toErrorData(tooMany);
   if (error instanceof Error) {
     return {
       code: 'INTERNAL',
@@ -162,6 +164,40 @@ export function toErrorData(error: unknown): ErrorData {
     };
   }
   return { code: 'INTERNAL', message: redacted(String(error)) };
+}
+
+/** How deep the causes of an error may lie. */
+const MOST_CAUSES = 8;
+
+/** @returns that this process can't open one more file or connection, where that is what `error` comes from; else null */
+export function openFilesError(error: unknown): AppError | null {
+  let current = error;
+  for (let depth = 0; depth < MOST_CAUSES && current instanceof Error; depth++) {
+    const { code, message, cause, errors } = current as NodeJS.ErrnoException & { errors?: unknown[] };
+    // What crosses a thread on its own has lost its code.
+    if (code === 'EMFILE' || code === 'ENFILE' || /^E[MN]FILE: /.test(message)) {
+      const limit = openFilesLimit();
+      const most = limit === null ? 'as many files and connections as it may' : `all of its ${limit} files`;
+      return new AppError('IO', `This process has ${most} open: ${message}`, {
+        remedy:
+          'Raise the limit of open files (ulimit -n, LimitNOFILE of systemd, --ulimit nofile of a container; 1024 will do), or lower migration.parallel_readers and write_ahead_writers.',
+        cause: error,
+      });
+    }
+    current = cause ?? errors?.[0];
+  }
+  return null;
+}
+
+/** Asked of Node itself: there is no file left to read it from. */
+function openFilesLimit(): number | string | null {
+  // Not in the types. Names of the peers of all sockets would be looked up otherwise.
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork?: boolean };
+  const { excludeNetwork } = report;
+  report.excludeNetwork = true;
+  const { userLimits } = report.getReport() as { userLimits?: { open_files?: { soft: number | string } } };
+  if (excludeNetwork !== undefined) report.excludeNetwork = excludeNetwork;
+  return userLimits?.open_files?.soft ?? null;
 }
 
 /** Raises error data again as an `AppError`, keeping the stack of the thread it came from. */

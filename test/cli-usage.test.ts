@@ -8,6 +8,9 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fromErrorData, toErrorData } from '../src/errors.js';
+import { connectError as sourceConnectError } from '../src/source/errors.js';
+import { connectError as targetConnectError } from '../src/target/errors.js';
 import { type CliResult, cliFile, runCli } from './support/cli.js';
 
 let folder: string;
@@ -235,6 +238,24 @@ test('output that finds no room is exit code 7, and not a part of it success', a
   assert.match(stderr.toString(), /The output can't be written: EFBIG.*\[IO\]/);
   const { size } = await stat(file);
   assert.ok(size > 0, 'a part was written');
+});
+
+test('a limit of open files is named, wherever it is met', (t) => {
+  const met = Object.assign(new Error('connect EMFILE 10.0.0.1:1433'), { code: 'EMFILE' });
+  const address = { host: 'h', port: 1, database: 'd', user: 'u', ssl_mode: 'disable' };
+  for (const error of [
+    sourceConnectError(new Error('Failed to connect', { cause: met }), address, []),
+    targetConnectError(new AggregateError([met]), address),
+    fromErrorData(toErrorData(new Error("EMFILE: too many open files, open 'x.js'"))),
+  ]) {
+    assert.deepEqual([error.code, /ulimit -n/.test(error.remedy ?? '')], ['IO', true]);
+    assert.match(error.message, /^This process has all of its \S+ files open: .*EMFILE/);
+  }
+  if (process.platform === 'win32') return t.skip('no ulimit here');
+  const script = 'ulimit -n 32; exec "$0" "$@"';
+  const { status, stderr } = spawnSync('sh', ['-c', script, process.execPath, cliFile, 'run']);
+  assert.equal(status, 7);
+  assert.match(stderr.toString(), /^error This process has all of its 32 files open.*\[IO\]\n.*ulimit -n/);
 });
 
 test('a signal ends a command that waits: exit code 5, one JSON line', async () => {

@@ -214,8 +214,9 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
   },
   IO: {
     meaning: 'A file can not be read or written, or a port can not be had.',
-    causes: 'A folder that is missing, a read-only file system, rights, a full disk, a port in use.',
-    remedy: 'Correct the path the message names.',
+    causes:
+      'A folder that is missing, a read-only file system, rights, a full disk, a port in use, a limit of open files (`ulimit -n`).',
+    remedy: 'Correct the path, or raise the limit, that the message names.',
   },
   INTERNAL: {
     meaning: 'A fault in this program.',

@@ -31,7 +31,8 @@ export class Joining {
   refused(error: unknown): boolean {
     if (this.#state !== 'pending') return this.#state === 'refused';
     const data = toErrorData(error);
-    if (!/^(SOURCE|TARGET)_|^CANCELLED$/.test(data.code)) return false;
+    // IO: this process can't open more connections.
+    if (!/^(SOURCE|TARGET)_|^(CANCELLED|IO)$/.test(data.code)) return false;
     this.#state = 'refused';
     this.#settle(data);
     return true;

@@ -3,7 +3,7 @@
  *
  * Runs on the main thread and in the reader workers.
  */
-import { AppError, type ErrorCode, type ErrorPlace } from '../errors.js';
+import { AppError, type ErrorCode, type ErrorPlace, openFilesError } from '../errors.js';
 
 /** What an error of tedious may carry; nothing of it is certain. */
 interface DriverError {
@@ -90,6 +90,8 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
       cause: error,
     });
   }
+  const tooMany = openFilesError(error);
+  if (tooMany !== null) return sourceError(tooMany, place);
   const { message, code, number, class: severity = 0 } = asDriverError(error);
   const said = message ?? String(error);
   const build = (errorCode: ErrorCode, text: string, remedy?: string): AppError =>
@@ -139,6 +141,8 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
  */
 export function connectError(error: unknown, address: SourceAddress, numbers: readonly number[]): AppError {
   if (error instanceof AppError) return error;
+  const tooMany = openFilesError(error);
+  if (tooMany !== null) return tooMany;
   const { message, code } = asDriverError(error);
   const said = message ?? String(error);
   const where = `${address.host}:${address.port}`;

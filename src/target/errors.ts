@@ -3,7 +3,7 @@
  *
  * Any thread. What a server said is matched by SQLSTATE, what the network said by the system's error code.
  */
-import { AppError, type ErrorCode, type ErrorPlace } from '../errors.js';
+import { AppError, type ErrorCode, type ErrorPlace, openFilesError } from '../errors.js';
 
 /** Where the connection goes, for messages. */
 export interface TargetAddress {
@@ -62,6 +62,8 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       cause: error,
     });
   }
+  const tooMany = openFilesError(error);
+  if (tooMany !== null) return targetError(tooMany, place);
   const driver = asDriverError(error);
   const { code } = driver;
   const state = sqlState(driver);
@@ -144,6 +146,8 @@ function keyOf({ code, detail }: DriverError): string | undefined {
 /** Names what kept a connection from being made. */
 export function connectError(error: unknown, address: TargetAddress): AppError {
   if (error instanceof AppError) return error;
+  const tooMany = openFilesError(error);
+  if (tooMany !== null) return tooMany;
   const driver = asDriverError(error);
   const state = sqlState(driver);
   const said = spoken(driver, error);
