@@ -7,6 +7,7 @@
  */
 import { AppError } from '../errors.js';
 import type { SourceConnection, SourceOptions } from './connection.js';
+import { readsFloatsExactly } from './floatTexts.js';
 import type { SourceColumn, SourceKey, SourceTable } from './model.js';
 import { rowFilters } from './rowFilters.js';
 import { numberedParameters } from './sql.js';
@@ -205,16 +206,13 @@ export async function readCatalog(
   return tables;
 }
 
-/** Since this version CONVERT knows style 3, which prints floating point numbers so that nothing of them is lost. */
-const EXACT_FLOATS_SINCE = 13;
-
-/** Asks the server for its version where there are keys that it matters for. */
+/** Asks the server only where there are keys that it matters for. */
 async function markInexactTexts(source: Source, tables: readonly SourceTable[]): Promise<void> {
   const floats = tables.flatMap((table) => {
     const keys = new Set([table.primaryKey, ...table.uniqueKeys].flatMap((key) => key?.columns ?? []));
     return table.columns.filter(({ name, type }) => keys.has(name) && (type === 'float' || type === 'real'));
   });
-  if (floats.length === 0 || (await serverFacts(source)).majorVersion >= EXACT_FLOATS_SINCE) return;
+  if (floats.length === 0 || (await readsFloatsExactly(source))) return;
   for (const column of floats) column.inexactText = true;
 }
 

@@ -24,7 +24,7 @@ export interface SourceColumn {
   computed: { definition: string; persisted: boolean } | null;
   /** Why this login would not get the stored values, where it would not: `Always Encrypted`, `dynamic data masking`. */
   unreadable?: string;
-  /** No text of this server's gives the value back: SQL Server prints all digits of float and real since 2016. */
+  /** This server's texts don't give the value back: see `floatTexts.ts`. */
   inexactText?: true;
 }
 
