@@ -179,4 +179,23 @@ test('hash_text_columns: false does not see long text, and says so', async () =>
     ['body 4'],
     ['body 5'],
   ]);
+  const again = seen.result.tables.find(({ table }) => table === 'dbo.item');
+  assert.match(again?.notes.join('\n') ?? '', /row_hash filled in .*: it was missing, or of other columns/);
+  await assertLikeSource(scene, 'long_text');
+});
+
+test('row hashes that a run without them has left out or behind are computed by the next one with them, once', async () => {
+  const target = { schema: 'without' };
+  succeeded(await upsert(scene, {}, { target }));
+  await scene.client.query(`DELETE FROM without.item WHERE id = 300; UPDATE without.item SET name = 'x' WHERE id = 400;
+    UPDATE without.coded SET row_hash = 'of nobody' WHERE code = 'y'`);
+  const run = changesOf(await upsert(scene, { use_hash_detection: false }, { target }));
+  assert.deepEqual(run['without.item'], { ...none, inserted: 1, updated: 1 });
+  const before = await versions(scene, 'without.item', 'id');
+  assert.deepEqual(changesOf(await upsert(scene, {}, { target }))['without.item'], none);
+  const after = await versions(scene, 'without.item', 'id');
+  assert.deepEqual(written(before, after), ['300']);
+  await assertLikeSource(scene, 'without');
+  assert.deepEqual(changesOf(await upsert(scene, {}, { target }))['without.item'], none);
+  assert.deepEqual(written(after, await versions(scene, 'without.item', 'id')), []);
 });

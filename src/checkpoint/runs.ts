@@ -262,6 +262,29 @@ export async function readTables(
   return [...byTable.values()];
 }
 
+/**
+ * @returns whether every run that had to do with the target table had the plan this one has of it: since the last run that
+ * brought the table to its end, that one included. False where no such run is known.
+ */
+export async function isPlannedAsBefore(
+  target: TargetConnection,
+  runId: string,
+  plan: TablePlan,
+): Promise<boolean> {
+  const [row] = await target.query<{ same: boolean | null }>(
+    `WITH other AS (
+        SELECT r.started_at, o.status, o.fingerprint = ours.fingerprint AS same
+        FROM ${LEDGER}.tables ours
+        JOIN ${LEDGER}.tables o ON o.target_oid = ours.target_oid AND o.run_id <> ours.run_id
+        JOIN ${LEDGER}.runs r ON r.run_id = o.run_id
+        WHERE ours.run_id = $1 AND ours.table_name = $2)
+      SELECT bool_and(same) AS same FROM other
+      WHERE started_at >= (SELECT max(started_at) FROM other WHERE status = 'completed')`,
+    [runId, tableLabel(plan.source)],
+  );
+  return row?.same === true;
+}
+
 /** Moves what the ledger has of a table that is LOGGED by now. */
 export async function chunksBecomeLogged(
   target: TargetConnection,

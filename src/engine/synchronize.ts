@@ -5,6 +5,7 @@
  * it is free, and the comparison is a few pieces ahead at most. Nothing grows with the rows that differ.
  */
 import type { Ledger } from '../checkpoint/ledger.js';
+import { isPlannedAsBefore } from '../checkpoint/runs.js';
 import type { Config } from '../config/schema.js';
 import { cancellation, toErrorData } from '../errors.js';
 import { logged } from '../finalize/logged.js';
@@ -277,7 +278,9 @@ async function* differencesOf(
   const { config, ledger, signal } = options;
   const { plan, changes } = table;
   const serverVersion = await verifier.pool.use(async ({ target }) => {
-    await fillRowHashes(target, plan, options.onEvent);
+    const current = await isPlannedAsBefore(target, ledger.runId, plan);
+    const unhashable = verifier.unhashableTarget(plan);
+    await fillRowHashes(target, plan, { current, unhashable }, options.onEvent);
     await noteOldRowHashes(target, plan, config.migration.row_hash_column, options.onEvent);
     return target.serverVersion;
   });

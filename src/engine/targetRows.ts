@@ -24,25 +24,50 @@ export async function emptyTables(
   return empty;
 }
 
+/** What is known of a table's row hashes before they are looked at. */
+export interface StoredHashes {
+  /** The runs before gave every row the hash that this one would give it. */
+  current: boolean;
+  /** Why PostgreSQL can't compute them, or null. */
+  unhashable: string | null;
+}
+
 /**
- * Gives rows without a row hash theirs, computed by PostgreSQL from their values, where a table just got the column.
- * One statement: all rows have them afterwards or none, so the first row speaks for the rest.
+ * Gives the rows of a table the row hash of this run's columns, computed by PostgreSQL from their values, where they may
+ * have none yet, or that of other columns. One statement: all rows have it afterwards or none, so that the first row says
+ * whether a column that was just added was filled in.
  */
 export async function fillRowHashes(
   target: TargetConnection,
   plan: TablePlan,
+  { current, unhashable }: StoredHashes,
   onEvent: RunEventHandler,
 ): Promise<void> {
   const hash = rowHashSql(plan, 'target', 'error');
   if (plan.rowHashColumn === null || hash === null) return;
   const table = qualified(plan.target);
   const column = quoteIdent(plan.rowHashColumn);
-  const [first] = await target.query<{ missing: boolean }>(
-    `SELECT ${column} IS NULL AS missing FROM ${table} LIMIT 1`,
+  if (unhashable !== null) {
+    if (!current)
+      tell(
+        plan,
+        `${plan.rowHashColumn} of rows that do not change is left as it is, and may be missing or of other columns: ${unhashable}. target_mode: truncate loads the table anew.`,
+        onEvent,
+      );
+    return;
+  }
+  const [found] = await target.query<{ wrong: boolean }>(
+    current
+      ? `SELECT ${column} IS NULL AS wrong FROM ${table} LIMIT 1`
+      : `SELECT EXISTS (SELECT FROM ${table} AS t WHERE ${column} IS DISTINCT FROM ${hash}) AS wrong`,
   );
-  if (first?.missing !== true) return;
-  await target.query(`UPDATE ${table} AS t SET ${column} = ${hash} WHERE ${column} IS NULL`);
-  tell(plan, `${plan.rowHashColumn} filled in for the rows that were there`, onEvent);
+  if (found?.wrong !== true) return;
+  await target.query(`UPDATE ${table} AS t SET ${column} = ${hash} WHERE ${column} IS DISTINCT FROM ${hash}`);
+  tell(
+    plan,
+    `${plan.rowHashColumn} filled in for the rows that were there: it was missing, or of other columns`,
+    onEvent,
+  );
 }
 
 /** Says where a table has row hashes of earlier runs and this one does without: they are not those of rows it changes. */

@@ -109,6 +109,11 @@ export class Verifier {
     return this.#relations.has(plan.index) ? 'ready' : 'missing';
   }
 
+  /** @returns why PostgreSQL can't compute the row hashes of the table, or null; after `prepare`. */
+  unhashableTarget(plan: TablePlan): string | null {
+    return unhashable(plan, 'target', this.#answers);
+  }
+
   /**
    * Decides who hashes the table's rows, and has both servers look at the statements.
    *
