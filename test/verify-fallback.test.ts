@@ -182,6 +182,22 @@ test('stored row hashes can be compared with streamed rows on either side', asyn
   }
 });
 
+test('stored row hashes that are not those of the rows make no difference of their own', async () => {
+  await both.client.query(`UPDATE "UniqueIndexKey" SET row_hash = md5('old');
+    UPDATE "DecimalKey" SET row_hash = NULL WHERE "Id" = 100; UPDATE "NoKey" SET row_hash = md5('old')`);
+  for (const wrapTarget of [same, withoutMd5]) {
+    const { reports } = await verifyOver(same, wrapTarget, { trustRowHash: true });
+    const unique = reports.get('UniqueIndexKey')!;
+    assert.deepEqual(found(unique), expected());
+    assert.match(unique.notes.join(), /row_hash differs and the values do not: .* Set it to NULL/);
+    const decimal = reports.get('DecimalKey')!;
+    assert.deepEqual(decimal.changes, { insert: 1, update: 2, delete: 0 });
+    assert.match(decimal.notes.join(), /row_hash differs, so that the values were compared/);
+    assert.equal(reports.get('NoKey')!.status, 'differs');
+    assert.deepEqual(found(reports.get('AllTypes')!), expected({ insert: '2 398 399', delete: '401' }));
+  }
+});
+
 test('a source that refuses the statement of one table', async () => {
   const refusing = (connection: SourceConnection) => {
     const { query } = connection;

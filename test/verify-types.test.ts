@@ -72,7 +72,11 @@ test('one value of each type changed in the source', async () => {
     assert.deepEqual(found(report), expected(), report.table);
   }
   const trusting = await verifyAll(both.config, { trustRowHash: true });
-  for (const [table, changes] of onlyFirst) assert.deepEqual(found(trusting.get(table)!), changes, table);
+  for (const table of onlyFirst.keys()) {
+    const report = trusting.get(table)!;
+    assert.deepEqual(found(report), expected(), table);
+    assert.match(report.notes.join(), /row_hash differs and the values do not/, table);
+  }
 });
 
 test('the last byte of the widest values', async () => {

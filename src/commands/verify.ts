@@ -36,7 +36,10 @@ export function addVerify(program: Command): Command {
       wholeNumber(1, 10_000_000),
     )
     .option('--details <n>', 'name the keys of the first n rows of each kind', wholeNumber(0, MAX_DETAILS), 0)
-    .option('--trust-row-hash', "compare the target's stored row hashes instead of its values")
+    .option(
+      '--trust-row-hash',
+      "compare the target's stored row hashes, and its values only where these differ",
+    )
     .option('--source-schema <name>', 'as given to the run')
     .option('--target-schema <name>', 'as given to the run');
   return addWatchOptions(command).addHelpText(

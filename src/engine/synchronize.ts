@@ -284,7 +284,7 @@ async function* differencesOf(
     await noteOldRowHashes(target, plan, config.migration.row_hash_column, options.onEvent);
     return target.serverVersion;
   });
-  const { comparison, exactKeys, notes } = await verifier.compare({ ...plan, rowHashColumn: null });
+  const { comparison, exactKeys, notes } = await verifier.compare({ ...plan, rowHashColumn: null }, null);
   for (const note of notes) if (!plan.notes.includes(note)) plan.notes.push(note);
   const newPartition = (): number => table.nextPartition++;
   const work = new DifferenceWork(plan, {

@@ -89,7 +89,7 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
   }
   if (options.trustRowHash) {
     note(
-      `--trust-row-hash: ${migration.row_hash_column} is compared; the target's values were not looked at`,
+      `--trust-row-hash: ${migration.row_hash_column} is compared; the target's values were looked at only where it differs`,
     );
   }
   const { verifier, streamer, parallel } = comparisonOf(config, sizes, { ...options, looksAgain: 'always' });

@@ -16,7 +16,7 @@ export interface VerifyOptions extends CommonOptions {
   tier1Rows?: number;
   /** Rows of a fine range, in place of `batch_verify.tier2_batch_size`. */
   tier2Rows?: number;
-  /** Compares the target's stored row hashes instead of its values. */
+  /** Compares the target's stored row hashes, and its values only where these differ. */
   trustRowHash?: boolean;
 }
 

@@ -114,27 +114,38 @@ export class Verifier {
     return unhashable(plan, 'target', this.#answers);
   }
 
+  /** The target's column whose hashes are taken for those of the rows' values, or null. */
+  get rowHashColumn(): string | null {
+    return this.#options.rowHashColumn;
+  }
+
   /**
    * Decides who hashes the table's rows, and has both servers look at the statements.
    *
+   * @param rowHashColumn the column to trust, or null: the target's values are compared
    * @throws AppError TARGET_PERMISSION where row-level security hides rows of the target, SCHEMA_CONFLICT where it lacks a
    * column or its key is of another type or NULL
    */
-  async compare(given: TablePlan, onRows?: (rows: bigint) => void): Promise<PreparedComparison> {
+  async compare(
+    given: TablePlan,
+    rowHashColumn: string | null,
+    onRows?: (rows: bigint) => void,
+  ): Promise<PreparedComparison> {
     const relation = this.#relations.get(given.index);
     const hidden = relation === undefined ? null : hiddenRows(relation);
     if (hidden !== null) throw hidden;
     this.#requireColumns(given);
-    const plan = this.#options.rowHashColumn === null ? given : withoutGenerated(given, relation);
+    const plan = rowHashColumn === null ? given : withoutGenerated(given, relation);
     const streamed = {
       source: unhashable(plan, 'source', this.#answers),
-      target: unhashable(plan, 'target', this.#answers) ?? this.#ofAnotherType(plan),
+      target: unhashable(plan, 'target', this.#answers) ?? this.#ofAnotherType(plan, rowHashColumn),
     };
+    const sidesOf = (pair: ConnectionPair): Sides => this.#sides(plan, pair, streamed, rowHashColumn);
     await this.pool.use(async (pair) => {
       await this.#requireKeys(plan, pair.target);
       for (const side of ['source', 'target'] as const) {
         if (streamed[side] !== null) continue;
-        const problem = await refusal(() => this.#sides(plan, pair, streamed)[side].probe());
+        const problem = await refusal(() => sidesOf(pair)[side].probe());
         if (problem === null) continue;
         streamed[side] =
           `${side === 'source' ? 'SQL Server' : 'PostgreSQL'} refuses to hash its rows: ${problem}`;
@@ -150,7 +161,7 @@ export class Verifier {
         `rows of tables that inherit from the target's are compared as its own: ${relation.heirs.join(', ')}`,
       );
     }
-    const comparison = new TableComparison(plan, this.pool, (pair) => this.#sides(plan, pair, streamed), {
+    const comparison = new TableComparison(plan, this.pool, sidesOf, {
       ...this.#options,
       ...(onRows !== undefined && { onRows }),
     });
@@ -201,10 +212,10 @@ export class Verifier {
    * @returns which numbers of the target are of another type, so that hashing would round them, or null
    * @throws AppError SCHEMA_CONFLICT where one of them is of the key: its rows can't be told apart then
    */
-  #ofAnotherType(plan: TablePlan): string | null {
+  #ofAnotherType(plan: TablePlan, rowHashColumn: string | null): string | null {
     const there = new Map(this.#relations.get(plan.index)?.columns.map(({ name, type }) => [name, type]));
     const others: string[] = [];
-    const hashed = this.#options.rowHashColumn === null ? comparedColumns(plan) : keyColumns(plan);
+    const hashed = rowHashColumn === null ? comparedColumns(plan) : keyColumns(plan);
     for (const { targetName, pgType, keyPosition } of hashed) {
       const type = there.get(targetName);
       if (type === undefined || !roundsInSilence(pgType, type)) continue;
@@ -218,8 +229,9 @@ export class Verifier {
     plan: TablePlan,
     { source, target }: ConnectionPair,
     streamed: { source: string | null; target: string | null },
+    rowHashColumn: string | null,
   ): Sides {
-    const { nul, isolation, rowHashColumn, streamSource, tier1Rows } = this.#options;
+    const { nul, isolation, streamSource, tier1Rows } = this.#options;
     const options = { nul, isolation, trustRowHash: rowHashColumn !== null, rangeRows: tier1Rows };
     return {
       source:

@@ -177,6 +177,7 @@ async function tryTable(
   return report;
 }
 
+/** Enters in the report what is found. A stored hash may be older than its row: what it says to differ is looked at. */
 async function compare(
   verifier: Verifier,
   plan: TablePlan,
@@ -184,24 +185,57 @@ async function compare(
   onRows: (rows: bigint) => void,
   report: TableReport,
 ): Promise<void> {
+  const { rowHashColumn: trusted } = verifier;
+  const comparing: Comparing = { verifier, plan, details, onRows };
+  if (trusted !== null && (await compareBy(trusted, comparing, report))) return;
+  await compareBy(null, comparing, report);
+  if (trusted === null) return;
+  report.notes.push(
+    report.status === 'match'
+      ? `${trusted} differs and the values do not: it is of other columns, or older than the rows. Set it to NULL in all rows, and the next run with target_mode: upsert computes it anew`
+      : `${trusted} differs, so that the values were compared`,
+  );
+}
+
+interface Comparing {
+  verifier: Verifier;
+  plan: TablePlan;
+  details: number;
+  onRows: (rows: bigint) => void;
+}
+
+/**
+ * @param rowHashColumn the column to trust, or null
+ * @returns false where that column says of a row that it has changed, or of a table as a whole that it differs
+ */
+async function compareBy(
+  rowHashColumn: string | null,
+  { verifier, plan, details, onRows }: Comparing,
+  report: TableReport,
+): Promise<boolean> {
   let rows = 0n;
-  const { comparison, notes } = await verifier.compare(plan, (more) => {
+  const { comparison, notes } = await verifier.compare(plan, rowHashColumn, (more) => {
     rows += more;
     onRows(rows);
   });
-  report.notes.push(...notes);
-  report.method = comparison.method;
   const changes = { insert: 0, update: 0, delete: 0 };
+  const keys: TableReport['keys'] = { insert: [], update: [], delete: [] };
   for await (const difference of comparison.differences()) {
     for (const { change, key } of difference.changes) {
       changes[change]++;
-      if (report.keys[change].length < details) report.keys[change].push(key);
+      if (keys[change].length < details) keys[change].push(key);
     }
+    if (rowHashColumn !== null && changes.update > 0) return false;
   }
+  const isWhole = comparison.method === 'whole table';
+  if (rowHashColumn !== null && isWhole && !comparison.matches) return false;
+  report.notes.push(...notes);
+  report.method = comparison.method;
   report.status = comparison.matches ? 'match' : 'differs';
   report.sourceRows = comparison.totals.source.rows;
   report.targetRows = comparison.totals.target.rows;
-  if (comparison.method === 'whole table') {
+  report.keys = keys;
+  if (isWhole) {
     report.notes.push('no primary key or unique key: compared as a whole, differing rows can not be named');
   } else {
     report.changes = changes;
@@ -209,6 +243,7 @@ async function compare(
   if (comparison.settledLate) {
     report.notes.push('totals differed at first and the rows did not: rows were written meanwhile');
   }
+  return true;
 }
 
 function countSource(verifier: Verifier, plan: TablePlan): Promise<bigint> {
