@@ -2,7 +2,7 @@
  * Planned objects on a real PostgreSQL: what the end-to-end source can't have, and tables that are there already.
  */
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
@@ -12,24 +12,15 @@ import { planTables } from '../src/plan/tables.js';
 import type { SourceTable } from '../src/source/model.js';
 import type { DatabaseObjects, SourceObjects } from '../src/source/objects.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
-import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { sourceColumn, sourceTable } from './support/sourceTables.js';
-import { targetOptions } from './support/target.js';
+import { withTarget } from './support/target.js';
 
-let server: TestPostgres;
 let options: TargetOptions;
 let target: TargetConnection;
 
-before(async () => {
-  server = await sharedPostgres();
-  options = targetOptions(server.connection);
-  target = await connectTarget(options);
+withTarget(['app'], (scene) => {
+  ({ options, target } = scene);
 });
-after(async () => {
-  await target?.close();
-  await server?.stop();
-});
-beforeEach(() => target.query('DROP SCHEMA IF EXISTS app CASCADE'));
 
 const nothing: SourceObjects = { indexes: [], foreignKeys: [], checks: [], defaults: [], comments: [] };
 

@@ -1,28 +1,19 @@
 /** What follows the rows, on a real PostgreSQL: the steps, one that fails, a connection that is lost. */
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { AppError } from '../src/errors.js';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import { transferMode } from '../src/plan/modes/index.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
-import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { ordersAndUsers } from './support/sourceTables.js';
-import { targetOptions } from './support/target.js';
+import { withTarget } from './support/target.js';
 
-let server: TestPostgres;
 let options: TargetOptions;
 let target: TargetConnection;
 
-before(async () => {
-  server = await sharedPostgres();
-  options = targetOptions(server.connection);
-  target = await connectTarget(options);
+withTarget(['app'], (scene) => {
+  ({ options, target } = scene);
 });
-after(async () => {
-  await target?.close();
-  await server?.stop();
-});
-beforeEach(() => target.query('DROP SCHEMA IF EXISTS app CASCADE'));
 
 const connect = () => connectTarget(options);
 

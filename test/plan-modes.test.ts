@@ -1,29 +1,22 @@
 /** Transfer modes on a real PostgreSQL: what they make, what they keep, what they refuse. */
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { AppError, type ErrorCode, requireNone } from '../src/errors.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
 import { planTables } from '../src/plan/tables.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
-import { sharedPostgres, type TestPostgres } from './support/postgres.js';
+import type { TestPostgres } from './support/postgres.js';
 import { ordersAndUsers, sourceColumn, sourceTable } from './support/sourceTables.js';
-import { targetOptions } from './support/target.js';
+import { withTarget } from './support/target.js';
 
 let server: TestPostgres;
 let options: TargetOptions;
 let target: TargetConnection;
 
-before(async () => {
-  server = await sharedPostgres();
-  options = targetOptions(server.connection);
-  target = await connectTarget(options);
+withTarget(['app', 'other'], (scene) => {
+  ({ server, options, target } = scene);
 });
-after(async () => {
-  await target?.close();
-  await server?.stop();
-});
-beforeEach(() => target.query('DROP SCHEMA IF EXISTS app CASCADE; DROP SCHEMA IF EXISTS other CASCADE'));
 
 async function refused(work: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<AppError> {
   const error = await work.then(
