@@ -125,7 +125,7 @@ export interface RunOutcome {
 export type Unfinished = 'refuse' | 'resume' | 'give-up';
 
 export interface RunOptions {
-  /** Its abort lets chunks that are under way end, for `shutdownMs` at most. */
+  /** Its abort lets chunks and steps that are under way end, for `shutdownMs` at most; what waits for a lock at once. */
   signal: AbortSignal;
   shutdownMs?: number;
   onEvent: RunEventHandler;

@@ -25,7 +25,7 @@ export interface MigrateOptions extends CommonOptions {
   join?: string;
   /** Path of a file that mirrors how far the run is. */
   stateFile?: string;
-  /** How long chunks under way may go on after `signal`, in milliseconds; a minute unless given. */
+  /** How long chunks, keys and indexes under way may go on after `signal`, in milliseconds; a minute unless given. */
   shutdownMs?: number;
 }
 
