@@ -105,6 +105,22 @@ test('values that are nearly the same', async () => {
   assert.deepEqual(report.changes, { insert: 0, update: 13, delete: 0 });
 });
 
+test('decimals of a target column that holds more of them: equal numbers are equal, others are not', async () => {
+  await both.inSource(`CREATE TABLE dbo.Prices (Id decimal(5,1) NOT NULL CONSTRAINT PK_Prices PRIMARY KEY, P decimal(9,2) NULL);
+INSERT INTO dbo.Prices (Id, P) VALUES (1, 1.25), (2.5, 0.1), (3, 0), (4, NULL), (5, -7)`);
+  const only = { ...both.config, migration: { ...both.config.migration, include_tables: ['Prices'] } };
+  for (const type of ['numeric(12,4)', 'numeric', 'numeric(9,2)']) {
+    const key = type.replace('9,2', '5,1');
+    await both.client.query(`DROP TABLE IF EXISTS "Prices"; CREATE TABLE "Prices" ("Id" ${key} PRIMARY KEY, "P" ${type});
+      INSERT INTO "Prices" VALUES (1.00, 1.2500), (2.50, 0.1000), (3, 0.000), (4, NULL), (5, -7)`);
+    assert.deepEqual(found((await verifyAll(only)).get('dbo.Prices')!), expected(), type);
+    if (type === 'numeric(9,2)') continue;
+    await both.client.query(`UPDATE "Prices" SET "P" = "P" + 0.0001 WHERE "Id" IN (1, 3)`);
+    const report = (await verifyAll(only)).get('dbo.Prices')!;
+    assert.deepEqual(found(report), expected({ update: '1.0 3.0' }), type);
+  }
+});
+
 test('numbers of another type in the target are not rounded until they are equal', async () => {
   await both.inSource(`CREATE TABLE dbo.Numbers (Id int NOT NULL CONSTRAINT PK_Numbers PRIMARY KEY, I int NULL, R real NULL);
 INSERT INTO dbo.Numbers (Id, I, R) VALUES (1, 5, 0.1), (2, 7, 0.5)`);

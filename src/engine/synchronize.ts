@@ -280,7 +280,7 @@ async function* differencesOf(
   const serverVersion = await verifier.pool.use(async ({ target }) => {
     const current = await isPlannedAsBefore(target, ledger.runId, plan);
     const unhashable = verifier.unhashableTarget(plan);
-    await fillRowHashes(target, plan, { current, unhashable }, options.onEvent);
+    await fillRowHashes(target, verifier.inTarget(plan), { current, unhashable }, options.onEvent);
     await noteOldRowHashes(target, plan, config.migration.row_hash_column, options.onEvent);
     return target.serverVersion;
   });

@@ -15,6 +15,15 @@ export function roundsInSilence(planned: string, existing: string): boolean {
   return NUMBERS.has(name) && parsePgType(existing).name !== name;
 }
 
+/** @returns the decimals of `planned` where it is a numeric and `existing` one that may hold more of them, or null. */
+export function fewerDecimals(planned: string, existing: string): number | null {
+  const [from, to] = [parsePgType(planned), parsePgType(existing)];
+  if (from.name !== 'numeric' || to.name !== 'numeric' || from.modifiers === null) return null;
+  const [, decimals = 0] = from.modifiers;
+  const [, there = 0] = to.modifiers ?? [null, Number.POSITIVE_INFINITY];
+  return there > decimals ? decimals : null;
+}
+
 /** Types that hold text of any length as it is. */
 const TEXT = new Set(['text', 'character varying']);
 

@@ -51,8 +51,16 @@ export function comparedColumns(plan: Pick<TablePlan, 'columns'>): PlannedColumn
 export function expressionsOf(columns: readonly PlannedColumn[], side: SideName): HashedExpression[] {
   return columns.map((column) => ({
     column,
-    expression: side === 'source' ? `t.${quote(column.sourceName)}` : `t.${quoteIdent(column.targetName)}`,
+    expression: side === 'source' ? `t.${quote(column.sourceName)}` : targetValue(column),
   }));
+}
+
+/** A number that has no more decimals than the source's is as it is there: without those that are zero. */
+function targetValue({ targetName, decimals }: PlannedColumn): string {
+  const value = `t.${quoteIdent(targetName)}`;
+  if (decimals === undefined) return value;
+  const rounded = `round(${value}, ${decimals})`;
+  return `CASE WHEN ${rounded} = ${value} THEN ${rounded} ELSE ${value} END`;
 }
 
 /** @returns whether the canonical form of these columns may be longer than a varbinary(8000) */

@@ -8,7 +8,7 @@ import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { existingRelations, type TargetRelation } from '../target/catalog.js';
-import { roundsInSilence } from '../target/compatible.js';
+import { fewerDecimals, roundsInSilence } from '../target/compatible.js';
 import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { hiddenRows } from '../target/rowSecurity.js';
@@ -109,6 +109,25 @@ export class Verifier {
     return this.#relations.has(plan.index) ? 'ready' : 'missing';
   }
 
+  /**
+   * @param rowHashColumn the column whose hashes are taken for those of the values, or null
+   * @returns the plan with what its columns are in the target; after `prepare`
+   */
+  inTarget(plan: TablePlan, rowHashColumn: string | null = null): TablePlan {
+    const there = new Map(this.#relations.get(plan.index)?.columns.map((column) => [column.name, column]));
+    const columns = plan.columns.map((column) => {
+      const { type, generated = false } = there.get(column.targetName) ?? {};
+      const decimals = type === undefined ? null : fewerDecimals(column.pgType, type);
+      return {
+        ...column,
+        // What the target computes itself is not covered by its row hashes.
+        hashed: column.hashed && (rowHashColumn === null || !generated),
+        ...(decimals !== null && { decimals }),
+      };
+    });
+    return { ...plan, columns };
+  }
+
   /** @returns why PostgreSQL can't compute the row hashes of the table, or null; after `prepare`. */
   unhashableTarget(plan: TablePlan): string | null {
     return unhashable(plan, 'target', this.#answers);
@@ -135,7 +154,7 @@ export class Verifier {
     const hidden = relation === undefined ? null : hiddenRows(relation);
     if (hidden !== null) throw hidden;
     this.#requireColumns(given);
-    const plan = rowHashColumn === null ? given : withoutGenerated(given, relation);
+    const plan = this.inTarget(given, rowHashColumn);
     const streamed = {
       source: unhashable(plan, 'source', this.#answers),
       target: unhashable(plan, 'target', this.#answers) ?? this.#ofAnotherType(plan, rowHashColumn),
@@ -244,15 +263,6 @@ export class Verifier {
           : streamedTarget(target, plan, { rowHashColumn }),
     };
   }
-}
-
-/** @returns the plan with those columns unhashed that the target computes itself: its row hashes don't cover them. */
-function withoutGenerated(plan: TablePlan, relation: TargetRelation | undefined): TablePlan {
-  const generated = new Set(relation?.columns.flatMap(({ name, generated }) => (generated ? [name] : [])));
-  const columns = plan.columns.map((column) =>
-    generated.has(column.targetName) ? { ...column, hashed: false } : column,
-  );
-  return { ...plan, columns };
 }
 
 function otherKey({ target }: TablePlan, column: string, what: string): AppError {
