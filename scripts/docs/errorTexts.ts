@@ -77,8 +77,10 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
       'Give the authority as `source.ca_file`. In development, `trust_server_cert: true` takes any certificate. A server without TLS 1.2 is better updated; the message has what helps until then.',
   },
   SOURCE_CONNECTION_LOST: {
-    meaning: 'A connection to SQL Server ended in the middle of its work, and retries did not help.',
-    causes: 'A restart or failover, a network device that drops idle or long connections, a killed session.',
+    meaning:
+      'A connection to SQL Server ended in the middle of its work or said nothing for too long, and retries did not help.',
+    causes:
+      'A restart or failover, a network device that drops idle or long connections, a killed session; a lock that `source.stall_timeout_seconds` did not outlast.',
     remedy: '`resume`. Raise `migration.max_retries` and `retry_delay_ms` where such pauses are longer.',
   },
   TARGET_UNREACHABLE: {
