@@ -9,21 +9,13 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CliResult, runCli } from './support/cli.js';
 import { type CrashScene, crashMigration, startCrashScene } from './support/crashScene.js';
+import { fractionsFrom } from './support/random.js';
 
 let scene: CrashScene;
 before(async () => {
   scene = await startCrashScene('crash');
 });
 after(() => scene?.stop());
-
-/** A small generator, so that a failure can be repeated with its seed. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const CHUNKS = `SELECT count(*) FROM (SELECT run_id FROM mssql_pg_migrate.chunks UNION ALL
   SELECT run_id FROM mssql_pg_migrate.unlogged_chunks) AS c
@@ -72,7 +64,7 @@ for (const [seed, { name, migration }] of scenarios.entries()) {
     const config = scene.config({ migration: { ...crashMigration, ...migration }, target: { schema } });
     const state = `${scene.directory}/${schema}.state`;
     const options = ['-c', config, '--state-file', state, '--output-json'];
-    const next = random(seed + 1);
+    const next = fractionsFrom(seed + 1);
     let runId: string | undefined;
     let kills = 0;
     let command = 'run';

@@ -12,6 +12,7 @@ import { AppError } from '../src/errors.js';
 import { connectSource, type SourceOptions } from '../src/source/connection.js';
 import type { Engine, EngineSession } from './sqlserver/contract.js';
 import { type SqlServer, startSqlServer } from './sqlserver/server.js';
+import { randomFrom } from './support/random.js';
 
 const CASES = 400;
 const AT_ONCE = 40;
@@ -112,17 +113,6 @@ async function record(): Promise<Buffer[]> {
   await conversation(port);
   server.close();
   return answers.filter(({ length }) => length > 0);
-}
-
-/** Mulberry32: small, fast, the same everywhere. @returns a source of integers below `bound`. */
-function randomFrom(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % bound;
-  };
 }
 
 const INTERESTING = [0x00, 0x01, 0x7f, 0x80, 0xaa, 0xab, 0xad, 0xd1, 0xe3, 0xed, 0xfd, 0xfe, 0xff];

@@ -10,6 +10,7 @@ import { RingConsumer } from '../src/ring/consumer.js';
 import { HashConsumer } from '../src/ring/hashConsumer.js';
 import { type LaneLayout, SLOT_FLAG, SLOT_KIND } from '../src/ring/layout.js';
 import { LaneProducer, type RingProducer } from '../src/ring/producer.js';
+import { fractionsFrom } from './support/random.js';
 
 export interface StressJob {
   role: 'reader' | 'hasher' | 'writer';
@@ -36,22 +37,11 @@ export interface StressResult {
 
 const job = workerData as StressJob;
 
-/** mulberry32: a small seeded generator. */
-function prng(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** 64 KiB + a prime, so that no slot size divides the pattern. */
 const PERIOD = 65_537;
 const pattern = Buffer.alloc(PERIOD * 6);
 {
-  const random = prng(99);
+  const random = fractionsFrom(99);
   for (let i = 0; i < PERIOD; i++) pattern[i] = random() * 256;
   for (let i = 1; i < 6; i++) pattern.copy(pattern, i * PERIOD, 0, PERIOD);
 }
@@ -62,7 +52,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 async function produce(ring: RingProducer, done: StressResult): Promise<void> {
-  const random = prng(job.seed + ring.index);
+  const random = fractionsFrom(job.seed + ring.index);
   const { slotBytes } = job.layout;
   await ring.sendJson(SLOT_KIND.BEGIN, { ring: ring.index, hash: null });
   let position = 0;
@@ -110,7 +100,7 @@ function hash(done: StressResult): void {
 
 async function consume(done: StressResult): Promise<void> {
   const ring = new RingConsumer(job.layout, job.ring);
-  const random = prng(job.seed * 31 + job.ring);
+  const random = fractionsFrom(job.seed * 31 + job.ring);
   const hashed = job.layout.hashing === 'hasher';
   let position = 0;
   let begun = false;

@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import { AppError } from '../src/errors.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { TestPump } from './support/pump.js';
+import { randomFrom } from './support/random.js';
 import { type PlanColumn, payloadOf, planOf } from './support/transcode.js';
 import { answer, type WireColumn } from './support/wire.js';
 import type { Cell } from './support/wireCells.js';
@@ -31,17 +32,6 @@ interface Subject {
   payload: Buffer;
   /** Where the rows begin; mutations prefer what comes after, so that more than COLMETADATA is tried. */
   rowsAt: number;
-}
-
-/** Mulberry32: small, fast, the same everywhere. @returns a source of integers below `bound`. */
-function randomFrom(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % bound;
-  };
 }
 
 const INTERESTING = [0x00, 0x01, 0x7f, 0x80, 0xd1, 0xd2, 0xfd, 0xfe, 0xff, 0x81, 0xaa, 0xab];

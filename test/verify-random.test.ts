@@ -6,21 +6,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { runMigration } from '../src/engine/run.js';
+import { randomFrom } from './support/random.js';
 import { threads } from './support/threads.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const TABLES = 14;
 const ROUNDS = 8;
 const MAX_KEY = 90;
-
-/** Park-Miller: the same numbers on every run. */
-function randomOf(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state % below;
-  };
-}
 
 /** A value as both servers write it. */
 type Literal = readonly [source: string, target: string];
@@ -229,7 +221,7 @@ async function mend({ config }: Migrated, tables: readonly Table[]): Promise<voi
 
 for (const seed of [1, 20_101]) {
   let both: Migrated;
-  const random = randomOf(seed);
+  const random = randomFrom(seed);
   const tables = Array.from({ length: TABLES }, (_, i) => randomTable(random, i));
   before(async () => {
     both = await migrated([

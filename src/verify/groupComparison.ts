@@ -34,8 +34,9 @@ interface Sorted {
   ranges: CountedRange[];
   /** Groups that have too many rows for that. */
   large: DifferingGroup[];
-  /** Groups whose totals name no row. */
+  /** Groups whose totals name no row, and rows of them. */
   unclear: number;
+  unclearRows: bigint;
 }
 
 function sorted(
@@ -44,7 +45,7 @@ function sorted(
   within: KeyRange,
   looksAgain: CompareOptions['looksAgain'],
 ): Sorted {
-  const found: Sorted = { certain: [], ranges: [], large: [], unclear: 0 };
+  const found: Sorted = { certain: [], ranges: [], large: [], unclear: 0, unclearRows: 0n };
   for (const group of differing) {
     const { change: located } = group;
     if (located !== null) {
@@ -56,8 +57,9 @@ function sorted(
       }
       continue;
     }
-    found.unclear++;
     const rows = rowsOf(group);
+    found.unclear++;
+    found.unclearRows += rows;
     if (rows > BigInt(MAX_RANGE_ROWS)) found.large.push(group);
     else found.ranges.push({ range: groupsRange(group.group, group.group, size, within), rows });
   }
@@ -131,7 +133,9 @@ export class GroupComparison {
     within: KeyRange,
     fineness: Fineness,
   ): AsyncGenerator<Difference, void, void> {
-    const { certain, ranges, large, unclear } = sorted(differing, size, within, this.#options.looksAgain);
+    const found = sorted(differing, size, within, this.#options.looksAgain);
+    const { certain, ranges, large, unclear } = found;
+    fineness.sawCrowded(source.rows, differing.length / Math.max(1, groups), found.unclearRows);
     if (unclear > groups * MOST_UNCLEAR) {
       for (const run of runsOf(differing, size, within)) {
         yield* this.#rangeRows(run.range, run.sourceRows, run.rows, fineness);

@@ -30,11 +30,13 @@ const STRETCH_ROWS = 100_000;
 /** Ranges of one statement, and rows of them on either side. */
 const MAX_RANGES = 500;
 export const MAX_RANGE_ROWS = 20_000;
-/** What is taken for known of the density of changes before anything is: some rows in thousands. */
-const FIRST_SEEN = { rows: 2000, changed: 10 };
+/** What is taken for known of the changes before anything is: some rows in thousands, which lie at random. */
+const FIRST_SEEN = { rows: 2000, changed: 10, crowded: 1000 };
 /** Rows of a smallest group, at least and at most. */
 const LEAST_ROWS = 4;
 const MOST_ROWS = 256;
+/** Changed rows of a smallest group at most, on the average: however evenly they lie, more would soon be two. */
+const MOST_CHANGED = 2 / 3;
 /** From this share of changed rows on, too many of the smallest groups have more than one. */
 const DENSE = 1 / 5;
 
@@ -93,6 +95,9 @@ export class Fineness {
   #coarseDiffering = 0;
   #rows = FIRST_SEEN.rows;
   #changed = FIRST_SEEN.changed;
+  /** Rows of groups with more than one changed row, and how many those were if changes lay at random. */
+  #crowded = FIRST_SEEN.crowded;
+  #crowdedAtRandom = FIRST_SEEN.crowded;
 
   constructor({ first, last, rows }: KeySpread, tier2Rows: number) {
     this.#keysPerRow = Number(last - first + 1n) / Math.max(1, rows);
@@ -106,11 +111,13 @@ export class Fineness {
 
   /** The smallest groups, or null where it is not worth asking: rows of fine groups are fetched at once. */
   get finest(): Finest | null {
-    const share = this.#changed / this.#rows;
+    const share = this.#share;
     if (share > DENSE) return null;
     // Totals cost the less the more rows a group has; groups with two changed rows, all of whose rows are fetched,
-    // grow with its square.
-    return this.#finest(Math.max(LEAST_ROWS, Math.min(MOST_ROWS, share ** (-2 / 3))));
+    // grow with its square, and the faster the less evenly changes lie.
+    const crowding = this.#crowded / this.#crowdedAtRandom;
+    const rows = Math.min(MOST_ROWS, MOST_CHANGED / share, (share ** 2 * crowding) ** (-1 / 3));
+    return this.#finest(Math.max(LEAST_ROWS, rows));
   }
 
   /** Whether to ask for the smallest groups without a look at the fine ones: most of those differ. */
@@ -126,6 +133,22 @@ export class Fineness {
   sawRows(rows: bigint, changed: number): void {
     this.#rows += Number(rows);
     this.#changed += changed;
+  }
+
+  /**
+   * @param rows of all the smallest groups that were asked for
+   * @param differing share of these groups that differ
+   * @param crowded rows of groups with more than one changed row
+   */
+  sawCrowded(rows: bigint, differing: number, crowded: bigint): void {
+    this.#crowded += Number(crowded);
+    // At random a group has changes by Poisson's law: none in 1 - differing of them.
+    const none = Math.max(1 - differing, Number.EPSILON);
+    this.#crowdedAtRandom += Number(rows) * (differing + none * Math.log(none));
+  }
+
+  get #share(): number {
+    return this.#changed / this.#rows;
   }
 
   #finest(rows: number): Finest | null {
