@@ -263,26 +263,23 @@ export async function readTables(
 }
 
 /**
- * @returns whether every run that had to do with the target table had the plan this one has of it: since the last run that
- * brought the table to its end, that one included. False where no such run is known.
+ * @returns the tables of a run that every run before it had the same plan of: since the last one that brought the target
+ * table to its end, that one included. Tables of which none is known are not among them.
  */
-export async function isPlannedAsBefore(
-  target: TargetConnection,
-  runId: string,
-  plan: TablePlan,
-): Promise<boolean> {
-  const [row] = await target.query<{ same: boolean | null }>(
+export async function plannedAsBefore(target: TargetConnection, runId: string): Promise<Set<string>> {
+  const rows = await target.query<{ table: string }>(
     `WITH other AS (
-        SELECT r.started_at, o.status, o.fingerprint = ours.fingerprint AS same
+        SELECT ours.table_name, r.started_at, o.status, o.fingerprint = ours.fingerprint AS same
         FROM ${LEDGER}.tables ours
         JOIN ${LEDGER}.tables o ON o.target_oid = ours.target_oid AND o.run_id <> ours.run_id
         JOIN ${LEDGER}.runs r ON r.run_id = o.run_id
-        WHERE ours.run_id = $1 AND ours.table_name = $2)
-      SELECT bool_and(same) AS same FROM other
-      WHERE started_at >= (SELECT max(started_at) FROM other WHERE status = 'completed')`,
-    [runId, tableLabel(plan.source)],
+        WHERE ours.run_id = $1),
+      last AS (SELECT table_name, max(started_at) AS completed FROM other WHERE status = 'completed' GROUP BY 1)
+      SELECT table_name AS table FROM other JOIN last USING (table_name)
+      WHERE started_at >= completed GROUP BY 1 HAVING bool_and(same)`,
+    [runId],
   );
-  return row?.same === true;
+  return new Set(rows.map(({ table }) => table));
 }
 
 /** Moves what the ledger has of a table that is LOGGED by now. */

@@ -5,7 +5,7 @@
  * it is free, and the comparison is a few pieces ahead at most. Nothing grows with the rows that differ.
  */
 import type { Ledger } from '../checkpoint/ledger.js';
-import { isPlannedAsBefore } from '../checkpoint/runs.js';
+import { plannedAsBefore } from '../checkpoint/runs.js';
 import type { Config } from '../config/schema.js';
 import { cancellation, toErrorData } from '../errors.js';
 import { logged } from '../finalize/logged.js';
@@ -169,13 +169,15 @@ async function bringDifferences(
   const wanted = new Promise<{ done: false }>((resolve) => {
     onWanted = () => resolve({ done: false });
   });
+  let asBefore: ReadonlySet<string> = new Set();
   const found = interleave(tables, Math.max(1, Math.min(sizes.workers, parallel)), (table) =>
-    tableWork(table, { verifier, options, session, merges, onWanted }),
+    tableWork(table, { verifier, options, session, merges, onWanted, asBefore }),
   );
   const feed = readAhead(found, READS_AHEAD);
   try {
     signal.throwIfAborted();
     for (const text of await again(options, () => verifier.prepare(plans))) onEvent({ kind: 'note', text });
+    asBefore = await again(options, () => session.use((target) => plannedAsBefore(target, ledger.runId)));
     // Lanes are only worth beginning once something differs, and then at once: there is more to come.
     let first: Promise<IteratorResult<ReadWork, void>> | null = feed.next();
     first.catch(() => {});
@@ -245,6 +247,8 @@ interface Comparing {
   verifier: Verifier;
   /** Told that there will be rows to read. */
   onWanted: () => void;
+  /** Tables of which the runs before had the same plan. */
+  asBefore: ReadonlySet<string>;
   options: SynchronizeOptions;
   session: TargetSession;
   merges: Merges;
@@ -273,12 +277,12 @@ async function* tableWork(table: SyncedTable, comparing: Comparing): AsyncGenera
 
 async function* differencesOf(
   table: SyncedTable,
-  { verifier, options, session, merges, onWanted }: Comparing,
+  { verifier, options, session, merges, onWanted, asBefore }: Comparing,
 ): AsyncGenerator<ReadWork, void, void> {
   const { config, ledger, signal } = options;
   const { plan, changes } = table;
   const serverVersion = await verifier.pool.use(async ({ target }) => {
-    const current = await isPlannedAsBefore(target, ledger.runId, plan);
+    const current = asBefore.has(table.label);
     const unhashable = verifier.unhashableTarget(plan);
     await fillRowHashes(target, verifier.inTarget(plan), { current, unhashable }, options.onEvent);
     await noteOldRowHashes(target, plan, config.migration.row_hash_column, options.onEvent);
