@@ -94,6 +94,9 @@ export function fullScenarios(): Scenario[] {
     list.push(scenario('votes', 'full', rows));
     list.push(scenario('votes', 'full', rows, { writers: 2, against: [] }));
   }
+  for (const mode of ['verify-hashing', 'upsert-nothing', 'upsert-percent'] as const) {
+    list.push(scenario('votes', mode, shapes.votes.fullRows));
+  }
   for (const lanes of [2, 3, 4]) {
     list.push(scenario('votes', 'full', shapes.votes.fullRows, { lanes }));
     list.push(scenario('posts', 'full', shapes.posts.fullRows, { lanes }));
