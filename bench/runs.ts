@@ -18,6 +18,7 @@ import { ask } from './measure/child.js';
 import { serverSeconds } from './measure/cpu.js';
 import type { Report } from './measure/marks.js';
 import { type Measurement, measureTogether } from './measure/measurement.js';
+import { settle } from './measure/settle.js';
 import { type ConfigChanges, checkLoaded, type Scene, TEMPLATE } from './scene.js';
 import type { Stage } from './stage.js';
 
@@ -77,7 +78,7 @@ export async function runEngine(stage: Stage, scene: Scene, options: EngineOptio
     postmaster: stage.postmaster,
     rows,
   };
-  const report = await ask(ENGINE, request);
+  const report = await timed(scene, ENGINE, request);
   if (!mode.startsWith('verify')) await checkProduct(scene, mode, rows);
   return report;
 }
@@ -107,6 +108,7 @@ export async function runHosts(
     ...{ command: 'run', config: file, postmaster: stage.postmaster, rows },
     ...(hosts !== 'alone' && { join: `bench ${randomUUID()}` }),
   };
+  await settle(scene.client, rows * scene.rowBytes);
   const begun = { atMs: performance.now(), server: serverSeconds(stage.postmaster) };
   const processes = Array.from({ length: hosts === 'alone' ? 1 : hosts }, () => ask(ENGINE, request));
   const reports = await Promise.all(processes);
@@ -117,6 +119,16 @@ export async function runHosts(
   });
   await checkProduct(scene, mode, rows);
   return measured;
+}
+
+/** A run that is timed: one process does it. */
+async function timed<Request extends { rows: number }>(
+  scene: Scene,
+  program: URL,
+  request: Request,
+): Promise<Report> {
+  await settle(scene.client, request.rows * scene.rowBytes);
+  return ask(program, request);
 }
 
 /** Throws where the product has not loaded exactly the rows it should, or stored other hashes of them. */
@@ -227,7 +239,7 @@ export async function runCopyOnly(
     connections,
     chunkRows: await chunkRowsOf(scene, rows),
   };
-  const report = await ask(COPY_ONLY, request);
+  const report = await timed(scene, COPY_ONLY, request);
   await checkLoaded(scene, table, rows, 'PostgreSQL alone');
   await scene.client.query(`DROP TABLE ${table}`);
   return report;
@@ -258,7 +270,7 @@ export async function runRowObjects(stage: Stage, scene: Scene, rows: number): P
     ),
     rows,
   };
-  const report = await ask(ROW_OBJECTS, request);
+  const report = await timed(scene, ROW_OBJECTS, request);
   await checkCount(scene, table, rows, 'row objects');
   await scene.client.query(`DROP TABLE ${table}`);
   return report;
@@ -282,7 +294,7 @@ export async function runPeer(
     into: { schema: TEMPLATE.schema, name: peer },
     rows,
   };
-  const report = await ask(PEERS[peer], request);
+  const report = await timed(scene, PEERS[peer], request);
   if (peer === 'pgloader' && scene.shape.name === 'decimals') await checkCount(scene, table, rows, peer);
   else await checkLoaded(scene, table, rows, peer);
   await scene.client.query(`DROP TABLE ${table}`);

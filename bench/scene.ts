@@ -31,6 +31,8 @@ export interface Scene {
   shape: Shape;
   /** Rows that repeat. */
   templateRows: number;
+  /** Bytes of a row in the target, about. */
+  rowBytes: number;
   source: SqlServerConnection;
   target: PostgresConnection;
   plan: TablePlan;
@@ -71,11 +73,13 @@ export async function startScene(stage: Stage, shape: Shape, templateRows: numbe
   };
   const plan = await planOf((await config()).config);
   const client = await stage.postgres.client(database);
+  let rowBytes: number;
   try {
     await client.query(`SET timezone = 'UTC'`);
     await client.query(`CREATE SCHEMA ${TEMPLATE.schema}`);
     await client.query(createTable({ ...plan, target: TEMPLATE }));
     await loadTemplate(source, plan, client);
+    rowBytes = (await templateBytes(client)) / templateRows;
   } catch (error) {
     await client.end();
     throw error;
@@ -87,7 +91,7 @@ export async function startScene(stage: Stage, shape: Shape, templateRows: numbe
     await runTsql(stage.source, `DROP DATABASE [${database}]`);
   };
   const known = { hashedRows: 0, expected: new Map<number, Sums>() };
-  return { shape, templateRows, source, target, plan, client, ...known, config, stop };
+  return { shape, templateRows, rowBytes, source, target, plan, client, ...known, config, stop };
 }
 
 async function planOf(config: Config): Promise<TablePlan> {
@@ -127,6 +131,13 @@ async function loadTemplate(source: SqlServerConnection, plan: TablePlan, client
   }
   stream.end();
   await finished(stream);
+}
+
+async function templateBytes(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ bytes: number }>(
+    `SELECT pg_table_size('${TEMPLATE.schema}.${TEMPLATE.name}')::float8 AS bytes`,
+  );
+  return rows[0]!.bytes;
 }
 
 function escaped(character: string): string {
