@@ -108,15 +108,18 @@ export async function runHosts(
     ...{ command: 'run', config: file, postmaster: stage.postmaster, rows },
     ...(hosts !== 'alone' && { join: `bench ${randomUUID()}` }),
   };
-  await settle(scene.client, rows * scene.rowBytes);
+  const release = await settle(scene.client, rows * scene.rowBytes);
   const begun = { atMs: performance.now(), server: serverSeconds(stage.postmaster) };
-  const processes = Array.from({ length: hosts === 'alone' ? 1 : hosts }, () => ask(ENGINE, request));
-  const reports = await Promise.all(processes);
-  const seconds = (performance.now() - begun.atMs) / 1000;
-  const measured = measureTogether(reports, rows, seconds, {
-    before: begun.server,
-    after: serverSeconds(stage.postmaster),
-  });
+  const measured = await Promise.all(
+    Array.from({ length: hosts === 'alone' ? 1 : hosts }, () => ask(ENGINE, request)),
+  )
+    .then((reports) =>
+      measureTogether(reports, rows, (performance.now() - begun.atMs) / 1000, {
+        before: begun.server,
+        after: serverSeconds(stage.postmaster),
+      }),
+    )
+    .finally(release);
   await checkProduct(scene, mode, rows);
   return measured;
 }
@@ -127,8 +130,8 @@ async function timed<Request extends { rows: number }>(
   program: URL,
   request: Request,
 ): Promise<Report> {
-  await settle(scene.client, request.rows * scene.rowBytes);
-  return ask(program, request);
+  const release = await settle(scene.client, request.rows * scene.rowBytes);
+  return ask(program, request).finally(release);
 }
 
 /** Throws where the product has not loaded exactly the rows it should, or stored other hashes of them. */

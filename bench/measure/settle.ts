@@ -1,9 +1,10 @@
 /**
  * Brings the machine into the same state before every timed run, whoever's it is. Main thread.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { freemem } from 'node:os';
 import type pg from 'pg';
+import { reserveMemory } from './reserve.js';
 
 const MIB = 1024 * 1024;
 /** Memory that programs want, besides what they load. */
@@ -15,21 +16,19 @@ const COPIES = 3;
 const NOT_ALLOWED = '42501';
 
 /**
- * What earlier runs left to write is written, and memory for this one is at hand: a virtual machine gives memory that
- * is freed back to its host, and the first touch of a page then costs several times as much. Without it the product,
- * which drops its own last table as it begins, had up to half more of PostgreSQL's CPU left than a contender after it.
+ * What earlier runs left to write is written, and memory for this one is at hand as it wants it (`reserve.ts`). Without
+ * that the product, which drops its own last table as it begins, had up to half more of PostgreSQL's CPU left than a
+ * contender after it.
  *
  * @param tableBytes that the run will write, about
+ * @returns to be called when the run has ended
  */
-export async function settle(client: pg.Client, tableBytes: number): Promise<void> {
+export async function settle(client: pg.Client, tableBytes: number): Promise<() => Promise<void>> {
   await client.query('CHECKPOINT').catch((error: { code?: string }) => {
     // A server of the user's own may not grant it.
     if (error.code !== NOT_ALLOWED) throw error;
   });
   // Where there is no such command, nothing is to be done.
   spawnSync('sync', { stdio: 'ignore' });
-  const bytes = Math.min(PROGRAMS_BYTES + COPIES * tableBytes, freemem() / 2);
-  // Freed as the process ends.
-  const touch = `const held = []; for (let i = 0; i < ${Math.ceil(bytes / MIB)}; i += 64) held.push(Buffer.alloc(${64 * MIB}, 1));`;
-  execFileSync(process.execPath, ['-e', touch]);
+  return reserveMemory(Math.min(PROGRAMS_BYTES + COPIES * tableBytes, freemem() / 2));
 }
