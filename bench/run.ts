@@ -71,7 +71,12 @@ export async function runScenarios(stage: Stage, options: RunOptions): Promise<S
     try {
       for (const scenario of scenarios) {
         options.say(nameOf(scenario));
-        const result = await runScenario(stage, scene, scenario, options.rounds);
+        const result = await runScenario(
+          stage,
+          scene,
+          scenario,
+          Math.max(options.rounds, scenario.rounds ?? 1),
+        );
         results.push(result);
         options.onResult?.(result);
       }

@@ -22,7 +22,7 @@ interface Target {
 }
 
 type Wanted = Partial<Option>;
-type Option = Omit<Scenario, 'against'>;
+type Option = Omit<Scenario, 'against' | 'rounds'>;
 
 /** The results of a run, and how to find one among them: the one with the most rows. */
 class Results {
