@@ -5,7 +5,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { AppError, atPlace, isRetryable, toErrorData } from '../errors.js';
-import type { ChunkBegin, ChunkDone, ChunkEnd } from '../plan/chunk.js';
+import type { ChunkBegin, ChunkEnd } from '../plan/chunk.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace, JoiningWriterControl, StopFlags } from '../plan/work.js';
 import { RingConsumer } from '../ring/consumer.js';
@@ -83,25 +83,16 @@ class LaneWriter {
       this.#target = await connectTarget(this.#task.target);
       await this.#control.connected();
     }
-    // The answer is waited for with the next chunk only: PostgreSQL has that to do while another thread is woken.
-    let told: Promise<void> | null = null;
     for (;;) {
       await this.#nextSlot();
       if (this.#ring.kind === SLOT_KIND.CLOSE) {
         this.#pass();
-        await told;
         return;
       }
       const begin = this.#ring.json() as ChunkBegin;
       this.#pass();
-      if (this.#stopFlags.isStopped(begin.table)) {
-        await this.#skipChunk();
-        continue;
-      }
-      const done = await this.#chunk(begin);
-      await told;
-      told = done === null ? null : this.#control.committed(place(begin), done);
-      told?.catch(() => {});
+      if (this.#stopFlags.isStopped(begin.table)) await this.#skipChunk();
+      else await this.#chunk(begin);
     }
   }
 
@@ -118,11 +109,8 @@ class LaneWriter {
     if (this.#silent || isLaneAborted(this.#task.lane)) this.#target?.client.connection.stream.destroy();
   }
 
-  /**
-   * Writes the chunk that has begun, or reports why not; the ring stands behind its last slot either way.
-   * @returns what was committed, or null
-   */
-  async #chunk(begin: ChunkBegin): Promise<ChunkDone | null> {
+  /** Writes the chunk that has begun, or reports why not; the ring stands behind its last slot either way. */
+  async #chunk(begin: ChunkBegin): Promise<void> {
     this.#ring.chunkBegins(begin);
     this.#target ??= await withRetries(
       this.#task.retry ?? NO_RETRIES,
@@ -147,9 +135,9 @@ class LaneWriter {
       }
       if (end === null) {
         await copy.abort('the reader gave the chunk up');
-        return null;
+        return;
       }
-      return await copy.commit(end);
+      await this.#control.committed(place(begin), await copy.commit(end));
     } catch (thrown) {
       this.#ring.chunkEnds();
       const error = await this.#explain(thrown, begin, copy);
@@ -159,7 +147,6 @@ class LaneWriter {
       const lost = error.code === 'TARGET_CONNECTION_LOST';
       if (lost) await this.#disconnect();
       await this.#control.failed(place(begin), end, toErrorData(error), lost ? target.session : null);
-      return null;
     } finally {
       this.#ring.chunkEnds();
       this.#copy = null;
