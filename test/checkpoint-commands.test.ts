@@ -75,6 +75,14 @@ test('SIGTERM saves, status and receipt tell, run refuses, resume completes unde
   const again = await run(['run']);
   assert.deepEqual([again.code, again.json.error.code], [6, 'STATE_INVALID']);
   assert.match(again.json.error.remedy, /resume.*--or-resume.*--fresh/);
+  const otherFile = tool('stopped', 'other-stopped.state');
+  assert.equal((await otherFile(['run'])).code, 6);
+  const asked = await otherFile(['status']);
+  assert.deepEqual(
+    [asked.json.run_id, asked.json.from],
+    [state.run_id, 'ledger'],
+    'what was refused is no run',
+  );
 
   const resumed = await run(['run', '--or-resume', '--workers', '1']);
   assert.equal(resumed.code, 0, resumed.stderr);
@@ -109,6 +117,7 @@ test('SIGTERM saves, status and receipt tell, run refuses, resume completes unde
 test('resume without a run, with another configuration, or with a file that is none; a file that can not be written', async () => {
   const nothing = await tool('nothing', null)(['resume']);
   assert.deepEqual([nothing.code, nothing.json.error.code], [6, 'STATE_INVALID']);
+  assert.match(nothing.json.error.remedy, /`run --or-resume`.* in no ledger/);
   const other = await tool('elsewhere', 'stopped.state')(['resume']);
   assert.equal(other.code, 6);
   assert.match(other.json.error.message, /Config hash mismatch/);
@@ -126,7 +135,7 @@ test('a run that ended before it touched anything is begun by resume, under its 
   const failed = await runCli(['-c', unreachable, '--state-file', state, '--output-json', 'run']);
   assert.equal(failed.code, 2, failed.stderr);
   const { run_id, config_hash, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
-  assert.deepEqual(rest.tables, {});
+  assert.deepEqual([rest.tables, rest.status], [{}, 'failed']);
   // The port belongs to the configuration's identity: what the file would say had the server merely been down.
   await tool(schema, 'other.state')(['run']);
   const right = JSON.parse(readFileSync(`${scene.directory}/other.state`, 'utf8'));

@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { runCli } from './support/cli.js';
@@ -125,11 +126,13 @@ for (const { what, mode, lock, again } of lockWaits) {
   test(`a signal while another session's lock holds up ${what}: the run ends at once and can go on`, async () => {
     const small = { target_mode: mode, include_tables: ['small'], use_hash_detection: false };
     const changes = { migration: { ...migration, ...small } };
+    const stateFile = `${scene.directory}/${mode}.state`;
     const other = await scene.target.client();
     await other.query(`BEGIN; LOCK TABLE public.small IN ${lock} MODE`);
     try {
       let child: ChildProcess | undefined;
-      const running = scene.migrate(changes, ['--fresh', '--shutdown-timeout', '600'], {
+      const args = ['--fresh', '--shutdown-timeout', '600', '--state-file', stateFile];
+      const running = scene.migrate(changes, args, {
         timeoutMs: 60_000,
         onStart: (started) => {
           child = started;
@@ -142,6 +145,7 @@ for (const { what, mode, lock, again } of lockWaits) {
       const done = await running;
       assert.deepEqual([done.code, done.result.error?.code], [5, 'CANCELLED'], done.stderr);
       assert.deepEqual(await scene.rows(backends), []);
+      assert.equal(JSON.parse(readFileSync(stateFile, 'utf8')).status, 'cancelled');
     } finally {
       await other.end();
     }

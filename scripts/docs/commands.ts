@@ -14,7 +14,7 @@ const EXIT_TEXTS: Record<keyof typeof EXIT, [meaning: string, scheduler: string]
   connection: ['a connection failed', 'retry later, unless the JSON says `"recoverable": false`'],
   transfer: ['a transfer failed', "see the tables' errors"],
   validation: ['row counts or rows differ', 'look into the data'],
-  cancelled: ['cancelled by a signal', '`resume`'],
+  cancelled: ['cancelled by a signal', '`run --or-resume`'],
   state: ["there is an unfinished run, or none to resume, or its state can't be used", 'see the message'],
   io: ["a file can't be read or written", 'check paths and permissions'],
 };

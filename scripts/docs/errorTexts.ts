@@ -206,7 +206,8 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
   CANCELLED: {
     meaning: 'The command was asked to stop.',
     causes: 'SIGINT, SIGTERM, a scheduler, an AbortSignal.',
-    remedy: '`resume` goes on where it stopped.',
+    remedy:
+      '`run --or-resume` goes on where it stopped; so does `resume`, unless no table had been made ready yet.',
   },
   STATE_INVALID: {
     meaning: 'There is an unfinished run, or none to resume, or it can not go on.',

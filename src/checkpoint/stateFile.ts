@@ -116,6 +116,11 @@ export async function writeState(file: string, state: State): Promise<void> {
   }
 }
 
+/** Removes the file; one that can't be removed stays. */
+export async function forgetState(file: string): Promise<void> {
+  await rm(file, { force: true }).catch(() => {});
+}
+
 /** Makes the new name survive a power cut; not every system lets a folder be opened. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null);

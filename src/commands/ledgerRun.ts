@@ -42,7 +42,7 @@ export async function findLedgerRun(
         : `The target's ledger has no run ${id}`,
       {
         remedy:
-          'Check the configuration, --source-schema and --target-schema; or name the run with --run-id.',
+          'A run that ended before its tables were made ready is not in it, and has changed nothing. Else check the configuration, --source-schema and --target-schema; or name the run with --run-id.',
       },
     );
   } finally {

@@ -16,8 +16,8 @@ import {
   readTables,
 } from '../checkpoint/runs.js';
 import { knownVersion, ledgerExists } from '../checkpoint/schema.js';
-import { readState, type State, writeState } from '../checkpoint/stateFile.js';
-import { AppError } from '../errors.js';
+import { forgetState, readState, type State, writeState } from '../checkpoint/stateFile.js';
+import { AppError, toErrorData } from '../errors.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
 import { existingRelations } from '../target/catalog.js';
@@ -60,13 +60,24 @@ export async function openState(request: CheckpointRequest): Promise<State | nul
   return begun;
 }
 
+/** Where a run ends by `error` before it touched anything, its file says that it has ended. */
+export async function endState({ stateFile }: CheckpointRequest, error: unknown): Promise<void> {
+  if (stateFile === null) return;
+  // What the run ended by is what counts, whatever becomes of the file.
+  const state = await readState(stateFile).catch(() => null);
+  if (state?.status !== 'running' || !isBegun(state)) return;
+  const status = toErrorData(error).code === 'CANCELLED' ? 'cancelled' : 'failed';
+  const ended: State = { ...state, status, updated_at: new Date().toISOString() };
+  await writeState(stateFile, ended).catch(() => {});
+}
+
 /** True where the file's run has touched nothing yet. */
 function isBegun(state: State): boolean {
   return Object.keys(state.tables).length === 0;
 }
 
 /**
- * Decides which run this is; changes nothing.
+ * Decides which run this is; changes nothing in the target.
  *
  * @throws AppError STATE_INVALID where the request and what is there do not go together
  */
@@ -89,6 +100,8 @@ export async function chooseRun(
   if (unfinished !== null && request.unfinished === 'resume')
     return { runId: unfinished.runId, run: unfinished };
   if (unfinished !== null) {
+    // `resume` is to go on with that run, and not to begin what is refused here.
+    if (request.stateFile !== null && begun.runId === state?.run_id) await forgetState(request.stateFile);
     throw new AppError(
       'STATE_INVALID',
       `Run ${unfinished.runId} of ${unfinished.startedAt.toISOString()} is not finished (${unfinished.status})`,
@@ -124,7 +137,7 @@ async function resumed(
       {
         remedy:
           state === null
-            ? 'Begin one with `run`. If there should be one, check the configuration: a run belongs to the configuration it began with, --source-schema and --target-schema included.'
+            ? 'Begin one with `run` (`run --or-resume` does either): what ended before its tables were made ready has changed nothing, and is in no ledger. If there should be one, check the configuration: a run belongs to the configuration it began with, --source-schema and --target-schema included.'
             : 'Begin anew with `run --fresh`, and check that target.database is the one the run wrote to.',
       },
     );

@@ -2,6 +2,7 @@
  * The run on one page: connect, plan, prepare or resume, transfer, finalize. Main thread; it never touches a row.
  */
 import { findRun, type LedgerRun, readTables } from '../checkpoint/runs.js';
+import type { State } from '../checkpoint/stateFile.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { AppError } from '../errors.js';
@@ -12,7 +13,7 @@ import { retryPolicy } from '../plan/retry.js';
 import type { SourceConnection } from '../source/connection.js';
 import type { TargetConnection } from '../target/connection.js';
 import { orAborted, stopOf } from './abort.js';
-import { chooseRun, openState } from './checkpoint.js';
+import { type CheckpointRequest, chooseRun, endState, openState } from './checkpoint.js';
 import { connectBoth } from './connecting.js';
 import type { RunOptions, RunOutcome, StepOutcome } from './events.js';
 import { completedOutcome, finalizeTables, outcomeOfRun } from './finishing.js';
@@ -35,16 +36,31 @@ export async function runMigration(config: Config, options: RunOptions): Promise
 }
 
 async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {
-  const { onEvent, signal } = options;
   const mode = transferMode(config.migration.target_mode, { dropCascade: config.migration.drop_cascade });
-  const host = options.host ?? (await inspectHost());
   const { resume = false, unfinished = 'refuse', stateFile = null, join } = options;
   if (join !== undefined) requireShareable(options, mode);
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.
   const anew = mode.loads === 'differences' ? 'give-up' : unfinished;
   const request = { resume, unfinished: anew, stateFile, configHash: configHash(config) };
   const state = await openState(request);
+  try {
+    return await runFrom(state, request, config, options, mode, threads);
+  } catch (error) {
+    await endState(request, error);
+    throw error;
+  }
+}
 
+async function runFrom(
+  state: State | null,
+  request: CheckpointRequest,
+  config: Config,
+  options: RunOptions,
+  mode: TransferMode,
+  threads: Threads,
+): Promise<RunOutcome> {
+  const { onEvent, signal, join } = options;
+  const host = options.host ?? (await inspectHost());
   onEvent({ kind: 'phase', phase: 'connect' });
   const [source, target] = await connectBoth(config, signal, stopOf(options));
   let journal: Journal | null = null;
