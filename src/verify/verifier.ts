@@ -7,7 +7,7 @@ import { AppError, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
-import { existingRelations, type TargetRelation } from '../target/catalog.js';
+import { existingRelations, type TargetColumn, type TargetRelation } from '../target/catalog.js';
 import { fewerDecimals, roundsInSilence } from '../target/compatible.js';
 import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
@@ -52,6 +52,8 @@ export class Verifier {
   #answers: KnownAnswers = { source: new Map(), target: new Map() };
   /** The target's tables that are there, by plan index. */
   readonly #relations = new Map<number, TargetRelation>();
+  /** Their columns by name. */
+  readonly #columns = new Map<number, ReadonlyMap<string, TargetColumn>>();
 
   /** @param options.parallel also the most connections to each side */
   constructor(
@@ -79,9 +81,11 @@ export class Verifier {
         const { schema, name } = plan.target;
         const relation = relations.find((one) => one.schema === schema && one.name === name);
         if (relation === undefined) continue;
+        const columns = new Map(relation.columns.map((column) => [column.name, column]));
         this.#relations.set(plan.index, relation);
+        this.#columns.set(plan.index, columns);
         const { rowHashColumn } = this.#options;
-        if (rowHashColumn === null || relation.columns.some(({ name }) => name === rowHashColumn)) continue;
+        if (rowHashColumn === null || columns.has(rowHashColumn)) continue;
         throw new AppError(
           'SCHEMA_CONFLICT',
           `Target ${schema}.${name} has no column ${rowHashColumn} to trust`,
@@ -114,9 +118,9 @@ export class Verifier {
    * @returns the plan with what its columns are in the target; after `prepare`
    */
   inTarget(plan: TablePlan, rowHashColumn: string | null = null): TablePlan {
-    const there = new Map(this.#relations.get(plan.index)?.columns.map((column) => [column.name, column]));
+    const there = this.#columns.get(plan.index);
     const columns = plan.columns.map((column) => {
-      const { type, generated = false } = there.get(column.targetName) ?? {};
+      const { type, generated = false } = there?.get(column.targetName) ?? {};
       const decimals = type === undefined ? null : fewerDecimals(column.pgType, type);
       return {
         ...column,
@@ -195,11 +199,9 @@ export class Verifier {
 
   /** Rows without a key lie in no range, and nothing names them: they would be overlooked, and can't be deleted. */
   async #requireKeys(plan: TablePlan, target: TargetConnection): Promise<void> {
-    const there = new Map(
-      this.#relations.get(plan.index)?.columns.map(({ name, notNull }) => [name, notNull]),
-    );
+    const there = this.#columns.get(plan.index);
     const nullable = keyColumns(plan).flatMap(({ targetName }) =>
-      there.get(targetName) === false ? [targetName] : [],
+      there?.get(targetName)?.notNull === false ? [targetName] : [],
     );
     if (nullable.length === 0) return;
     const without = nullable.map((name) => `t.${quoteIdent(name)} IS NULL`).join(' OR ');
@@ -216,8 +218,8 @@ export class Verifier {
 
   /** Columns that are not compared count, too: rows that lack one are not the same rows. */
   #requireColumns(plan: TablePlan): void {
-    const there = new Set(this.#relations.get(plan.index)?.columns.map(({ name }) => name));
-    const lacking = plan.columns.map(({ targetName }) => targetName).filter((name) => !there.has(name));
+    const there = this.#columns.get(plan.index);
+    const lacking = plan.columns.map(({ targetName }) => targetName).filter((name) => !there?.has(name));
     const [first] = lacking;
     if (first === undefined) return;
     const table = tableLabel(plan.target);
@@ -232,11 +234,11 @@ export class Verifier {
    * @throws AppError SCHEMA_CONFLICT where one of them is of the key: its rows can't be told apart then
    */
   #ofAnotherType(plan: TablePlan, rowHashColumn: string | null): string | null {
-    const there = new Map(this.#relations.get(plan.index)?.columns.map(({ name, type }) => [name, type]));
+    const there = this.#columns.get(plan.index);
     const others: string[] = [];
     const hashed = rowHashColumn === null ? comparedColumns(plan) : keyColumns(plan);
     for (const { targetName, pgType, keyPosition } of hashed) {
-      const type = there.get(targetName);
+      const type = there?.get(targetName)?.type;
       if (type === undefined || !roundsInSilence(pgType, type)) continue;
       if (keyPosition >= 0) throw otherKey(plan, targetName, `${type}, not ${pgType}`);
       others.push(`${targetName} is ${type} there, not ${pgType}`);
