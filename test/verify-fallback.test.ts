@@ -40,7 +40,7 @@ after(() => both?.stop());
 async function verifyOver(
   wrapSource: (connection: SourceConnection) => SourceConnection,
   wrapTarget: (connection: TargetConnection) => TargetConnection,
-  { trustRowHash = false, cores = 2 } = {},
+  { trustRowHash = false, cores = 2, compared = plans } = {},
 ): Promise<{ reports: Map<string, TableReport>; notes: string[] }> {
   const { config } = both;
   const { signal } = new AbortController();
@@ -57,7 +57,7 @@ async function verifyOver(
   const notes: string[] = [];
   try {
     const all = await verifyTables(verifier, {
-      plans,
+      plans: compared,
       parallel,
       details: 100,
       retry: { retries: 0, delayMs: 0 },
@@ -241,4 +241,28 @@ test('a target whose texts are in another encoding than UTF-8', async () => {
   const changed = await verifyAll(config);
   assert.deepEqual(found(changed.get('dbo.Latin')!), expected({ update: '1' }));
   assert.deepEqual(found(changed.get('dbo.LatinVariant')!), expected({ update: '1 2 3' }));
+});
+
+test("numbers that a column like the source's could not hold, where the target does not hash", async () => {
+  await both.inSource(`
+    CREATE TABLE dbo.Prices (Id decimal(5,1) NOT NULL CONSTRAINT PK_Prices PRIMARY KEY, P decimal(9,2) NULL);
+    INSERT INTO dbo.Prices (Id, P) VALUES (1, 1.25), (2.5, 0.1), (3, 0), (4, NULL), (5, -7)`);
+  const compared = (await plansOf(both.config)).filter(({ source }) => source.name === 'Prices');
+  for (const [keyType, type, change, changed] of [
+    ['numeric(7,3)', 'numeric(12,4)', `"P" = "P" + 0.0001 WHERE "Id" IN (1, 3)`, '1.0 3.0'],
+    ['numeric', 'numeric', `"P" = 'Infinity' WHERE "Id" = 5`, '5.0'],
+    ['numeric(5,1)', 'numeric(9,2)', `"P" = 'NaN' WHERE "Id" IN (2.5, 4)`, '2.5 4.0'],
+    ['numeric(5,1)', 'integer', `"P" = 1 WHERE "Id" = 3`, '1.0 2.5 3.0'],
+    ['numeric(5,1)', 'double precision', `"P" = 0 WHERE "Id" = 3`, '2.5 3.0 5.0'],
+    ['numeric(5,1)', 'text', `"P" = '' WHERE "Id" = 3`, '1.0 2.5 3.0 5.0'],
+  ] as const) {
+    await both.client.query(`
+      DROP TABLE IF EXISTS "Prices"; CREATE TABLE "Prices" ("Id" ${keyType} PRIMARY KEY, "P" ${type});
+      INSERT INTO "Prices" VALUES (1.00, 1.2500), (2.50, 0.1000), (3, 0.000), (4, NULL), (5, -7);
+      UPDATE "Prices" SET ${change}`);
+    for (const wrapTarget of [same, withoutMd5]) {
+      const { reports } = await verifyOver(same, wrapTarget, { compared });
+      assert.deepEqual(found(reports.get('Prices')!), expected({ update: changed }), type);
+    }
+  }
 });

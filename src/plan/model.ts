@@ -35,8 +35,8 @@ export interface PlannedColumn {
   collation?: string;
   /** PostgreSQL expression the target computes the column by; its values are compared, and not copied. */
   generated?: string;
-  /** Decimals of the type, where the target's column is found to hold more: there equal numbers have more of them. */
-  decimals?: number;
+  /** The type the target's column is found to have, as `format_type` spells it. */
+  typeThere?: string;
 }
 
 export interface PlannedIdentity extends IdentityDefinition {

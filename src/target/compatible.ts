@@ -27,6 +27,12 @@ export function fewerDecimals(planned: string, existing: string): number | null 
 /** Types that hold text of any length as it is. */
 const TEXT = new Set(['text', 'character varying']);
 
+/** @returns whether `type` is one of texts, which no number can be added to. */
+export function isText(type: string): boolean {
+  const { name } = parsePgType(type);
+  return TEXT.has(name) || name === 'character';
+}
+
 /**
  * @param planned the type the plan would create, as DDL spells it: `varchar(50)`.
  * @param existing the type that is there, as `format_type` spells it: `character varying(40)`.
@@ -35,7 +41,7 @@ const TEXT = new Set(['text', 'character varying']);
 export function incompatibility(planned: string, existing: string): string | null {
   const from = parsePgType(planned);
   const to = parsePgType(existing);
-  if (TEXT.has(to.name) && (TEXT.has(from.name) || from.name === 'character')) {
+  if (TEXT.has(to.name) && isText(planned)) {
     if (to.modifiers === null) return null;
     if (from.modifiers === null) return `is limited to ${to.modifiers[0]} characters`;
     return from.modifiers[0] <= to.modifiers[0] ? null : `is limited to ${to.modifiers[0]} characters`;

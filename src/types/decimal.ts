@@ -45,12 +45,24 @@ export const decimalMapper: TypeMapper = {
   },
 };
 
+/**
+ * @param expression a number of PostgreSQL's, of whatever type
+ * @returns its text as it is hashed: with `scale` decimals, but for numbers that have more of them, NaN and the like
+ */
+export function numberText(expression: string, scale: number): string {
+  // Adding zero gives a value of fewer decimals all of them, and takes none off a value that has more.
+  return `(${expression} + ${zeroOf(scale)}::numeric)::text`;
+}
+
+function zeroOf(scale: number): string {
+  return scale === 0 ? '0' : `0.${'0'.repeat(scale)}`;
+}
+
 /** Numbers are hashed as text with exactly `scale` decimals, zero without sign. */
 export function decimalHash(precision: number, scale: number): ColumnHash {
-  const zero = scale === 0 ? '0' : `0.${'0'.repeat(scale)}`;
+  const zero = zeroOf(scale);
   return {
-    // Adding zero gives a value of fewer decimals all of them, and takes none off a value that has more.
-    targetField: (expression) => textField(`(${expression} + ${zero}::numeric)::text`),
+    targetField: (expression) => textField(numberText(expression, scale)),
     sourceBytes(expression) {
       const text = `CONVERT(varchar(${MAX_TEXT_BYTES}), CONVERT(decimal(${precision},${scale}), ${expression}))`;
       const unsigned = `CASE WHEN ${expression} = 0 THEN '${zero}' ELSE ${text} END`;

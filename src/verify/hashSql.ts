@@ -5,9 +5,12 @@
  * Pure functions, any thread. Source expressions speak of a table aliased `t`, and so do the target's.
  */
 import type { NulPolicy } from '../copy/text.js';
+import { type HashField, hashFields } from '../plan/chunk.js';
 import { copiedColumns, type PlannedColumn, type TablePlan } from '../plan/model.js';
 import { quote } from '../source/sql.js';
+import { fewerDecimals, isText } from '../target/compatible.js';
 import { quoteIdent } from '../target/identifiers.js';
+import { numberText } from '../types/decimal.js';
 import { byteaLiteral, hex32, MAX_VARBINARY_BYTES } from '../types/hash.js';
 import { mapColumn } from '../types/index.js';
 
@@ -56,11 +59,28 @@ export function expressionsOf(columns: readonly PlannedColumn[], side: SideName)
 }
 
 /** A number that has no more decimals than the source's is as it is there: without those that are zero. */
-function targetValue({ targetName, decimals }: PlannedColumn): string {
+function targetValue({ targetName, pgType, typeThere }: PlannedColumn): string {
   const value = `t.${quoteIdent(targetName)}`;
-  if (decimals === undefined) return value;
+  const decimals = typeThere === undefined ? null : fewerDecimals(pgType, typeThere);
+  if (decimals === null) return value;
   const rounded = `round(${value}, ${decimals})`;
   return `CASE WHEN ${rounded} = ${value} THEN ${rounded} ELSE ${value} END`;
+}
+
+/**
+ * @returns what PostgreSQL sends of a column whose rows are hashed here. Of a number it is the text that is hashed: the
+ * target's may be one that no column like the source's holds, which has no other canonical form.
+ */
+export function sentValue(column: PlannedColumn): string {
+  const value = targetValue(column);
+  const [{ scale }] = hashFields([column]) as [HashField];
+  if (scale === undefined) return value;
+  return isText(column.typeThere ?? '') ? `${value}::text` : numberText(value, scale);
+}
+
+/** @returns the column as `sentValue` sends it */
+export function asSent(column: PlannedColumn): PlannedColumn {
+  return column.field === 'numeric' ? { ...column, field: 'text' } : column;
 }
 
 /** @returns whether the canonical form of these columns may be longer than a varbinary(8000) */

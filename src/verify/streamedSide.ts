@@ -19,7 +19,7 @@ import { type CollectedRow, TupleCollector } from './collect.js';
 import { TotalsPacker } from './groupTotals.js';
 import { bitmapOf } from './hashGroups.js';
 import { targetRange } from './hashingTarget.js';
-import { comparedColumns, keyColumns } from './hashSql.js';
+import { asSent, comparedColumns, keyColumns, sentValue } from './hashSql.js';
 import {
   type HashGroups,
   type KeyedDigest,
@@ -155,7 +155,8 @@ export function streamedTarget(
     rows: (range) => copyRows(target, plan, range, rowHashColumn),
     totals: (range) => copyTotals(target, plan, range),
   };
-  return new StreamedSide(plan, reader, { trustRowHash: rowHashColumn !== null });
+  const sent = { ...plan, columns: plan.columns.map(asSent) };
+  return new StreamedSide(sent, reader, { trustRowHash: rowHashColumn !== null });
 }
 
 async function* copyRows(
@@ -165,7 +166,7 @@ async function* copyRows(
   rowHashColumn: string | null,
 ): AsyncGenerator<CollectedRow[], void, void> {
   const columns = rowHashColumn === null ? comparisonPlan(plan, false).columns : keyColumns(plan);
-  const hasher = rowHashColumn === null ? createRowHasher(hashFields(columns)) : null;
+  const hasher = rowHashColumn === null ? createRowHasher(hashFields(columns.map(asSent))) : null;
   const collector = new TupleCollector(columns.map(({ keyPosition }) => keyPosition));
   for await (const piece of readTuples(target, ...rangeTuples(plan, columns, range, rowHashColumn))) {
     hasher?.hashSlot(viewOf(piece), 0, piece.length);
@@ -179,7 +180,7 @@ async function* copyRows(
 
 async function copyTotals(target: TargetConnection, plan: TablePlan, range: KeyRange): Promise<Totals> {
   const { columns } = comparisonPlan(plan, false);
-  const hasher = createRowHasher(hashFields(columns));
+  const hasher = createRowHasher(hashFields(columns.map(asSent)));
   let totals = NO_ROWS;
   for await (const piece of readTuples(target, ...rangeTuples(plan, columns, range, null))) {
     const rows = hasher.hashSlot(viewOf(piece), 0, piece.length);
@@ -204,7 +205,7 @@ function rangeTuples(
     rowHashColumn === null ? `repeat('0', 32)` : `rpad(COALESCE(t.${quoteIdent(rowHashColumn)}, ''), 32)`;
   const { condition, values } = targetRange(plan, range, (n) => `current_setting('mssql_pg_migrate.v${n}')`);
   const query =
-    `SELECT ${[...columns.map(({ targetName }) => `t.${quoteIdent(targetName)}`), hash].join(', ')} ` +
+    `SELECT ${[...columns.map(sentValue), hash].join(', ')} ` +
     `FROM ${qualified(plan.target)} AS t${condition === '' ? '' : ` WHERE ${condition}`}`;
   return [query, new Map(values.map((value, i) => [`mssql_pg_migrate.v${i + 1}`, value]))];
 }

@@ -8,7 +8,7 @@ import type { TablePlan } from '../plan/model.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { existingRelations, type TargetColumn, type TargetRelation } from '../target/catalog.js';
-import { fewerDecimals, roundsInSilence } from '../target/compatible.js';
+import { roundsInSilence } from '../target/compatible.js';
 import type { TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
 import { hiddenRows } from '../target/rowSecurity.js';
@@ -121,12 +121,11 @@ export class Verifier {
     const there = this.#columns.get(plan.index);
     const columns = plan.columns.map((column) => {
       const { type, generated = false } = there?.get(column.targetName) ?? {};
-      const decimals = type === undefined ? null : fewerDecimals(column.pgType, type);
       return {
         ...column,
         // What the target computes itself is not covered by its row hashes.
         hashed: column.hashed && (rowHashColumn === null || !generated),
-        ...(decimals !== null && { decimals }),
+        ...(type !== undefined && { typeThere: type }),
       };
     });
     return { ...plan, columns };
