@@ -2,7 +2,7 @@
  * What an abort is to those who wait. Main thread.
  */
 import { cancellation } from '../errors.js';
-import type { Stop } from '../target/stopping.js';
+import type { Stop } from '../target/watching.js';
 
 /** @returns how sessions end on which everything may be done again. */
 export function stopOf({ signal, shutdownMs = 0 }: { signal: AbortSignal; shutdownMs?: number }): Stop {

@@ -4,7 +4,7 @@
 import type { Config } from '../config/schema.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
-import type { Stop } from '../target/stopping.js';
+import type { Stop } from '../target/watching.js';
 import { orAborted } from './abort.js';
 
 /**

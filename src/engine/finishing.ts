@@ -10,7 +10,7 @@ import type { TablePlan } from '../plan/model.js';
 import { retryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
-import type { Stop } from '../target/stopping.js';
+import type { Stop } from '../target/watching.js';
 import type { RunEventHandler, RunOutcome, StepOutcome, TableOutcome } from './events.js';
 import type { TableWork } from './workQueue.js';
 

@@ -7,9 +7,8 @@ import type pg from 'pg';
 import { AppError, cancellation } from '../errors.js';
 import { Client } from './driver.js';
 import { connectError, sqlStateOf, targetError } from './errors.js';
-import { type SessionState, watched } from './liveness.js';
-import { type Stop, type Stoppable, stoppable } from './stopping.js';
 import { fallsBack, type SslMode, type TlsAttempt, tlsAttempts } from './tls.js';
+import { type Beside, type SessionState, type Stop, watched } from './watching.js';
 
 export { targetError } from './errors.js';
 export type { SslMode } from './tls.js';
@@ -261,15 +260,14 @@ class OpenConnection implements TargetConnection {
   #watch<T>(answer: Promise<T>): Promise<T> {
     const { session } = this;
     if (session === null) return answer;
-    const stallMs = (this.#options.stall_timeout_seconds ?? 0) * 1000;
-    const hangUp = (): void => void this.client.connection.stream.destroy();
-    const asked = watched({ stallMs, hangUp, ask: () => sessionState(this.#options, session) }, answer);
-    if (this.#stop === null) return asked;
-    return stoppable(
-      this.#stop,
-      { cancel: (which) => cancelStatement(this.#options, session, which), hangUp },
-      asked,
-    );
+    const options = this.#options;
+    const stallMs = (options.stall_timeout_seconds ?? 0) * 1000;
+    const beside: Beside = {
+      ask: () => sessionState(options, session),
+      cancel: (which) => cancelStatement(options, session, which),
+      hangUp: () => this.client.connection.stream.destroy(),
+    };
+    return watched({ stallMs, stop: this.#stop }, beside, answer);
   }
 
   close(): Promise<void> {
@@ -302,7 +300,7 @@ async function sessionState(options: TargetOptions, pid: number): Promise<Sessio
 async function cancelStatement(
   options: TargetOptions,
   pid: number,
-  which: Parameters<Stoppable['cancel']>[0],
+  which: Parameters<Beside['cancel']>[0],
 ): Promise<void> {
   await askBeside(
     options,
