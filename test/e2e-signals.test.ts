@@ -119,6 +119,7 @@ test('SIGTERM half way through a table', async () => {
 /** What waits for a lock when the signal comes: each with the lock another session holds, and what mode runs into it. */
 const lockWaits = [
   { what: 'emptying the tables', mode: 'truncate', lock: 'ACCESS EXCLUSIVE', again: ['run', '--or-resume'] },
+  { what: 'the rows', mode: 'upsert', lock: 'SHARE', again: ['resume'] },
   // Rows may be written meanwhile, and the table not be analyzed.
   { what: 'what follows the rows', mode: 'upsert', lock: 'SHARE UPDATE EXCLUSIVE', again: ['resume'] },
 ];

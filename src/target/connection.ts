@@ -297,7 +297,7 @@ async function sessionState(options: TargetOptions, pid: number): Promise<Sessio
 }
 
 /** Ends the statement of a session of the same role, and not the session. @throws AppError as `connectTarget` */
-async function cancelStatement(
+export async function cancelStatement(
   options: TargetOptions,
   pid: number,
   which: Parameters<Beside['cancel']>[0],
@@ -306,7 +306,8 @@ async function cancelStatement(
     options,
     `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
       WHERE pid = $1 AND application_name = $2 AND usename = current_user AND datname = current_database()
-        AND (wait_event_type = 'Lock' OR $3)`,
+        -- Sessions that work hold these three for a moment only: to make a file longer, for one.
+        AND (wait_event_type = 'Lock' AND wait_event NOT IN ('extend', 'page', 'spectoken') OR $3)`,
     [pid, APPLICATION_NAME, which === 'whatever it does'],
   );
 }

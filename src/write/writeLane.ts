@@ -12,6 +12,7 @@ import { RingConsumer } from '../ring/consumer.js';
 import { isLaneAborted, type LaneLayout, SLOT_KIND } from '../ring/layout.js';
 import { lockHolders } from '../target/catalog.js';
 import {
+  cancelStatement,
   connectTarget,
   type TargetConnection,
   type TargetOptions,
@@ -35,6 +36,10 @@ export interface WriterTask {
 
 /** How soon a lane's abort or a silent server ends a wait for the server. */
 const CHECK_MS = 100;
+/** Of a run that is to stop: how often is looked whether a chunk waits for a lock. */
+const LOCK_CHECK_MS = 1000;
+/** SQLSTATE query_canceled. */
+const QUERY_CANCELED = '57014';
 const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
 /**
@@ -65,6 +70,12 @@ class LaneWriter {
   #copy: CopyChunk | null = null;
   /** The server has let us wait for too long, and was hung up on. */
   #silent = false;
+  /** When to look next whether a chunk waits for a lock; null until the run is to stop. */
+  #lockCheckMs: number | null = null;
+  /** The server was asked to end a wait for a lock. */
+  #askedToEnd = false;
+  /** Tables of which chunks were given up for a lock: the next ones would only wait for it, too. */
+  readonly #locked = new Set<number>();
 
   constructor(
     task: Omit<WriterTask, 'control' | 'stopFlags'>,
@@ -107,6 +118,22 @@ class LaneWriter {
     const since = this.#copy?.waitingSinceMs ?? null;
     this.#silent ||= limitMs > 0 && since !== null && performance.now() - since > limitMs;
     if (this.#silent || isLaneAborted(this.#task.lane)) this.#target?.client.connection.stream.destroy();
+    if (this.#stopFlags.isDraining) this.#endLockWait();
+  }
+
+  /** A chunk that only waits for another session's lock would hold up a run that is to stop. */
+  #endLockWait(): void {
+    const now = performance.now();
+    this.#lockCheckMs ??= now + LOCK_CHECK_MS;
+    const session = this.#copy === null ? null : (this.#target?.session ?? null);
+    if (session === null || now < this.#lockCheckMs) return;
+    this.#lockCheckMs = Number.POSITIVE_INFINITY;
+    this.#askedToEnd = true;
+    cancelStatement(this.#task.target, session, 'if it waits for a lock')
+      .catch(() => {})
+      .finally(() => {
+        this.#lockCheckMs = performance.now() + LOCK_CHECK_MS;
+      });
   }
 
   /** Writes the chunk that has begun, or reports why not; the ring stands behind its last slot either way. */
@@ -143,6 +170,11 @@ class LaneWriter {
       const error = await this.#explain(thrown, begin, copy);
       if (end === undefined) end = await this.#skipChunk();
       if (isLaneAborted(this.#task.lane)) throw new AppError('CANCELLED', 'the lane was aborted');
+      if (this.#askedToEnd && error.serverCode === QUERY_CANCELED) {
+        // It has not failed: nothing of it was committed, and whoever goes on with the run reads its rows.
+        this.#locked.add(begin.table);
+        return;
+      }
       if (!isRetryable(error)) this.#stopFlags.stop(begin.table);
       const lost = error.code === 'TARGET_CONNECTION_LOST';
       if (lost) await this.#disconnect();
