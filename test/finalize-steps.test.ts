@@ -1,7 +1,7 @@
 /** What follows the rows, on a real PostgreSQL: the steps, one that fails, a connection that is lost. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AppError } from '../src/errors.js';
+import { AppError, toErrorData } from '../src/errors.js';
 import { type FinalizeStep, finalize } from '../src/finalize/finalize.js';
 import { transferMode } from '../src/plan/modes/index.js';
 import { connectTarget, type TargetConnection, type TargetOptions } from '../src/target/connection.js';
@@ -99,6 +99,32 @@ test('a connection that is lost is made again and the step repeated', async () =
     steps.filter((step) => step.error !== undefined),
     [],
   );
+});
+
+test('a step that fails for a passing reason is told of and done again', async () => {
+  const plans = ordersAndUsers();
+  await transferMode('drop_recreate').prepare(target, plans);
+  const passing = new AppError('TARGET_TRANSIENT', 'for now');
+  let refused = 0;
+  const refusing = async (): Promise<TargetConnection> => {
+    const connection = await connect();
+    const query: TargetConnection['query'] = (sql, values) =>
+      sql.includes('PRIMARY KEY') && refused++ === 0
+        ? Promise.reject(passing)
+        : connection.query(sql, values);
+    return Object.create(connection, {
+      query: { value: query },
+      close: { value: () => connection.close() },
+    });
+  };
+  const told: [string, unknown][] = [];
+  const steps = await finalize(refusing, plans, {
+    parallel: 1,
+    retry: { retries: 1, delayMs: 0 },
+    onRetry: (table, error) => told.push([table, toErrorData(error).code]),
+  });
+  assert.equal(shown(steps).filter((step) => step.endsWith('ok')).length, 4, shown(steps).join());
+  assert.deepEqual(told, [['dbo.Orders', 'TARGET_TRANSIENT']]);
 });
 
 test('what a lost session of ours has made meanwhile is taken as made', async () => {

@@ -95,7 +95,9 @@ test('connections are lost at every COMMIT but some: each change is made once, a
   try {
     const migration = { ...small, upsert_batch_size: 10, delete_extra_rows: true, retry_delay_ms: 100 };
     const target = { host: '127.0.0.1', port: proxy.port };
-    const done = await upsert(scene, { ...migration, max_retries: 6 }, { target });
+    const upserting = { target_mode: 'upsert', hash_text_columns: true, max_retries: 6 };
+    const changed = { target, migration: { ...upserting, ...migration } };
+    const done = await scene.migrate(changed, ['--log-format', 'json']);
     const changes = changesOf(done);
     const none = { inserted: 0, updated: 0, deleted: 0, extra: 0 };
     assert.deepEqual(changes, {
@@ -104,6 +106,15 @@ test('connections are lost at every COMMIT but some: each change is made once, a
       'public.three': { ...none, deleted: 20 },
     });
     assert.ok(proxy.harmed >= 6, `${proxy.harmed} connections were harmed`);
+    // Only an event of the table has the error's code in its log line.
+    const retried = done.stderr
+      .split('\n')
+      .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []))
+      .filter(({ message, code }) => /: trying again after: /.test(String(message)) && code !== undefined);
+    for (const { table, retries } of done.result.tables) {
+      assert.equal(retries, retried.filter((line) => line.table === table).length, table);
+    }
+    assert.ok(done.result.retries > 0);
     const entered = await scene.rows(`SELECT t.target_name, sum(inserted), sum(updated), sum(deleted)
       FROM mssql_pg_migrate.chunks JOIN mssql_pg_migrate.tables t USING (run_id, table_name)
       WHERE run_id = '${done.result.run_id}' AND moved_to IS NULL GROUP BY 1 ORDER BY 1`);

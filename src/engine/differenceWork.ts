@@ -46,6 +46,8 @@ export interface DifferenceOptions {
   /** Rows deleted, and those left though only the target has them, are counted here. */
   changes: RowChanges;
   signal: AbortSignal;
+  /** Rows are deleted anew after this error. */
+  onRetry: (error: unknown) => void;
 }
 
 export class DifferenceWork {
@@ -122,7 +124,7 @@ export class DifferenceWork {
   }
 
   async #remove(keys: readonly (readonly string[])[]): Promise<void> {
-    const { config, changes, newPartition, signal } = this.#options;
+    const { config, changes, newPartition, signal, onRetry } = this.#options;
     if (!config.migration.delete_extra_rows) {
       changes.extra += keys.length;
       return;
@@ -134,7 +136,7 @@ export class DifferenceWork {
       changes.deleted += await withRetries(
         retryPolicy(config.migration),
         () => this.#removeBatch(batch, partition),
-        { ended: () => signal.aborted },
+        { ended: () => signal.aborted, onRetry },
       );
     }
   }

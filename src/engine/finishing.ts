@@ -44,6 +44,8 @@ export async function finalizeTables(
     ...step,
     step: kind,
   });
+  const onRetry = (table: string, error: unknown): void =>
+    onEvent({ kind: 'retry', table, error: toErrorData(error) });
   const steps = async (
     kinds: readonly StepKind[],
     wanted: (table: TableWork) => boolean,
@@ -54,6 +56,7 @@ export async function finalizeTables(
       retry,
       signal: stop.signal,
       onStep: (step) => onStep(toOutcome(step)),
+      onRetry,
       hooks: { ...hooks, isMissing: ({ schema, name }) => missing.has(tableLabel({ schema, name })) },
     });
     return done.map(toOutcome);
@@ -90,7 +93,6 @@ export function outcomeOf(
     bytes: work?.bytesCommitted ?? 0,
     durationMs: work === undefined || work.startedMs === 0 ? 0 : Math.max(0, work.endedMs - work.startedMs),
     ...(work?.changes !== undefined && { changes: work.changes }),
-    ...(work !== undefined && work.retries > 0 && { retries: work.retries }),
     leftOut: table.objects.leftOut,
     notes: table.notes,
     ...(error !== undefined && { error }),

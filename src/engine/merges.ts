@@ -61,7 +61,6 @@ export function waitingTable(plan: TablePlan, nextPartition = 0): SyncedTable {
     rowsCommitted: 0,
     bytesCommitted: 0,
     chunksCommitted: 0,
-    retries: 0,
     startedMs: 0,
     endedMs: 0,
     error: null,
@@ -181,9 +180,7 @@ export class Merges {
 
   /** Something of a table is tried again. */
   #tryingAgain(table: SyncedTable, error: ErrorData): void {
-    table.retries++;
-    const message = `${table.label}: trying again after: ${error.message}`;
-    this.#options.onEvent({ kind: 'log', level: 'warn', message });
+    this.#options.onEvent({ kind: 'retry', table: table.label, error });
   }
 
   /** The comparison of a table failed for a passing reason. @returns whether it may begin again, after a pause */

@@ -15,7 +15,7 @@ import type { TargetConnection } from '../target/connection.js';
 import { orAborted, stopOf } from './abort.js';
 import { type CheckpointRequest, chooseRun, endState, openState } from './checkpoint.js';
 import { connectBoth } from './connecting.js';
-import type { RunOptions, RunOutcome, StepOutcome } from './events.js';
+import type { RunEvent, RunOptions, RunOutcome, StepOutcome } from './events.js';
 import { completedOutcome, finalizeTables, outcomeOfRun } from './finishing.js';
 import { Journal } from './journal.js';
 import { type Planned, planRun, tellPlan } from './planning.js';
@@ -32,7 +32,17 @@ import { transfer } from './transfer.js';
  */
 export async function runMigration(config: Config, options: RunOptions): Promise<RunOutcome> {
   const threads = options.threads ?? new Threads();
-  return run(config, options, threads).finally(() => threads.end());
+  const retries = new Map<string, number>();
+  const onEvent = (event: RunEvent): void => {
+    if (event.kind === 'retry') retries.set(event.table, (retries.get(event.table) ?? 0) + 1);
+    options.onEvent(event);
+  };
+  const outcome = await run(config, { ...options, onEvent }, threads).finally(() => threads.end());
+  for (const table of outcome.tables) {
+    const times = retries.get(table.table);
+    if (times !== undefined) table.retries = times;
+  }
+  return outcome;
 }
 
 async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {

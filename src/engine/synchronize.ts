@@ -88,8 +88,17 @@ function firstFree(earlier: EarlierWork | undefined, planned: readonly Partition
 }
 
 /** Tries what may be repeated until it succeeds, fails for good, or has been tried often enough. */
-function again<T>({ config, signal }: SynchronizeOptions, work: () => Promise<T>): Promise<T> {
-  return withRetries(retryPolicy(config.migration), work, { ended: () => signal.aborted });
+function again<T>(
+  { config, signal }: SynchronizeOptions,
+  work: () => Promise<T>,
+  onRetry: (error: unknown) => void = () => {},
+): Promise<T> {
+  return withRetries(retryPolicy(config.migration), work, { ended: () => signal.aborted, onRetry });
+}
+
+/** @returns what tells of a table's failure that is tried again */
+function retryOf({ onEvent }: SynchronizeOptions, table: string): (error: unknown) => void {
+  return (error) => onEvent({ kind: 'retry', table, error: toErrorData(error) });
 }
 
 /**
@@ -103,9 +112,13 @@ async function setLogged(
 ): Promise<void> {
   const { ledger } = options;
   const onLogged = (target: TargetConnection, plan: TablePlan) => ledger.becomesLogged(target, plan, false);
-  for (const { plan } of tables) {
+  for (const { plan, label } of tables) {
     for (const name of logged.names(plan)) {
-      await again(options, () => session.use((target) => logged.run(target, plan, name, { onLogged })));
+      await again(
+        options,
+        () => session.use((target) => logged.run(target, plan, name, { onLogged })),
+        retryOf(options, label),
+      );
       ledger.isLoggedNow(plan);
     }
   }
@@ -300,6 +313,7 @@ async function* differencesOf(
     newPartition,
     changes,
     signal,
+    onRetry: retryOf(options, table.label),
   });
   const handOut = (found: DifferenceRead): ReadWork => {
     merges.handedOut(table, found);

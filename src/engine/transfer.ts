@@ -233,7 +233,6 @@ class Transfer {
   }
 
   #tryingAgain(table: number, error: ErrorData): void {
-    this.#queue.retried(table);
     this.#options.onEvent({ kind: 'retry', table: this.#queue.tables[table]!.label, error });
   }
 

@@ -34,8 +34,6 @@ export interface TableWork {
   rowsCommitted: number;
   bytesCommitted: number;
   chunksCommitted: number;
-  /** Times that something of it was tried again. */
-  retries: number;
   startedMs: number;
   endedMs: number;
   error: ErrorData | null;
@@ -96,7 +94,6 @@ export class WorkQueue {
       bytesCommitted: earlier[i]?.bytes ?? 0,
       chunksRead: earlier[i]?.chunks ?? 0,
       chunksCommitted: earlier[i]?.chunks ?? 0,
-      retries: 0,
       startedMs: 0,
       endedMs: 0,
       error: null,
@@ -153,11 +150,6 @@ export class WorkQueue {
     this.#listener.committed(entry);
     this.#settle(entry);
     this.#wake();
-  }
-
-  /** Something of a table is tried again. */
-  retried(table: number): void {
-    this.#entries[table]!.retries++;
   }
 
   /** @returns a partition number of a table that was not used before. */

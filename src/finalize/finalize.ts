@@ -72,6 +72,8 @@ export interface FinalizeOptions {
   onStep?: (step: FinalizeStep) => void;
   /** What becomes of a step that fails for a passing reason; left out, it has failed. */
   retry?: RetryPolicy;
+  /** A step of a table, named as in the source, is tried again after `error`. */
+  onRetry?: (table: string, error: unknown) => void;
   hooks?: FinalizeHooks;
   /** Where it aborts no further step is begun; those under way end as `connect`'s connections let them. */
   signal?: AbortSignal;
@@ -100,7 +102,7 @@ async function runStage(
   plans: readonly TablePlan[],
   makers: readonly StepMaker[],
   parallel: number,
-  { onStep, hooks = {}, retry = NO_RETRIES, signal }: FinalizeOptions,
+  { onStep, hooks = {}, retry = NO_RETRIES, onRetry = () => {}, signal }: FinalizeOptions,
 ): Promise<FinalizeStep[]> {
   const waiting = plans.filter((plan) => makers.some((maker) => maker.names(plan).length > 0));
   const steps: FinalizeStep[] = [];
@@ -118,7 +120,7 @@ async function runStage(
         if (!owned) noteUntouched(plan, makers);
         for (const [maker, name] of thingsToDo(allowed, plan)) {
           if (signal?.aborted) throw cancellation(signal);
-          const step = await runStep(session, plan, maker, name, { hooks, retry, signal });
+          const step = await runStep(session, plan, maker, name, { hooks, retry, onRetry, signal });
           if (step !== null) report(step);
         }
       }
@@ -167,8 +169,9 @@ async function runStep(
   {
     hooks,
     retry,
+    onRetry,
     signal,
-  }: Required<Pick<FinalizeOptions, 'hooks' | 'retry'>> & Pick<FinalizeOptions, 'signal'>,
+  }: Required<Pick<FinalizeOptions, 'hooks' | 'retry' | 'onRetry'>> & Pick<FinalizeOptions, 'signal'>,
 ): Promise<FinalizeStep | null> {
   const table = tableLabel(plan.source);
   const started = performance.now();
@@ -191,7 +194,11 @@ async function runStep(
           throw await nameLockHolders(target, [plan, ...referredTo(plan, maker, name)], error);
         }
       });
-    return (await withRetries(retry, run, { ended: () => signal?.aborted === true })) ? done() : null;
+    const made = await withRetries(retry, run, {
+      ended: () => signal?.aborted === true,
+      onRetry: (error) => onRetry(table, error),
+    });
+    return made ? done() : null;
   } catch (error) {
     if (isStop(error)) throw error;
     return { ...done(), error: toErrorData(targetError(error, { table })) };
