@@ -75,6 +75,17 @@ test('upsert refuses what PostgreSQL can not merge into', async () => {
   await target.query(`ALTER TABLE app."Orders" DROP CONSTRAINT late;
     CREATE RULE copied AS ON UPDATE TO app."Orders" DO ALSO NOTHING; ALTER TABLE app."Orders" DISABLE RULE copied`);
   await refused(checked(mode, target, [plan]), 'SCHEMA_CONFLICT', /rules for INSERT or UPDATE: copied$/);
+  await target.query(`DROP RULE copied ON app."Orders";
+    CREATE RULE kept AS ON DELETE TO app."Orders" DO INSTEAD UPDATE app."Orders" SET "Id" = 0 RETURNING OLD.*`);
+  await checked(mode, target, [plan]);
+  const deleting = transferMode('upsert', { deletesExtra: true });
+  await refused(
+    checked(deleting, target, [plan]),
+    'SCHEMA_CONFLICT',
+    /app\.Orders .* rules for DELETE: kept$/,
+  );
+  await target.query('ALTER TABLE app."Orders" DISABLE RULE kept');
+  await checked(deleting, target, [plan]);
 });
 
 test('tables that inherit from one of the run are no part of it: its rows are not taken for theirs', async () => {

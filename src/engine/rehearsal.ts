@@ -11,7 +11,7 @@ import type { Config } from '../config/schema.js';
 import { AppError, toErrorData } from '../errors.js';
 import { inspectHost } from '../host/host.js';
 import { sizeLines } from '../host/sizes.js';
-import { type TransferMode, transferMode } from '../plan/modes/index.js';
+import { configuredMode, type TransferMode } from '../plan/modes/index.js';
 import type { SourceConnection } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { tableSizes } from '../source/sizes.js';
@@ -62,8 +62,7 @@ class Rehearsal {
     this.#config = config;
     this.#source = source;
     this.#target = target;
-    const { target_mode, drop_cascade } = config.migration;
-    this.#mode = transferMode(target_mode, { dropCascade: drop_cascade });
+    this.#mode = configuredMode(config);
   }
 
   async outcome(

@@ -8,7 +8,7 @@ import type { Config } from '../config/schema.js';
 import { AppError } from '../errors.js';
 import type { FinalizeHooks } from '../finalize/finalize.js';
 import { type Host, inspectHost } from '../host/host.js';
-import { type TransferMode, transferMode } from '../plan/modes/index.js';
+import { configuredMode, type TransferMode } from '../plan/modes/index.js';
 import { retryPolicy } from '../plan/retry.js';
 import type { SourceConnection } from '../source/connection.js';
 import type { TargetConnection } from '../target/connection.js';
@@ -46,7 +46,7 @@ export async function runMigration(config: Config, options: RunOptions): Promise
 }
 
 async function run(config: Config, options: RunOptions, threads: Threads): Promise<RunOutcome> {
-  const mode = transferMode(config.migration.target_mode, { dropCascade: config.migration.drop_cascade });
+  const mode = configuredMode(config);
   const { resume = false, unfinished = 'refuse', stateFile = null, join } = options;
   if (join !== undefined) requireShareable(options, mode);
   // A mode that looks for differences needs no earlier run to go on from: what is there is where it begins.

@@ -55,6 +55,8 @@ export interface TargetRelation extends TargetName {
   triggers: TargetTrigger[];
   /** Rules for INSERT or UPDATE, by name; COPY passes them by. */
   rules: string[];
+  /** Rules for DELETE, by name; TRUNCATE passes them by. */
+  deleteRules: string[];
   /** `pg_class.reltuples`: -1 before the first ANALYZE. */
   approximateRows: number;
   columns: TargetColumn[];
@@ -98,9 +100,11 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
         OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END)))
       AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
   ), '[]'::json) AS triggers,
-  -- ev_type: 2 update, 3 insert. Even a disabled rule for UPDATE keeps ON CONFLICT from working.
+  -- ev_type: 2 update, 3 insert, 4 delete. Even a disabled rule for UPDATE keeps ON CONFLICT from working.
   ARRAY(SELECT r.rulename::text FROM pg_rewrite r
     WHERE r.ev_class = c.oid AND (r.ev_type = '2' OR (r.ev_type = '3' AND r.ev_enabled IN ('O', 'A'))) ORDER BY 1) AS rules,
+  ARRAY(SELECT r.rulename::text FROM pg_rewrite r
+    WHERE r.ev_class = c.oid AND r.ev_type = '4' AND r.ev_enabled IN ('O', 'A') ORDER BY 1) AS "deleteRules",
   COALESCE((
     SELECT json_agg(json_build_object(
       'name', a.attname,

@@ -28,45 +28,48 @@ const UNIQUE_VIOLATION = '23505';
 
 const WRITES = ['insert', 'update', 'delete'] as const;
 
-export const upsert: TransferMode = {
-  name: 'upsert',
-  loads: 'differences',
+/** @param deletes whether rows that only the target has are deleted */
+export function upsert(deletes: boolean): TransferMode {
+  return {
+    name: 'upsert',
+    loads: 'differences',
 
-  async check(target, plans) {
-    const { existing, unkeyed, keys, obstacles } = await examine(target, plans);
-    const actions = plans.map((plan) => {
-      const relation = existing.get(tableLabel(plan.target));
-      if (relation === undefined) return [createAction(plan)];
-      const list = [...keyActions(plan, keys), `brings the differences into ${withRows(relation)}`];
-      if (lacksRowHash(plan, relation)) list.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
-      if (unkeyed.has(plan)) list.push(`makes ${targetKey(plan).join(', ')} a unique key`);
-      return list;
-    });
-    return { actions, obstacles };
-  },
-
-  async prepare(target, plans, also) {
-    const { existing, unkeyed, keys, obstacles } = await examine(target, plans);
-    requireNone(obstacles);
-    try {
-      await inTransaction(target, async () => {
-        await createSchemas(target, plans);
-        await dropKeys(target, keys);
-        for (const plan of plans) {
-          const relation = existing.get(tableLabel(plan.target));
-          if (relation === undefined) await target.query(createTable(plan));
-          else await addRowHash(target, plan, relation);
-          // A key of an empty table comes after its rows, with the other finalization.
-          const later = relation === undefined && isFinalized(plan);
-          if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
-        }
-        await also?.();
+    async check(target, plans) {
+      const { existing, unkeyed, keys, obstacles } = await examine(target, plans, deletes);
+      const actions = plans.map((plan) => {
+        const relation = existing.get(tableLabel(plan.target));
+        if (relation === undefined) return [createAction(plan)];
+        const list = [...keyActions(plan, keys), `brings the differences into ${withRows(relation)}`];
+        if (lacksRowHash(plan, relation)) list.push(`adds column ${plan.rowHashColumn} ${ROW_HASH_TYPE}`);
+        if (unkeyed.has(plan)) list.push(`makes ${targetKey(plan).join(', ')} a unique key`);
+        return list;
       });
-    } catch (error) {
-      throw await nameLockHolders(target, plans, error);
-    }
-  },
-};
+      return { actions, obstacles };
+    },
+
+    async prepare(target, plans, also) {
+      const { existing, unkeyed, keys, obstacles } = await examine(target, plans, deletes);
+      requireNone(obstacles);
+      try {
+        await inTransaction(target, async () => {
+          await createSchemas(target, plans);
+          await dropKeys(target, keys);
+          for (const plan of plans) {
+            const relation = existing.get(tableLabel(plan.target));
+            if (relation === undefined) await target.query(createTable(plan));
+            else await addRowHash(target, plan, relation);
+            // A key of an empty table comes after its rows, with the other finalization.
+            const later = relation === undefined && isFinalized(plan);
+            if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
+          }
+          await also?.();
+        });
+      } catch (error) {
+        throw await nameLockHolders(target, plans, error);
+      }
+    },
+  };
+}
 
 /** @returns the identifying key's columns by their target names, in key order. */
 export function targetKey(plan: Pick<TablePlan, 'columns'>): string[] {
@@ -122,7 +125,11 @@ interface Examination extends Fitting {
   keys: KeysInTheWay;
 }
 
-async function examine(target: TargetConnection, plans: readonly TablePlan[]): Promise<Examination> {
+async function examine(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+  deletes: boolean,
+): Promise<Examination> {
   const { existing, obstacles } = await fittingRelations(target, plans, WRITES, missingRight);
   obstacles.unshift(...missingKeys(plans));
   const unique = await uniqueKeys(
@@ -130,6 +137,7 @@ async function examine(target: TargetConnection, plans: readonly TablePlan[]): P
     plans.map((plan) => plan.target),
   );
   obstacles.push(...foldedKeys(plans, existing, unique), ...unfitForConflicts(plans, existing, unique));
+  if (deletes) obstacles.push(...unfitForDeletes(plans, existing));
   const found = new Set(unique.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
   const unkeyed = plans.filter((plan) => {
     const { schema, name } = plan.target;
@@ -207,6 +215,24 @@ function unfitForConflicts(
       );
     }
     return obstacles;
+  });
+}
+
+/** What PostgreSQL refuses a DELETE for that counts its rows, or makes of it: it would be found at the first one. */
+function unfitForDeletes(
+  plans: readonly TablePlan[],
+  existing: ReadonlyMap<string, TargetRelation>,
+): AppError[] {
+  return plans.flatMap((plan) => {
+    const table = tableLabel(plan.target);
+    const rules = existing.get(table)?.deleteRules ?? [];
+    if (rules.length === 0) return [];
+    const message = `Rows that only target table ${table} has can't be deleted: it has rules for DELETE: ${rules.join(', ')}`;
+    return new AppError('SCHEMA_CONFLICT', message, {
+      table,
+      remedy:
+        'Drop or disable these rules, or leave such rows where they are (migration.delete_extra_rows: false).',
+    });
   });
 }
 

@@ -7,7 +7,7 @@ import type { Config } from '../../config/schema.js';
 import { AppError, requireNone } from '../../errors.js';
 import { count, oneLine } from '../../observe/format.js';
 import type { TablePlan } from '../../plan/model.js';
-import { transferMode } from '../../plan/modes/index.js';
+import { configuredMode } from '../../plan/modes/index.js';
 import { namingOf } from '../../plan/naming.js';
 import { planTables } from '../../plan/tables.js';
 import { type SourceTable, tableLabel } from '../../source/model.js';
@@ -102,10 +102,9 @@ export async function consequences(
   tables: readonly SourceTable[],
   target: TargetConnection,
 ): Promise<string[]> {
-  const { migration } = config;
   const plans = plansOf(config, tables);
   if (plans.length === 0) throw new AppError('TABLE_NOT_FOUND', 'no table is chosen');
-  const mode = transferMode(migration.target_mode, { dropCascade: migration.drop_cascade });
+  const mode = configuredMode(config);
   const { actions, obstacles } = await mode.check(target, plans);
   requireNone(obstacles);
   return actions
