@@ -4,37 +4,40 @@
  */
 import { type ErrorData, toErrorData } from '../errors.js';
 
-export class Joining {
-  #missing: number;
-  #state: 'pending' | 'joined' | 'refused' = 'pending';
-  #settle: (refusal: ErrorData | null) => void = () => {};
-  /** Null once they take part, or why they won't. */
-  readonly done: Promise<ErrorData | null>;
+/** A thread that was begun. */
+export interface Thread {
+  task: Promise<void>;
+  /** That it has its connection. */
+  connected: Promise<void>;
+}
 
-  /** @param threads how many connect */
-  constructor(threads: number) {
-    this.#missing = threads;
-    this.done = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
-  }
+/** @param begin begins the thread's task, which calls what it is given once it has its connection */
+export function threadOf(begin: (onConnected: () => void) => Promise<void>): Thread {
+  let onConnected = (): void => {};
+  const connected = new Promise<void>((resolve) => {
+    onConnected = resolve;
+  });
+  return { task: begin(onConnected), connected };
+}
 
-  /** One more has its connection. */
-  connected(): void {
-    this.#missing--;
-    if (this.#missing > 0 || this.#state !== 'pending') return;
-    this.#state = 'joined';
-    this.#settle(null);
-  }
+/** @returns what has a thread's part and needs no connection */
+export function unconnected(task: Promise<void>): Thread {
+  return { task, connected: Promise.resolve() };
+}
 
-  /** @returns whether a thread's error only says that they take no part; else it is the run's */
-  refused(error: unknown): boolean {
-    if (this.#state !== 'pending') return this.#state === 'refused';
+/**
+ * @returns null once all of them have their connections, or why they take no part
+ * @throws an error that is the run's
+ */
+export async function refusalOf(threads: readonly Thread[]): Promise<ErrorData | null> {
+  try {
+    const ended = Promise.all(threads.map(({ task }) => task));
+    await Promise.race([ended, Promise.all(threads.map(({ connected }) => connected))]);
+    return null;
+  } catch (error) {
     const data = toErrorData(error);
     // IO: this process can't open more connections.
-    if (!/^(SOURCE|TARGET)_|^(CANCELLED|IO)$/.test(data.code)) return false;
-    this.#state = 'refused';
-    this.#settle(data);
-    return true;
+    if (!/^(SOURCE|TARGET)_|^(CANCELLED|IO)$/.test(data.code)) throw error;
+    return data;
   }
 }

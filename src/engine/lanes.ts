@@ -14,7 +14,7 @@ import { readProgress } from '../ring/counters.js';
 import { abortLane, createLane, type Hashing, type LaneLayout, openNextRing } from '../ring/layout.js';
 import type { WriterTask } from '../write/writeLane.js';
 import { type Growth, growth, growthLines, type LaneLook, limitLine } from './growth.js';
-import { Joining } from './joining.js';
+import { refusalOf, type Thread, threadOf, unconnected } from './joining.js';
 import { type LaneSample, LaneSampler, SAMPLE_MS } from './sampler.js';
 import type { Threads, Tier } from './threads.js';
 
@@ -153,47 +153,45 @@ class Lanes {
     const { writersPerLane, writersAtFirst = writersPerLane, hashing, reader } = this.#options;
     const layout = createLane({ ...this.#options, rings: writersPerLane, openRings: writersAtFirst });
     const lane: Lane = { layout, openRings: writersAtFirst, idle: false, waitedForWriters: false };
-    const joining = added ? new Joining(1 + writersAtFirst) : null;
     const beginsToWork = (): void => {
       this.#lanes.push(lane);
       this.#layouts.push(layout);
     };
-    if (joining === null) beginsToWork();
-    else this.#joining.add(layout);
-    for (let ring = 0; ring < writersAtFirst; ring++) this.#beginWriter(layout, ring, joining);
-    if (hashing === 'hasher') this.#start('hasher', layout, {}, null, joining);
-    let connects = joining;
-    const control: ReaderControl = {
-      ...this.#reader,
-      next: async () => {
-        connects?.connected();
-        connects = null;
-        if (joining !== null && (await joining.done) !== null) return null;
-        lane.idle = true;
-        const work = await this.#reader.next();
-        // Where one lane is sent home, no other one is needed.
-        lane.idle = work === null;
-        return work;
-      },
-    };
-    this.#start('reader', layout, { ...reader, connectFirst: added }, control, joining);
-    if (joining === null) return null;
-    const refusal = await joining.done;
+    if (added) this.#joining.add(layout);
+    else beginsToWork();
+    const threads = Array.from({ length: writersAtFirst }, (_, i) => this.#beginWriter(layout, i, added));
+    if (hashing === 'hasher') threads.push(unconnected(this.#start('hasher', layout, {}, null)));
+    const reading = threadOf((onConnected) => {
+      const control: ReaderControl = {
+        ...this.#reader,
+        next: async () => {
+          onConnected();
+          if (added && (await joined) !== null) return null;
+          lane.idle = true;
+          const work = await this.#reader.next();
+          // Where one lane is sent home, no other one is needed.
+          lane.idle = work === null;
+          return work;
+        },
+      };
+      return this.#start('reader', layout, { ...reader, connectFirst: added }, control);
+    });
+    const joined = this.#join([...threads, reading], added);
+    if (!added) return null;
+    const refusal = await joined;
     this.#joining.delete(layout);
     if (refusal === null) beginsToWork();
     else abortLane(layout);
     return refusal;
   }
 
-  #beginWriter(layout: LaneLayout, ring: number, joining: Joining | null): void {
+  #beginWriter(layout: LaneLayout, ring: number, added: boolean): Thread {
     const { writer } = this.#options;
-    if (typeof writer === 'function') {
-      joining?.connected();
-      this.#keep(writer(layout, ring), joining);
-      return;
-    }
-    const control: JoiningWriterControl = { ...this.#writer!, connected: async () => joining?.connected() };
-    this.#start('writer', layout, { ...writer, ring, connectFirst: joining !== null }, control, joining);
+    if (typeof writer === 'function') return unconnected(writer(layout, ring));
+    return threadOf((onConnected) => {
+      const control: JoiningWriterControl = { ...this.#writer!, connected: async () => onConnected() };
+      return this.#start('writer', layout, { ...writer, ring, connectFirst: added }, control);
+    });
   }
 
   #start(
@@ -201,20 +199,30 @@ class Lanes {
     lane: LaneLayout,
     task: object,
     control: ReaderControl | WriterControl | null,
-    joining: Joining | null,
-  ): void {
+  ): Promise<void> {
     const { threads, stopFlags } = this.#options;
     const shared = tier === 'hasher' ? {} : { stopFlags: stopFlags.buffer };
-    this.#keep(threads.run(tier, { ...task, ...shared, lane }, control), joining);
+    return threads.run(tier, { ...task, ...shared, lane }, control);
   }
 
-  #keep(task: Promise<void>, joining: Joining | null): void {
-    const kept = task
-      .catch((error) => {
-        if (joining?.refused(error) !== true) this.fail(error);
-      })
-      .finally(() => this.#tasks.delete(kept));
-    this.#tasks.add(kept);
+  /**
+   * Keeps the threads' tasks.
+   *
+   * @param added where others work already
+   * @returns null once they take part, or why they don't: no error of theirs is the run's then
+   */
+  #join(threads: readonly Thread[], added: boolean): Promise<ErrorData | null> {
+    const refusal = added ? refusalOf(threads) : Promise.resolve(null);
+    for (const { task } of threads) {
+      const kept = task
+        .catch(async (error) => {
+          if ((await refusal) === null) throw error;
+        })
+        .catch((error) => this.fail(error))
+        .finally(() => this.#tasks.delete(kept));
+      this.#tasks.add(kept);
+    }
+    return refusal;
   }
 
   /** Begins what is needed. */
@@ -250,9 +258,7 @@ class Lanes {
 
   /** Begins a lane's next writer. @returns why it takes no part, or null */
   async #openRing(lane: Lane): Promise<ErrorData | null> {
-    const joining = new Joining(1);
-    this.#beginWriter(lane.layout, lane.openRings, joining);
-    const refusal = await joining.done;
+    const refusal = await this.#join([this.#beginWriter(lane.layout, lane.openRings, true)], true);
     if (refusal === null) {
       lane.openRings++;
       openNextRing(lane.layout);
