@@ -10,7 +10,7 @@ import { after, before, test } from 'node:test';
 import { claimPartition } from '../src/checkpoint/claims.js';
 import { Ledger } from '../src/checkpoint/ledger.js';
 import { ensureLedger } from '../src/checkpoint/schema.js';
-import { Jobs } from '../src/engine/shared/jobs.js';
+import { type Job, Jobs } from '../src/engine/shared/jobs.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { connectTarget } from '../src/target/connection.js';
 import { type CliResult, runCli } from './support/cli.js';
@@ -142,7 +142,10 @@ test('a partition is handed on where its host ends before it claims it, though t
       VALUES ('${runId}', 1, '', 'truncate', 'running', '');
     INSERT INTO mssql_pg_migrate.tables VALUES ('${runId}', 'dbo.one', 'public', 'one', 0, '', false, 'failed', 0, '[]')`);
   const retry = { retries: 0, delayMs: 0 };
-  const jobs = await Jobs.open({ runId, connect, retry, ended: () => true });
+  // One after the other, as hosts do.
+  const open = () => Jobs.open({ runId, connect, retry, ended: () => true });
+  const jobs = await open();
+  const ending = await open();
   const idle = {
     unlogged: new Set<string>(),
     stallMs: 0,
@@ -154,26 +157,29 @@ test('a partition is handed on where its host ends before it claims it, though t
   try {
     await jobs.publish([{ table: 'dbo.one', partition: 0 }]);
     const plan = { source: { schema: 'dbo', name: 'one' } } as unknown as TablePlan;
-    const take = async (claims: boolean) => {
-      const job = (await jobs.fetch())!;
-      if (claims) await claimPartition(ledger, plan, job.partition, job.id);
-      await scene.client.query(
-        `UPDATE mssql_pg_migrate.claims SET claimed_at = claimed_at - interval '70 s' WHERE run_id = '${runId}';
-          UPDATE mssql_pg_migrate_jobs.job SET started_on = started_on - interval '70 s' WHERE name = '${runId}'`,
-      );
-      return job;
+    const claim = async ({ partition, id }: Job) => {
+      await claimPartition(ledger, plan, partition, id);
+      const claims = await scene.rows(`SELECT claim FROM mssql_pg_migrate.claims WHERE run_id = '${runId}'`);
+      return Number(claims[0]?.[0]);
     };
-    const first = await take(true);
+    const first = (await jobs.fetch())!;
+    assert.equal(await claim(first), 1);
     assert.equal(await jobs.handOn(), 0, 'its host is there, and has claimed it');
     await jobs.giveBack(first, 'its host stops');
-    const second = await take(false);
-    assert.equal(second.id, first.id);
-    assert.equal(await jobs.handOn(), 1);
-    await take(true);
+    const second = (await ending.fetch())!;
+    assert.deepEqual(second, first);
+    assert.equal(await jobs.handOn(), 0, 'its host is there, and may claim it yet');
+    await ending.close();
+    let handedOn = 0;
+    for (const until = Date.now() + 20_000; handedOn === 0 && Date.now() < until; ) {
+      handedOn = await jobs.handOn();
+    }
+    assert.equal(handedOn, 1);
+    assert.equal(await claim((await jobs.fetch())!), 2);
     assert.equal(await jobs.handOn(), 0, 'claimed anew');
     await jobs.remove();
   } finally {
-    await Promise.all([jobs.close(), ledger.close()]);
+    await Promise.all([jobs.close(), ending.close(), ledger.close()]);
   }
 });
 

@@ -13,8 +13,6 @@ export const JOBS_SCHEMA = 'mssql_pg_migrate_jobs';
 
 /** When a host that is there, but does nothing any more, loses its partition: longer than one should take. */
 const EXPIRE_SECONDS = 3600;
-/** A host between fetching a job and claiming its partition is not slower than this. */
-const CLAIM_SECONDS = 60;
 /** Tries by any host, after which the partition is left to the one that finishes the run. */
 const LEAST_TRIES = 10;
 
@@ -91,8 +89,27 @@ export class Jobs {
 
   /** @returns a job for this host, or null where there is none at the moment. */
   async fetch(): Promise<Job | null> {
-    const [job] = await this.#boss.fetch<PartitionJob>(this.#queue, { batchSize: 1 });
+    const db = { executeSql: (text: string, values: unknown[]) => this.#fetchBySession(text, values) };
+    const [job] = await this.#boss.fetch<PartitionJob>(this.#queue, { batchSize: 1, db });
     return job === undefined ? null : { id: job.id, ...job.data };
+  }
+
+  /**
+   * Fetches as pg-boss would, and enters in the same statement whose session has the job: a host may end before it claims
+   * the partition from there. The claim itself stays the one before.
+   */
+  #fetchBySession(text: string, values: unknown[]): Promise<{ rows: unknown[] }> {
+    return this.#execute(
+      `WITH fetched AS (${text}), entered AS (
+        INSERT INTO ${LEDGER}.claims (run_id, table_name, partition, claim, job, session, session_started)
+          SELECT $${values.length + 1}, f.data->>'table', (f.data->>'partition')::integer, 0, f.id, a.pid, a.backend_start
+          FROM fetched f, pg_stat_activity a WHERE a.pid = pg_backend_pid()
+          ON CONFLICT (run_id, table_name, partition) DO UPDATE
+            SET job = excluded.job, session = excluded.session, session_started = excluded.session_started,
+              claimed_at = excluded.claimed_at)
+        SELECT * FROM fetched`,
+      [...values, this.#options.runId],
+    );
   }
 
   /** @returns how many jobs some host is at, or has still to do. */
@@ -116,14 +133,10 @@ export class Jobs {
   /** Gives the jobs of hosts that are gone to the others. @returns how many there were */
   async handOn(): Promise<number> {
     await this.#boss.expire();
-    // An older claim is that of the host that had the job before.
     const { rows } = await this.#execute(
-      `SELECT j.id FROM ${JOBS_SCHEMA}.job j
-        LEFT JOIN ${LEDGER}.claims c ON c.run_id = $2 AND c.job = j.id AND c.claimed_at >= j.started_on
-        WHERE j.name = $1 AND j.state = 'active' AND CASE
-          WHEN c.job IS NULL THEN j.started_on < clock_timestamp() - make_interval(secs => ${CLAIM_SECONDS})
-          ELSE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = c.session AND a.backend_start = c.session_started)
-        END`,
+      `SELECT j.id FROM ${JOBS_SCHEMA}.job j JOIN ${LEDGER}.claims c ON c.run_id = $2 AND c.job = j.id
+        WHERE j.name = $1 AND j.state = 'active' AND NOT EXISTS (
+          SELECT FROM pg_stat_activity a WHERE a.pid = c.session AND a.backend_start = c.session_started)`,
       [this.#queue, this.#options.runId],
     );
     const gone = (rows as { id: string }[]).map(({ id }) => id);
