@@ -87,6 +87,20 @@ describe('how long an answer is waited for', () => {
     }
     assert.equal(line.hungUp, false);
   });
+
+  test('nor does time in which nothing is wanted', async () => {
+    const { line, answer } = listening(10);
+    let wanted = true;
+    void answer.wait(new Promise(() => {}), () => wanted);
+    line.bytes += 9;
+    for (let i = 0; i < 20; i++, wanted = !wanted) {
+      mock.timers.tick(0.7 * STALL_MS);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal(line.hungUp, false);
+    await stalls(1);
+    assert.equal(line.hungUp, true);
+  });
 });
 
 describe('over a socket', () => {

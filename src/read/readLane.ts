@@ -11,12 +11,9 @@ import { inputOffset, isLaneAborted, type LaneLayout } from '../ring/layout.js';
 import { LaneProducer } from '../ring/producer.js';
 import type { SlotStage } from '../ring/stage.js';
 import { connectSource, type SourceConnection, type SourceOptions } from '../source/connection.js';
-import { tableLabel } from '../source/model.js';
-import { FIRST_ANSWER_PATIENCE, silentSource } from '../source/silence.js';
 import { InputWindow } from '../tds/window.js';
 import { ChunkSink } from './chunkSink.js';
 import { readPartition, startOf } from './readPartition.js';
-import type { RowPump } from './rowPump.js';
 
 /** What a reader worker is started with; `control` carries a comlink `ReaderControl`. */
 export interface ReaderTask {
@@ -35,7 +32,7 @@ export interface ReaderTask {
 
 /** Bytes of a response a reader holds at most; a row that does not fit is streamed. */
 const WINDOW_BYTES = 1024 * 1024;
-/** How soon an abort, a stop or a silent source ends a read that waits. */
+/** How soon an abort or a stop ends a read that waits. */
 const CHECK_MS = 100;
 const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
@@ -69,9 +66,6 @@ class LaneReader {
   readonly #policy: RetryPolicy;
   readonly #check: NodeJS.Timeout;
   #source: SourceConnection | null = null;
-  #pump: RowPump | null = null;
-  /** The source has said nothing for too long, and was hung up on. */
-  #silent = false;
   #onAbort: () => void = () => {};
   readonly #aborted: Promise<null>;
 
@@ -114,32 +108,34 @@ class LaneReader {
     return Promise.race([this.#control.next(), this.#aborted]);
   }
 
-  /** Ends a read that waits for the source: where the lane is aborted, the run stops, or the source is silent. */
+  /** Ends a read that waits for the source: where the lane is aborted, or the run stops. */
   #lookAround(): void {
     if (isLaneAborted(this.#task.lane)) {
       this.#source?.connection.close();
       this.#onAbort();
       return;
     }
-    if (this.#pump === null) return;
-    const patience = this.#pump.answered ? 1 : FIRST_ANSWER_PATIENCE;
-    const limitMs = (this.#task.source.stall_timeout_seconds ?? 0) * 1000 * patience;
-    const since = this.#pump.waitingSinceMs;
-    this.#silent ||= limitMs > 0 && since !== null && performance.now() - since > limitMs;
-    const idle = this.#stopFlags.isDraining && !this.#sink.chunkOpen;
-    if (this.#silent || idle) this.#source?.connection.close();
+    if (this.#stopFlags.isDraining && !this.#sink.chunkOpen) this.#source?.connection.close();
   }
 
   /** Reads one partition, again and again while what goes wrong is passing. */
   async #read(work: ReadWork): Promise<void> {
     const { plan, partition } = work;
     const progress = startOf(work);
+    const reading = {
+      work,
+      progress,
+      task: this.#task,
+      sink: this.#sink,
+      window: this.#window,
+      stopFlags: this.#stopFlags,
+    };
     const retries = new Retries(this.#policy);
     for (;;) {
       const ended = progress.chunks;
       const source = await this.#connect();
       if (source === null) return;
-      const error = await this.#try(work, progress, source);
+      const error = await readPartition(reading, source);
       if (error === null) {
         const { rows, chunks } = progress;
         return this.#control.read({ table: plan.index, partition, rows, chunks });
@@ -155,31 +151,6 @@ class LaneReader {
       if (!again) return;
       await retries.pause(() => this.#ended);
     }
-  }
-
-  async #try(
-    work: ReadWork,
-    progress: ReturnType<typeof startOf>,
-    source: SourceConnection,
-  ): Promise<AppError | null> {
-    const reading = {
-      work,
-      progress,
-      task: this.#task,
-      sink: this.#sink,
-      window: this.#window,
-      stopFlags: this.#stopFlags,
-    };
-    const error = await readPartition(reading, source, (pump) => {
-      this.#pump = pump;
-    });
-    this.#pump = null;
-    const silent = this.#silent;
-    this.#silent = false;
-    if (error === null || !silent) return error;
-    const seconds = this.#task.source.stall_timeout_seconds ?? 0;
-    const place = { table: tableLabel(work.plan.source), partition: work.partition };
-    return silentSource(seconds, FIRST_ANSWER_PATIENCE, place);
   }
 
   get #ended(): boolean {

@@ -1,12 +1,12 @@
 /**
  * Reads one partition's rows into the lane's rings, as far as the connection carries. Reader thread.
  */
-import { AppError, atPlace } from '../errors.js';
+import { type AppError, atPlace } from '../errors.js';
 import { type ChunkBegin, hashFields } from '../plan/chunk.js';
 import { copiedColumns, type TablePlan } from '../plan/model.js';
 import { readQuery } from '../plan/queries.js';
 import type { ReadWork, StopFlags } from '../plan/work.js';
-import { type SourceConnection, type SourceIsolation, sourceError } from '../source/connection.js';
+import type { SourceConnection, SourceIsolation } from '../source/connection.js';
 import { tableLabel } from '../source/model.js';
 import { bulkRead } from '../tds/bulkRead.js';
 import type { InputWindow } from '../tds/window.js';
@@ -32,30 +32,29 @@ export function startOf(work: ReadWork): RangeProgress {
 /**
  * Reads to the partition's end.
  *
- * @param onPump told of what takes the rows, so that a silent source can be noticed
  * @returns why it broke off, or null
  */
 export async function readPartition(
   reading: PartitionReading,
   source: SourceConnection,
-  onPump: (pump: RowPump) => void,
 ): Promise<AppError | null> {
   const { work, progress } = reading;
   const place = { table: tableLabel(work.plan.source), partition: work.partition };
   const pump = new RowPump(pumpOptions(reading), reading.sink, reading.window);
-  onPump(pump);
+  const answer = source.answer(0);
   try {
     const { range, plan } = work;
     const query =
       range == null || progress.chunks === 0
         ? work.query
         : readQuery(plan, { lower: progress.lower, upper: range.upper }, reading.task.source);
-    await bulkRead(source.connection, query.sql, query.parameters, pump);
+    const rows = bulkRead(source.connection, query.sql, query.parameters, pump);
+    await answer.wait(rows, () => !pump.blocked);
     await pump.finish();
     return null;
   } catch (error) {
     pump.abandon();
-    return error instanceof AppError ? atPlace(error, place) : sourceError(error, place);
+    return atPlace(answer.error(error), place);
   }
 }
 

@@ -52,10 +52,8 @@ export class RowPump implements ResponseSink {
   onMessage: ((token: ServerMessageToken) => void) | null = null;
   /** Rows read so far. */
   rows = 0;
-  /** Since when the source is waited for (`performance.now()`), or null. */
-  waitingSinceMs: number | null = performance.now();
-  /** True once some of the answer has come. */
-  answered = false;
+  /** It waits for room in the rings, and takes nothing meanwhile. */
+  blocked = false;
   readonly #options: PumpOptions;
   readonly #sink: ChunkSink;
   readonly window: InputWindow;
@@ -93,16 +91,11 @@ export class RowPump implements ResponseSink {
   }
 
   work(): Promise<void> | undefined {
-    this.waitingSinceMs = null;
-    this.answered = true;
     this.#throwIfStopped();
-    if (this.#work() === 'output') return this.#workSlowly();
-    this.waitingSinceMs = performance.now();
-    return undefined;
+    return this.#work() === 'output' ? this.#workSlowly() : undefined;
   }
 
   end(): void {
-    this.waitingSinceMs = null;
     if (this.window.available > 0 || this.#stream !== null || !this.#done) {
       throw new AppError('PROTOCOL', 'The answer of SQL Server ended in the middle of a token');
     }
@@ -149,11 +142,12 @@ export class RowPump implements ResponseSink {
   }
 
   async #workSlowly(): Promise<void> {
+    this.blocked = true;
     do {
       await this.#sink.waitForRoom();
       this.#throwIfStopped();
     } while (this.#work() === 'output');
-    this.waitingSinceMs = performance.now();
+    this.blocked = false;
   }
 
   /** Works until bytes or room are wanting. */

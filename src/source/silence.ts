@@ -2,13 +2,15 @@
  * Notices that a source does not go on with an answer, or never begins one: a lock may be in its way, or the connection
  * lost without a word. Runs on the main thread and in the reader workers.
  */
-import { AppError, type ErrorPlace } from '../errors.js';
+import { AppError } from '../errors.js';
 import { sourceError } from './errors.js';
 
 /** A source may sort a table before it sends the first row: it is given so many times the stall timeout. */
-export const FIRST_ANSWER_PATIENCE = 4;
+const FIRST_ANSWER_PATIENCE = 4;
 /** Where it goes through more rows than these before it can answer, it is given as long again for as many. */
 const ROWS_OF_PATIENCE = 10_000_000;
+/** How often is looked within the stall timeout. */
+const LOOKS = 10;
 
 /** What an answer comes by. */
 export interface Line {
@@ -38,8 +40,12 @@ export class Answer {
     this.#bytesBefore = line.bytesRead();
   }
 
-  /** Waits for more of it, or for its end, and hangs up where nothing comes meanwhile. */
-  async wait<T>(work: Promise<T>): Promise<T> {
+  /**
+   * Waits for more of it, or for its end, and hangs up where nothing comes meanwhile.
+   *
+   * @param wanted whether more is waited for at the moment: while nobody takes it, the source may not go on
+   */
+  async wait<T>(work: Promise<T>, wanted: () => boolean = () => true): Promise<T> {
     const { stallMs, bytesRead, hangUp } = this.#line;
     if (stallMs <= 0) return work;
     let over = false;
@@ -48,14 +54,14 @@ export class Answer {
     const look = (): void => {
       if (over) return;
       const now = bytesRead();
-      silences = now === bytes ? silences + 1 : 0;
+      silences = now === bytes && wanted() ? silences + 1 : 0;
       bytes = now;
-      if (silences < (now === this.#bytesBefore ? this.#patience : 1)) return;
+      if (silences < LOOKS * (now === this.#bytesBefore ? this.#patience : 1)) return;
       this.#silent = true;
       hangUp();
     };
     // Behind the sockets: what came while this thread was busy has come.
-    const timer = setInterval(() => setImmediate(look), stallMs);
+    const timer = setInterval(() => setImmediate(look), stallMs / LOOKS);
     try {
       return await work;
     } finally {
@@ -66,15 +72,11 @@ export class Answer {
 
   /** @returns why the statement failed, by what the driver says of it; an `AppError` passes through. */
   error(failure: unknown): AppError {
-    return this.#silent ? silentSource(this.#line.stallMs / 1000, this.#patience) : sourceError(failure);
+    if (!this.#silent) return failure instanceof AppError ? failure : sourceError(failure);
+    return new AppError(
+      'SOURCE_CONNECTION_LOST',
+      `The source sent nothing for more than ${this.#line.stallMs / 1000} s in the middle of an answer, or ${this.#patience} times as long before it`,
+      { remedy: 'Look for what blocks its session, or raise source.stall_timeout_seconds.' },
+    );
   }
-}
-
-/** @param patience how many times `stallSeconds` the first answer was waited for */
-export function silentSource(stallSeconds: number, patience: number, place: ErrorPlace = {}): AppError {
-  return new AppError(
-    'SOURCE_CONNECTION_LOST',
-    `The source sent nothing for more than ${stallSeconds} s in the middle of an answer, or ${patience} times as long before it`,
-    { ...place, remedy: 'Look for what blocks its session, or raise source.stall_timeout_seconds.' },
-  );
 }

@@ -2,6 +2,7 @@
  * One reader's pump, sink and ring in one thread, used for one response after another as a reader worker does,
  * also after a failed one. Test process, main thread.
  */
+import assert from 'node:assert/strict';
 import type { NulPolicy } from '../../src/copy/text.js';
 import type { ChunkEnd } from '../../src/plan/chunk.js';
 import type { TablePlan } from '../../src/plan/model.js';
@@ -81,7 +82,10 @@ export class TestPump {
     try {
       for (const piece of pieces) {
         const wait = pump.push(piece);
+        // Or its source would be taken for silent meanwhile.
+        assert.equal(pump.blocked, wait !== undefined);
         if (wait !== undefined) await this.#whileEmptying(wait, result);
+        assert.equal(pump.blocked, false);
         this.#empty(result);
       }
       pump.end();
