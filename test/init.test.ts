@@ -153,6 +153,7 @@ test('with --advanced: patterns, sizes of the host; rows in the target propose u
     await terminal.waitFor(/2 tables: customers, regions/);
     await terminal.answer(asks('Are these'), KEYS.enter);
     await terminal.answer(asks('Isolation'), KEYS.enter);
+    await terminal.answer(asks('Which replica'), KEYS.down + KEYS.enter);
     await answerTarget(terminal);
     await terminal.answer(asks('PostgreSQL: schema for the tables of dbo'), `kept${KEYS.enter}`);
     await terminal.waitFor(/upsert is proposed: 1 table of the target has rows, and every table has a key/);
@@ -180,7 +181,7 @@ test('with --advanced: patterns, sizes of the host; rows in the target propose u
     [migration.include_tables, migration.exclude_tables],
     [['cust*', 'odd*', 'regions'], ['odd*']],
   );
-  assert.deepEqual(source.schema, ['dbo', 'sales']);
+  assert.deepEqual([source.schema, source.application_intent], [['dbo', 'sales'], 'read_only']);
   assert.match(readFileSync(file, 'utf8'), /# .*On this host: [\s\S]*#chunk_size: \d+/);
   assert.deepEqual(readdirSync(cwd), ['config.yaml']);
 });

@@ -34,8 +34,12 @@ export async function hostSizes(config: Config): Promise<HostSizes> {
   );
 }
 
-export async function askIsolation(prompts: Prompts, snapshotAllowed: boolean): Promise<string> {
-  return prompts.choose('Isolation of reads', [
+/** How rows are read: keys of `source`. */
+export async function askReads(
+  prompts: Prompts,
+  snapshotAllowed: boolean,
+): Promise<Record<string, GivenValue>> {
+  const isolation = await prompts.choose('Isolation of reads', [
     { value: 'read_committed', label: 'read_committed', hint: 'works everywhere' },
     {
       value: 'snapshot',
@@ -44,6 +48,11 @@ export async function askIsolation(prompts: Prompts, snapshotAllowed: boolean): 
     },
     { value: 'read_uncommitted', label: 'read_uncommitted', hint: 'NOLOCK: rows may be missing or doubled' },
   ]);
+  const intent = await prompts.choose('Which replica of an availability group is read', [
+    { value: 'read_write', label: 'read_write', hint: 'the primary; so too where there is no group' },
+    { value: 'read_only', label: 'read_only', hint: 'the listener may give a readable secondary' },
+  ]);
+  return { isolation, application_intent: intent };
 }
 
 export async function askMigration(prompts: Prompts, sizes: HostSizes): Promise<Record<string, GivenValue>> {

@@ -11,7 +11,7 @@ import { serverFacts } from '../../source/catalog.js';
 import { connectSource } from '../../source/connection.js';
 import type { SourceTable } from '../../source/model.js';
 import { connectTarget, type TargetConnection } from '../../target/connection.js';
-import { askIsolation, askMigration, type HostSizes, hostSizes } from './advanced.js';
+import { askMigration, askReads, type HostSizes, hostSizes } from './advanced.js';
 import { askMode, consequences, type ModeName, type Proposal, proposeMode, surveyTarget } from './mode.js';
 import type { Prompts } from './prompts.js';
 import { askSource, askTarget } from './sides.js';
@@ -50,7 +50,7 @@ export async function runWizard(prompts: Prompts, options: WizardOptions): Promi
       await connection.close();
     }
   }
-  const isolation = advanced ? await askIsolation(prompts, snapshotAllowed) : null;
+  const reads = advanced ? await askReads(prompts, snapshotAllowed) : {};
   const target = await askTarget(prompts, environment, String(source.given.database));
   const targetSchema = await askTargetSchema(prompts, answers.schemas);
   const schemas = answers.schemas.map(literally);
@@ -60,7 +60,7 @@ export async function runWizard(prompts: Prompts, options: WizardOptions): Promi
     source: {
       ...source.given,
       schema: schemas.length > 1 ? schemas : schema,
-      ...(isolation !== null && { isolation }),
+      ...reads,
     },
     target: { ...target.given, ...(targetSchema !== null && { schema: targetSchema }) },
     migration: {
