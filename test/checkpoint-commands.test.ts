@@ -130,7 +130,10 @@ test('resume without a run, with another configuration, or with a file that is n
 
 test('a run that ended before it touched anything is begun by resume, under its id', async () => {
   const schema = 'begun';
-  const unreachable = scene.config({ migration: crashMigration, target: { schema, port: 1 } });
+  const unreachable = scene.config({
+    migration: { ...crashMigration, max_retries: 0 },
+    target: { schema, port: 1 },
+  });
   const state = `${scene.directory}/begun.state`;
   const failed = await runCli(['-c', unreachable, '--state-file', state, '--output-json', 'run']);
   assert.equal(failed.code, 2, failed.stderr);

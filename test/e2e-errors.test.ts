@@ -131,7 +131,7 @@ test('wrong password on either side', async () => {
 test('hosts that are not there', async () => {
   const port = await freePort();
   const result = await fails(
-    { source: { port } },
+    { source: { port }, migration: { max_retries: 0 } },
     {
       exit: 2,
       code: 'SOURCE_UNREACHABLE',

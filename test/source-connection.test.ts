@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { AppError, type ErrorCode } from '../src/errors.js';
+import { isSettled } from '../src/plan/retry.js';
 import { connectSource, type SourceOptions, sourceError } from '../src/source/connection.js';
 import { encryptionOf, socketConnector } from '../src/source/socket.js';
 import { type Engine, type EngineSession, SqlError } from './sqlserver/contract.js';
@@ -264,14 +265,20 @@ describe('logins', () => {
 
   test('nobody listens, no such host, no answer', async () => {
     const port = await freePort();
-    await fails({ host: '127.0.0.1', port }, 'SOURCE_UNREACHABLE', new RegExp(`127\\.0\\.0\\.1:${port}`));
+    const at = new RegExp(`127\\.0\\.0\\.1:${port}`);
+    assert.ok(!isSettled(await fails({ host: '127.0.0.1', port }, 'SOURCE_UNREACHABLE', at)));
     await fails({ host: 'no-such-host.invalid' }, 'SOURCE_UNREACHABLE', /no-such-host/);
     const silent = createServer((socket) => socket.resume());
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const address = silent.address();
     assert.ok(address !== null && typeof address === 'object');
     try {
-      await fails({ port: address.port, connect_timeout_seconds: 1 }, 'SOURCE_UNREACHABLE', /1000ms/);
+      const late = await fails(
+        { port: address.port, connect_timeout_seconds: 1 },
+        'SOURCE_UNREACHABLE',
+        /1000ms/,
+      );
+      assert.ok(isSettled(late));
     } finally {
       silent.close();
     }

@@ -3,13 +3,16 @@
  * verdict is that of an undisturbed comparison. Main thread of the test process.
  */
 import assert from 'node:assert/strict';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { Config } from '../src/config/schema.js';
 import type { RunEvent } from '../src/engine/events.js';
-import { exitCodeOf, fromErrorData } from '../src/errors.js';
+import { runMigration } from '../src/engine/run.js';
+import { exitCodeOf, fromErrorData, toErrorData } from '../src/errors.js';
 import { verifyVerdict } from '../src/observe/verifyResult.js';
 import type { TableReport } from '../src/verify/verify.js';
 import { each, type FaultProxy, type Piece, startFaultProxy, type Verdict } from './support/faultProxy.js';
+import { threads } from './support/threads.js';
 import { found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const ROWS = 1000;
@@ -152,4 +155,100 @@ test('a server that is gone for good: what was found stands, the other tables we
   assert.deepEqual(retried, [others[0]!.table]);
   const error = verifyVerdict({ tables: others, notes: [], runId: '' })!;
   assert.equal(exitCodeOf(fromErrorData(error)), 2);
+});
+
+/** Begins like a PostgreSQL that is not up yet: so many connections are told so, further ones get through. */
+async function startingPostgres(refusals: number): Promise<{ port: number; close(): void }> {
+  const { host, port } = both.config.target;
+  const said = 'SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0';
+  const refusal = Buffer.alloc(5 + said.length);
+  refusal.write('E');
+  refusal.writeInt32BE(4 + said.length, 1);
+  refusal.write(said, 5);
+  let connections = 0;
+  const server = createServer((client) => {
+    client.on('error', () => {});
+    if (connections++ < refusals) {
+      client.once('data', () => client.end(refusal));
+      return;
+    }
+    const real = connect({ host, port, noDelay: true });
+    real.on('error', () => client.destroy());
+    client.on('close', () => real.destroy());
+    client.pipe(real).pipe(client);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+}
+
+/** What a run or verification said of its waiting, and the code it failed with. */
+async function waited(
+  changes: { source?: Partial<Config['source']>; target?: Partial<Config['target']>; retries?: number },
+  how: 'run' | 'verify',
+): Promise<{ said: string[]; code: string | undefined }> {
+  const { source, target, migration } = both.config;
+  const { retries: max_retries = 12 } = changes;
+  const config = {
+    source: { ...source, ...changes.source },
+    target: { ...target, ...changes.target },
+    migration: { ...migration, max_retries, include_tables: ['Keyless'] },
+  };
+  const said: string[] = [];
+  const onEvent = (event: RunEvent): void => {
+    if (event.kind === 'log' && event.level === 'warn') said.push(event.message);
+  };
+  const { signal } = new AbortController();
+  try {
+    if (how === 'verify') await verifyAll(config, { onEvent });
+    else assert.equal((await runMigration(config, { signal, onEvent, threads })).error, undefined);
+    return { said: said.filter((line) => line.startsWith('connect:')), code: undefined };
+  } catch (error) {
+    return { said, code: toErrorData(error).code };
+  }
+}
+
+test('servers that are about to start are waited for', async () => {
+  const { host, port } = both.config.source;
+  for (const how of ['verify', 'run'] as const) {
+    const postgres = await startingPostgres(2);
+    const sqlServer = await startFaultProxy(host, port, ({ connection }) =>
+      connection < 2 ? 'cut' : 'pass',
+    );
+    try {
+      const ofTarget = await waited({ target: { port: postgres.port } }, how);
+      const again = /^connect: trying again after: PostgreSQL at .* the database system is starting up/;
+      assert.deepEqual([ofTarget.code, ofTarget.said.length], [undefined, 2], ofTarget.said.join());
+      for (const line of ofTarget.said) assert.match(line, again);
+      const ofSource = await waited({ source: { port: sqlServer.port } }, how);
+      assert.deepEqual([ofSource.code, ofSource.said.length], [undefined, 2], ofSource.said.join());
+      assert.match(ofSource.said[0]!, /^connect: trying again after: SQL Server at .* can't be reached/);
+    } finally {
+      postgres.close();
+      sqlServer.close();
+    }
+  }
+});
+
+test('what waiting does not mend fails at once, and what it does not mend in time with its own error', async () => {
+  for (const how of ['verify', 'run'] as const) {
+    for (const [changes, code] of [
+      [{ source: { host: 'no-such-host.invalid' } }, 'SOURCE_UNREACHABLE'],
+      [{ target: { host: 'no-such-host.invalid' } }, 'TARGET_UNREACHABLE'],
+      [{ source: { password: 'wrong' } }, 'SOURCE_LOGIN_FAILED'],
+      [{ target: { database: 'none' } }, 'TARGET_DATABASE_UNKNOWN'],
+      [{ target: { ssl_mode: 'verify-full', ssl_ca_file: '/no/such/file' } }, 'IO'],
+    ] as const) {
+      assert.deepEqual(await waited(changes, how), { said: [], code }, `${how} ${code}`);
+    }
+    const postgres = await startingPostgres(Number.POSITIVE_INFINITY);
+    const late = await waited({ target: { port: postgres.port }, retries: 3 }, how).finally(postgres.close);
+    assert.deepEqual([late.said.length, late.code], [3, 'TARGET_UNREACHABLE']);
+  }
+  // A server that is about to start does not hide what is wrong at the other.
+  const postgres = await startingPostgres(Number.POSITIVE_INFINITY);
+  const wrong = { source: { password: 'wrong' }, target: { port: postgres.port } };
+  assert.deepEqual(await waited(wrong, 'run').finally(postgres.close), {
+    said: [],
+    code: 'SOURCE_LOGIN_FAILED',
+  });
 });

@@ -55,7 +55,7 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
     causes:
       'Wrong host or port, a firewall, TCP/IP switched off in SQL Server, a named instance without its port, a limit of user connections, a server that is starting.',
     remedy:
-      '`health-check` tries just this. Give `source.port` of the instance. `migration.max_mssql_connections` bounds how many are asked for; a run that had some goes on with these.',
+      '`health-check` tries just this. A server that starts is waited for as long as `migration.max_retries` and `retry_delay_ms` allow. Give `source.port` of the instance. `migration.max_mssql_connections` bounds how many are asked for; a run that had some goes on with these.',
   },
   SOURCE_LOGIN_FAILED: {
     meaning: 'SQL Server refused the login.',
@@ -88,7 +88,7 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
     causes:
       'Wrong host or port, a firewall, `listen_addresses`, no connection slots left, a server that is starting.',
     remedy:
-      '`health-check` tries just this. `migration.max_pg_connections` bounds how many are asked for; a run that had some goes on with these.',
+      '`health-check` tries just this. A server that starts is waited for as long as `migration.max_retries` and `retry_delay_ms` allow. `migration.max_pg_connections` bounds how many are asked for; a run that had some goes on with these.',
   },
   TARGET_LOGIN_FAILED: {
     meaning: 'PostgreSQL refused the login.',

@@ -1,14 +1,38 @@
 /**
- * Connecting to both sides at once. Main thread.
+ * First connections: to both sides at once, and waiting for servers that are about to start. Main thread.
  */
 import type { Config } from '../config/schema.js';
+import { isRetryable, toErrorData } from '../errors.js';
+import { isSettled, retryPolicy, withRetries } from '../plan/retry.js';
 import { connectSource, type SourceConnection } from '../source/connection.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
 import type { Stop } from '../target/watching.js';
 import { orAborted } from './abort.js';
+import type { RunEventHandler, RunOptions } from './events.js';
+
+/** Tries a first connection again while its server may be about to take it. @throws AppError as `connect`; CANCELLED */
+export function waitingFor<T>(
+  { migration }: Config,
+  { signal, onEvent }: Pick<RunOptions, 'signal' | 'onEvent'>,
+  connect: () => Promise<T>,
+): Promise<T> {
+  return withRetries(retryPolicy(migration), connect, {
+    ended: () => signal.aborted,
+    isFinal: isSettled,
+    onRetry: tellsOf('connect', onEvent),
+  });
+}
+
+/** @returns what tells of a failure, of no table's, that is tried again */
+export function tellsOf(what: string, onEvent: RunEventHandler): (error: unknown) => void {
+  return (error) => {
+    const message = `${what}: trying again after: ${toErrorData(error).message}`;
+    onEvent({ kind: 'log', level: 'warn', message });
+  };
+}
 
 /**
- * Reports the source's failure first, and leaves no connection behind.
+ * Reports a failure that stays before one that may pass, then the source's first, and leaves no connection behind.
  *
  * @param stop how statements of the target's connection end
  */
@@ -25,5 +49,6 @@ export async function connectBoth(
   if (source.status === 'fulfilled' && target.status === 'fulfilled') return [source.value, target.value];
   if (source.status === 'fulfilled') await source.value.close();
   if (target.status === 'fulfilled') await target.value.close();
-  throw source.status === 'rejected' ? source.reason : (target as PromiseRejectedResult).reason;
+  const reasons = [source, target].flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
+  throw reasons.find((reason) => isSettled(reason) || !isRetryable(reason)) ?? reasons[0];
 }

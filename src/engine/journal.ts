@@ -18,6 +18,7 @@ import type { ChunkPlace } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
 import { connectTarget, type TargetConnection } from '../target/connection.js';
 import { type Checkpoint, moveGaps, takeOver } from './checkpoint.js';
+import { tellsOf } from './connecting.js';
 import type { RunOptions, RunOutcome } from './events.js';
 import type { Planned } from './planning.js';
 import type { EarlierWork, TableWork } from './workQueue.js';
@@ -215,12 +216,7 @@ export function ledgerOptions(
     retry: retryPolicy(config.migration),
     stallMs: config.target.stall_timeout_seconds * 1000,
     ended: () => signal.aborted,
-    onRetry: (error) =>
-      onEvent({
-        kind: 'log',
-        level: 'warn',
-        message: `ledger: trying again after: ${toErrorData(error).message}`,
-      }),
+    onRetry: tellsOf('ledger', onEvent),
   };
 }
 

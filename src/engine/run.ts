@@ -14,7 +14,7 @@ import type { SourceConnection } from '../source/connection.js';
 import type { TargetConnection } from '../target/connection.js';
 import { orAborted, stopOf } from './abort.js';
 import { type CheckpointRequest, chooseRun, endState, openState } from './checkpoint.js';
-import { connectBoth } from './connecting.js';
+import { connectBoth, waitingFor } from './connecting.js';
 import type { RunEvent, RunOptions, RunOutcome, StepOutcome } from './events.js';
 import { completedOutcome, finalizeTables, outcomeOfRun } from './finishing.js';
 import { Journal } from './journal.js';
@@ -72,7 +72,9 @@ async function runFrom(
   const { onEvent, signal, join } = options;
   const host = options.host ?? (await inspectHost());
   onEvent({ kind: 'phase', phase: 'connect' });
-  const [source, target] = await connectBoth(config, signal, stopOf(options));
+  const [source, target] = await waitingFor(config, options, () =>
+    connectBoth(config, signal, stopOf(options)),
+  );
   let journal: Journal | null = null;
   try {
     if (join !== undefined) return await share(config, options, mode, host, [source, target], threads, join);

@@ -19,6 +19,7 @@ import { TargetSession } from '../target/session.js';
 import { interleave } from '../verify/interleave.js';
 import type { Verifier } from '../verify/verifier.js';
 import { stopOf } from './abort.js';
+import { tellsOf } from './connecting.js';
 import { type DifferenceRead, DifferenceWork } from './differenceWork.js';
 import type { RunEventHandler } from './events.js';
 import { laneSettings } from './laneSettings.js';
@@ -89,9 +90,9 @@ function firstFree(earlier: EarlierWork | undefined, planned: readonly Partition
 
 /** Tries what may be repeated until it succeeds, fails for good, or has been tried often enough. */
 function again<T>(
-  { config, signal }: SynchronizeOptions,
+  { config, signal, onEvent }: SynchronizeOptions,
   work: () => Promise<T>,
-  onRetry: (error: unknown) => void = () => {},
+  onRetry = tellsOf('comparison', onEvent),
 ): Promise<T> {
   return withRetries(retryPolicy(config.migration), work, { ended: () => signal.aborted, onRetry });
 }

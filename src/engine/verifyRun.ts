@@ -18,6 +18,7 @@ import type { CompareOptions } from '../verify/compare.js';
 import { Verifier } from '../verify/verifier.js';
 import { type TableReport, verifyTables } from '../verify/verify.js';
 import { orAborted } from './abort.js';
+import { tellsOf, waitingFor } from './connecting.js';
 import type { RunEventHandler } from './events.js';
 import { hashingOf } from './laneSettings.js';
 import { typeOptions } from './planning.js';
@@ -60,7 +61,9 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
     onEvent({ kind: 'note', text });
   };
   onEvent({ kind: 'phase', phase: 'connect' });
-  const catalog = await orAborted(connectSource(source), signal, (late) => late.close());
+  const catalog = await waitingFor(config, options, () =>
+    orAborted(connectSource(source), signal, (late) => late.close()),
+  );
   onEvent({ kind: 'phase', phase: 'plan' });
   const tables = await orAborted(
     readScope(catalog, config).finally(() => catalog.close()),
@@ -102,6 +105,7 @@ export async function runVerify(config: Config, options: VerifyRunOptions): Prom
       signal,
       events: {
         note,
+        waiting: tellsOf('connect', onEvent),
         started: (plan) => onEvent({ kind: 'table-started', table: tableLabel(plan.source), partitions: 1 }),
         rows: (plan, rows) =>
           onEvent({ kind: 'rows', table: tableLabel(plan.source), rows: Number(rows), bytes: 0 }),

@@ -49,18 +49,45 @@ export class Retries {
   }
 }
 
-/** Tries `work` until it succeeds, fails for good, or has been tried often enough. */
+/** No such host, and no answer for as long as `connect_timeout_seconds` gave it. */
+const SETTLED = new Set(['ENOTFOUND', 'ETIMEDOUT', 'ETIMEOUT']);
+
+/**
+ * Whether what kept a first connection from being made is rather a mistake than passing: a host that there is none of, or
+ * that does not answer, or files that can't be read. A server that is about to start takes no connection, or says so.
+ */
+export function isSettled(error: unknown): boolean {
+  const { code } = toErrorData(error);
+  return code === 'IO' || (code.endsWith('_UNREACHABLE') && saidBySystem(error, SETTLED));
+}
+
+/** @returns whether an error, or what it comes from, has one of these codes */
+function saidBySystem(error: unknown, codes: ReadonlySet<string>): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, cause, errors = [] } = error as Error & { code?: string; errors?: unknown[] };
+  return codes.has(code ?? '') || [cause, ...errors].some((inner) => saidBySystem(inner, codes));
+}
+
+/**
+ * Tries `work` until it succeeds, fails for good, or has been tried often enough.
+ *
+ * @param options.isFinal says of further errors that they are for good
+ */
 export async function withRetries<T>(
   policy: RetryPolicy,
   work: () => Promise<T>,
-  options: { ended?: () => boolean; onRetry?: (error: unknown) => void } = {},
+  options: {
+    ended?: () => boolean;
+    onRetry?: (error: unknown) => void;
+    isFinal?: (error: unknown) => boolean;
+  } = {},
 ): Promise<T> {
   const retries = new Retries(policy);
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if (options.ended?.() || !retries.mayRetry(error)) throw error;
+      if (options.ended?.() || options.isFinal?.(error) || !retries.mayRetry(error)) throw error;
       options.onRetry?.(error);
       await retries.pause(options.ended);
     }

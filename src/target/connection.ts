@@ -88,7 +88,7 @@ export async function connectTarget(
   } catch (error) {
     await client.end().catch(() => {});
     if (!late) throw error;
-    throw connectError(new Error(`logged in, and then no answer within ${seconds} s`), options);
+    throw connectError(timedOut(new Error(`logged in, and then no answer within ${seconds} s`)), options);
   } finally {
     clearTimeout(timer);
   }
@@ -116,13 +116,19 @@ async function connectClient(options: TargetOptions): Promise<{ client: pg.Clien
       await client.connect();
       return { client, encrypted: attempt !== false };
     } catch (error) {
-      failures.push(error);
+      // pg's own error of its time limit has no code.
+      failures.push(error instanceof Error && error.message === 'timeout expired' ? timedOut(error) : error);
       // A failed connect leaves the socket to us.
       await client.end().catch(() => {});
       if (!mayFallBack(attempt, error)) break;
     }
   }
   throw connectError(tellingFailure(failures), options);
+}
+
+/** @returns the error with the system's code of a time limit */
+function timedOut(error: Error): Error {
+  return Object.assign(error, { code: 'ETIMEDOUT' });
 }
 
 function mayFallBack(attempt: TlsAttempt, error: unknown): boolean {

@@ -13,7 +13,7 @@ import {
   toErrorData,
 } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
-import { type RetryPolicy, withRetries } from '../plan/retry.js';
+import { isSettled, type RetryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
 import { rowFilterNote } from '../source/rowFilters.js';
 import { quoteTable } from '../source/sql.js';
@@ -50,6 +50,8 @@ export interface VerifyEvents {
   retry?(plan: TablePlan, error: ErrorData): void;
   finished?(report: TableReport): void;
   note?(text: string): void;
+  /** Nothing could begin yet because of `error`, and it is tried again. */
+  waiting?(error: unknown): void;
 }
 
 export interface VerifyRun {
@@ -78,7 +80,11 @@ export async function verifyTables(verifier: Verifier, run: VerifyRun): Promise<
   let unreachable: ErrorData | undefined;
   try {
     signal.throwIfAborted();
-    const notes = await withRetries(retry, () => verifier.prepare(plans), { ended });
+    const notes = await withRetries(retry, () => verifier.prepare(plans), {
+      ended,
+      isFinal: isSettled,
+      onRetry: (error) => events.waiting?.(error),
+    });
     for (const text of notes) events.note?.(text);
     const numbered = plans.map((plan, i) => ({ plan, i }));
     const each = interleave(numbered, run.parallel, async function* ({ plan, i }) {
