@@ -8,7 +8,8 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import type { Output } from './commands/main.js';
-import { AppError, exitCodeOf, openFilesError } from './errors.js';
+import { AppError, exitCodeOf, openFilesError, toErrorData } from './errors.js';
+import { resultHead } from './observe/result.js';
 
 /** Signals that came before there was a command to stop: loading it takes a while where the CPU is scarce. */
 const early: NodeJS.Signals[] = [];
@@ -31,12 +32,23 @@ const { session, done } = start(process.argv.slice(2), {
 /** What a run may take after the shutdown timeout, to let go of its connections and save its state. */
 const GRACE_MS = 5000;
 
-/** Not even the modules that print a result could be read. */
+/** Not even the modules that read the command line could be read: its result is printed all the same. */
 function notLoaded(error: unknown): never {
-  const known = openFilesError(error);
-  if (known === null) throw error;
-  process.stderr.write(`error ${known.message} [${known.code}]\n  What to do: ${known.remedy}\n`);
-  process.exit(exitCodeOf(known));
+  const told = openFilesError(error) ?? incomplete(error);
+  if (process.argv.includes('--output-json')) {
+    const now = new Date();
+    const head = resultHead(null, { startedAt: now, finishedAt: now }, toErrorData(told));
+    process.stdout.write(`${JSON.stringify({ ...head, tables: [], failed_tables: [] })}\n`);
+  }
+  process.stderr.write(`error ${told.message} [${told.code}]\n  What to do: ${told.remedy}\n`);
+  process.exit(exitCodeOf(told));
+}
+
+function incomplete(error: unknown): AppError {
+  return new AppError('INTERNAL', `A part of the program can't be loaded: ${toErrorData(error).message}`, {
+    remedy: 'Install it anew.',
+    cause: error,
+  });
 }
 
 function writeWhole(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {

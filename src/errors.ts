@@ -5,6 +5,7 @@
  * boundary as data (`toErrorData`) and is raised again on the other side (`fromErrorData`).
  * Match on `code`, never on the class or the message.
  */
+import { existsSync } from 'node:fs';
 import { redacted } from './secrets.js';
 
 /** Process exit codes, as promised to schedulers. */
@@ -175,7 +176,7 @@ export function openFilesError(error: unknown): AppError | null {
   for (let depth = 0; depth < MOST_CAUSES && current instanceof Error; depth++) {
     const { code, message, cause, errors } = current as NodeJS.ErrnoException & { errors?: unknown[] };
     // What crosses a thread on its own has lost its code.
-    if (code === 'EMFILE' || code === 'ENFILE' || /^E[MN]FILE: /.test(message)) {
+    if (code === 'EMFILE' || code === 'ENFILE' || /^E[MN]FILE: /.test(message) || isThere(message)) {
       const limit = openFilesLimit();
       const most = limit === null ? 'as many files and connections as it may' : `all of its ${limit} files`;
       return new AppError('IO', `This process has ${most} open: ${message}`, {
@@ -187,6 +188,12 @@ export function openFilesError(error: unknown): AppError | null {
     current = cause ?? errors?.[0];
   }
   return null;
+}
+
+/** Whether the package is installed that Node's loader calls missing: so it does where it could not open its files. */
+function isThere(message: string): boolean {
+  const folder = /^Cannot find package '(.+)[\\/]index\.js' imported from /.exec(message)?.[1];
+  return folder !== undefined && existsSync(`${folder}/package.json`);
 }
 
 /** Asked of Node itself: there is no file left to read it from. */

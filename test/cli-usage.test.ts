@@ -12,6 +12,7 @@ import { fromErrorData, toErrorData } from '../src/errors.js';
 import { connectError as sourceConnectError } from '../src/source/errors.js';
 import { connectError as targetConnectError } from '../src/target/errors.js';
 import { type CliResult, cliFile, runCli } from './support/cli.js';
+import { repositoryRoot } from './support/repository.js';
 
 let folder: string;
 /** Takes connections and never says a word. */
@@ -242,20 +243,26 @@ test('output that finds no room is exit code 7, and not a part of it success', a
 
 test('a limit of open files is named, wherever it is met', (t) => {
   const met = Object.assign(new Error('connect EMFILE 10.0.0.1:1433'), { code: 'EMFILE' });
+  const unreadable = join(repositoryRoot, 'node_modules/pino/index.js');
   const address = { host: 'h', port: 1, database: 'd', user: 'u', ssl_mode: 'disable' };
   for (const error of [
     sourceConnectError(new Error('Failed to connect', { cause: met }), address, []),
     targetConnectError(new AggregateError([met]), address),
     fromErrorData(toErrorData(new Error("EMFILE: too many open files, open 'x.js'"))),
+    fromErrorData(toErrorData(new Error(`Cannot find package '${unreadable}' imported from x.js (EMFILE)`))),
   ]) {
     assert.deepEqual([error.code, /ulimit -n/.test(error.remedy ?? '')], ['IO', true]);
     assert.match(error.message, /^This process has all of its \S+ files open: .*EMFILE/);
   }
   if (process.platform === 'win32') return t.skip('no ulimit here');
   const script = 'ulimit -n 32; exec "$0" "$@"';
-  const { status, stderr } = spawnSync('sh', ['-c', script, process.execPath, cliFile, 'run']);
+  const run = ['-c', script, process.execPath, cliFile, 'run', '--output-json'];
+  const { status, stdout, stderr } = spawnSync('sh', run);
   assert.equal(status, 7);
   assert.match(stderr.toString(), /^error This process has all of its 32 files open.*\[IO\]\n.*ulimit -n/);
+  const { status: ended, error } = JSON.parse(stdout.toString());
+  assert.deepEqual([ended, error.code, error.exit_code, error.recoverable], ['failed', 'IO', 7, true]);
+  assert.match(error.message, /all of its 32 files/);
 });
 
 test('a signal ends a command that waits: exit code 5, one JSON line', async () => {
