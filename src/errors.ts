@@ -167,6 +167,11 @@ export function toErrorData(error: unknown): ErrorData {
   return { code: 'INTERNAL', message: redacted(String(error)) };
 }
 
+/** @returns `error` where it has its name already, or comes from too many open files; null where it is a server's own */
+export function namedError(error: unknown): AppError | null {
+  return error instanceof AppError ? error : openFilesError(error);
+}
+
 /** How deep the causes of an error may lie. */
 const MOST_CAUSES = 8;
 

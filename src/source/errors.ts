@@ -3,7 +3,7 @@
  *
  * Runs on the main thread and in the reader workers.
  */
-import { AppError, type ErrorCode, type ErrorPlace, openFilesError } from '../errors.js';
+import { AppError, atPlace, type ErrorCode, type ErrorPlace, namedError } from '../errors.js';
 
 /** What an error of tedious may carry; nothing of it is certain. */
 interface DriverError {
@@ -81,17 +81,8 @@ const MEMORY_OPTIMIZED_REMEDY =
  * @param place where it happened; printed with the error.
  */
 export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
-  if (error instanceof AppError) {
-    return new AppError(error.code, error.message, {
-      ...place,
-      ...error.place,
-      ...(error.remedy !== undefined && { remedy: error.remedy }),
-      ...(error.serverCode !== undefined && { serverCode: error.serverCode }),
-      cause: error,
-    });
-  }
-  const tooMany = openFilesError(error);
-  if (tooMany !== null) return sourceError(tooMany, place);
+  const named = namedError(error);
+  if (named !== null) return atPlace(named, place);
   const { message, code, number, class: severity = 0 } = asDriverError(error);
   const said = message ?? String(error);
   const build = (errorCode: ErrorCode, text: string, remedy?: string): AppError =>
@@ -140,9 +131,8 @@ export function sourceError(error: unknown, place: ErrorPlace = {}): AppError {
  * @param numbers SQL Server's error numbers seen during login, which tedious leaves out of its own error.
  */
 export function connectError(error: unknown, address: SourceAddress, numbers: readonly number[]): AppError {
-  if (error instanceof AppError) return error;
-  const tooMany = openFilesError(error);
-  if (tooMany !== null) return tooMany;
+  const named = namedError(error);
+  if (named !== null) return named;
   const { message, code } = asDriverError(error);
   const said = message ?? String(error);
   const where = `${address.host}:${address.port}`;

@@ -72,7 +72,7 @@ export class Answer {
 
   /** @returns why the statement failed, by what the driver says of it; an `AppError` passes through. */
   error(failure: unknown): AppError {
-    if (!this.#silent) return failure instanceof AppError ? failure : sourceError(failure);
+    if (!this.#silent) return sourceError(failure);
     return new AppError(
       'SOURCE_CONNECTION_LOST',
       `The source sent nothing for more than ${this.#line.stallMs / 1000} s in the middle of an answer, or ${this.#patience} times as long before it`,

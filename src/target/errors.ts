@@ -3,7 +3,7 @@
  *
  * Any thread. What a server said is matched by SQLSTATE, what the network said by the system's error code.
  */
-import { AppError, type ErrorCode, type ErrorPlace, openFilesError } from '../errors.js';
+import { AppError, atPlace, type ErrorCode, type ErrorPlace, namedError } from '../errors.js';
 
 /** Where the connection goes, for messages. */
 export interface TargetAddress {
@@ -53,17 +53,8 @@ const TLS =
  * @param place where it happened; printed with the error.
  */
 export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
-  if (error instanceof AppError) {
-    return new AppError(error.code, error.message, {
-      ...place,
-      ...error.place,
-      ...(error.remedy !== undefined && { remedy: error.remedy }),
-      ...(error.serverCode !== undefined && { serverCode: error.serverCode }),
-      cause: error,
-    });
-  }
-  const tooMany = openFilesError(error);
-  if (tooMany !== null) return targetError(tooMany, place);
+  const named = namedError(error);
+  if (named !== null) return atPlace(named, place);
   const driver = asDriverError(error);
   const { code } = driver;
   const state = sqlState(driver);
@@ -145,9 +136,8 @@ function keyOf({ code, detail }: DriverError): string | undefined {
 
 /** Names what kept a connection from being made. */
 export function connectError(error: unknown, address: TargetAddress): AppError {
-  if (error instanceof AppError) return error;
-  const tooMany = openFilesError(error);
-  if (tooMany !== null) return tooMany;
+  const named = namedError(error);
+  if (named !== null) return named;
   const driver = asDriverError(error);
   const state = sqlState(driver);
   const said = spoken(driver, error);

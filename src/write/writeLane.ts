@@ -4,7 +4,7 @@
  * A chunk that fails is rolled back, reported, and its remaining slots dropped; the ring goes on with the next.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { AppError, atPlace, isRetryable, toErrorData } from '../errors.js';
+import { AppError, isRetryable, toErrorData } from '../errors.js';
 import type { ChunkBegin, ChunkEnd } from '../plan/chunk.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace, JoiningWriterControl, StopFlags } from '../plan/work.js';
@@ -188,7 +188,7 @@ class LaneWriter {
   /** Rolls back what is left of the chunk, and finds the words for why it failed. */
   async #explain(thrown: unknown, begin: ChunkBegin, copy: CopyChunk): Promise<AppError> {
     const at = { table: begin.label, partition: begin.partition };
-    const error = thrown instanceof AppError ? atPlace(thrown, at) : targetError(thrown, at);
+    const error = targetError(thrown, at);
     await copy.abort(error.message).catch(() => {});
     if (this.#silent) {
       this.#silent = false;
