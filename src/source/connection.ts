@@ -4,10 +4,10 @@
  *
  * Runs on the main thread and in the reader workers.
  */
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { MAX_ENCRYPTED_PACKET_BYTES } from '../config/defaults.js';
+import { readPem } from '../config/pem.js';
 import { AppError } from '../errors.js';
 import { fitRecords, guardParser } from '../tds/bulkRead.js';
 import { Connection, type ConnectionConfiguration, ISOLATION_LEVEL, Request, TYPES } from '../tds/driver.js';
@@ -192,21 +192,10 @@ function packetBytes({ encrypt, packet_size_bytes: asked }: SourceOptions): numb
 function credentials(options: SourceOptions): SecureContextOptions {
   const { ca_file: ca, client_cert_file: cert, client_key_file: key } = options;
   return {
-    ...(ca && { ca: readPem('ca_file', ca) }),
-    ...(cert && { cert: readPem('client_cert_file', cert) }),
-    ...(key && { key: readPem('client_key_file', key) }),
+    ...(ca && { ca: readPem('source.ca_file', ca) }),
+    ...(cert && { cert: readPem('source.client_cert_file', cert) }),
+    ...(key && { key: readPem('source.client_key_file', key) }),
   };
-}
-
-function readPem(setting: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new AppError('IO', `source.${setting} ${file} can't be read: ${(error as Error).message}`, {
-      remedy: 'Give the path of a PEM file that this process may read.',
-      cause: error,
-    });
-  }
 }
 
 async function requireSnapshot(source: SourceConnection, database: string): Promise<void> {

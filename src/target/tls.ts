@@ -3,8 +3,8 @@
  *
  * Any thread; reads certificate files, touches no network.
  */
-import { readFileSync } from 'node:fs';
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
+import { readPem } from '../config/pem.js';
 import { AppError } from '../errors.js';
 
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -37,9 +37,9 @@ export function tlsAttempts(options: {
   }
   const { ssl_cert_file: cert, ssl_key_file: key } = options;
   const files: ConnectionOptions = {
-    ...(file && { ca: readPem('ssl_ca_file', file) }),
-    ...(cert && { cert: readPem('ssl_cert_file', cert) }),
-    ...(key && { key: readPem('ssl_key_file', key) }),
+    ...(file && { ca: readPem('target.ssl_ca_file', file) }),
+    ...(cert && { cert: readPem('target.ssl_cert_file', cert) }),
+    ...(key && { key: readPem('target.ssl_key_file', key) }),
   };
   const secure: ConnectionOptions =
     mode === 'verify-full'
@@ -65,15 +65,4 @@ export function tlsAttempts(options: {
 export function fallsBack(attempt: TlsAttempt, state: string | undefined, networkFailed: boolean): boolean {
   if (state !== undefined) return state.startsWith('28');
   return attempt !== false && !networkFailed;
-}
-
-function readPem(setting: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new AppError('IO', `target.${setting} ${file} can't be read: ${(error as Error).message}`, {
-      remedy: 'Give the path of a PEM file that this process may read.',
-      cause: error,
-    });
-  }
 }
