@@ -8,12 +8,11 @@ import { AppError } from '../errors.js';
 import type { ChunkStatements, KeySpan } from '../plan/chunk.js';
 import { keysQuery, maxKeys } from '../plan/keysQuery.js';
 import type { TablePlan } from '../plan/model.js';
-import { nameLockHolders } from '../plan/modes/mode.js';
 import { rangeColumns, readQuery } from '../plan/queries.js';
 import { retryPolicy, withRetries } from '../plan/retry.js';
 import type { ReadWork } from '../plan/work.js';
 import { tableLabel } from '../source/model.js';
-import { columnTypes } from '../target/catalog.js';
+import { columnTypes, nameLockHolders } from '../target/catalog.js';
 import { targetError } from '../target/connection.js';
 import type { TargetSession } from '../target/session.js';
 import type { Difference } from '../verify/compare.js';
@@ -157,7 +156,9 @@ export class DifferenceWork {
           return row?.deleted ?? 0;
         });
       } catch (error) {
-        throw targetError(await nameLockHolders(target, [plan], error), { table: tableLabel(plan.source) });
+        throw targetError(await nameLockHolders(target, [plan.target], error), {
+          table: tableLabel(plan.source),
+        });
       }
     });
   }

@@ -6,10 +6,9 @@
  */
 import { cancellation, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
-import { nameLockHolders } from '../plan/modes/mode.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
-import { existingRelations } from '../target/catalog.js';
+import { existingRelations, nameLockHolders, type TargetName } from '../target/catalog.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import { TargetSession } from '../target/session.js';
 import { analyze } from './analyze.js';
@@ -191,7 +190,7 @@ async function runStep(
             throw error;
           });
         } catch (error) {
-          throw await nameLockHolders(target, [plan, ...referredTo(plan, maker, name)], error);
+          throw await nameLockHolders(target, [plan.target, ...referredTo(plan, maker, name)], error);
         }
       });
     const made = await withRetries(retry, run, {
@@ -218,7 +217,7 @@ function isMadeMeanwhile(error: unknown): boolean {
 }
 
 /** A foreign key locks the table it points at, too. */
-function referredTo(plan: TablePlan, maker: StepMaker, name: string): Pick<TablePlan, 'target'>[] {
+function referredTo(plan: TablePlan, maker: StepMaker, name: string): TargetName[] {
   if (!KEY_KINDS.includes(maker.kind)) return [];
-  return plan.objects.foreignKeys.flatMap((key) => (key.name === name ? [{ target: key.to }] : []));
+  return plan.objects.foreignKeys.flatMap((key) => (key.name === name ? [key.to] : []));
 }

@@ -3,6 +3,7 @@
  *
  * Runs on the main thread. Set-based: one query whatever the number of tables.
  */
+import { AppError } from '../errors.js';
 import type { TargetConnection } from './connection.js';
 
 export interface TargetName {
@@ -262,7 +263,7 @@ export function schemaRights(target: TargetConnection, schemas: readonly string[
 }
 
 /** @returns sessions other than this one that hold a lock on these tables: `pid 4711 (app, role, idle in transaction)`. */
-export async function lockHolders(target: TargetConnection, names: readonly TargetName[]): Promise<string[]> {
+async function lockHolders(target: TargetConnection, names: readonly TargetName[]): Promise<string[]> {
   const rows = await target.query<{ holder: string }>(
     `SELECT DISTINCT format('pid %s (%s, role %s, %s)', l.pid, COALESCE(NULLIF(a.application_name, ''), 'unnamed'),
         a.usename, COALESCE(a.state, a.backend_type)) AS holder
@@ -276,6 +277,23 @@ export async function lockHolders(target: TargetConnection, names: readonly Targ
     nameArrays(names),
   );
   return rows.map((row) => row.holder);
+}
+
+/** @returns `error`, or where a lock on these tables was waited for in vain, one that names who holds locks on them */
+export async function nameLockHolders<E>(
+  target: TargetConnection,
+  names: readonly TargetName[],
+  error: E,
+): Promise<E | AppError> {
+  if (!(error instanceof AppError) || error.serverCode !== '55P03') return error;
+  const holders = await lockHolders(target, names).catch(() => []);
+  if (holders.length === 0) return error;
+  return new AppError(error.code, `${error.message}; locks are held by ${holders.join(', ')}`, {
+    ...error.place,
+    ...(error.remedy !== undefined && { remedy: error.remedy }),
+    serverCode: error.serverCode,
+    cause: error,
+  });
 }
 
 function nameArrays(names: readonly TargetName[]): [string[], string[]] {

@@ -10,7 +10,7 @@ import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace, JoiningWriterControl, StopFlags } from '../plan/work.js';
 import { RingConsumer } from '../ring/consumer.js';
 import { isLaneAborted, type LaneLayout, SLOT_KIND } from '../ring/layout.js';
-import { lockHolders } from '../target/catalog.js';
+import { nameLockHolders } from '../target/catalog.js';
 import {
   cancelStatement,
   connectTarget,
@@ -200,15 +200,8 @@ class LaneWriter {
         cause: error,
       });
     }
-    if (error.serverCode !== '55P03' || this.#target === null || begin.into === undefined) return error;
-    const holders = await lockHolders(this.#target, [begin.into]).catch(() => []);
-    if (holders.length === 0) return error;
-    return new AppError(error.code, `${error.message}; locks are held by ${holders.join(', ')}`, {
-      ...at,
-      serverCode: error.serverCode,
-      ...(error.remedy !== undefined && { remedy: error.remedy }),
-      cause: error,
-    });
+    if (this.#target === null || begin.into === undefined) return error;
+    return nameLockHolders(this.#target, [begin.into], error);
   }
 
   async #disconnect(): Promise<void> {

@@ -7,18 +7,17 @@
 import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
 import { existingRelations, type TargetRelation } from '../../target/catalog.js';
-import { inTransaction, type TargetConnection } from '../../target/connection.js';
+import type { TargetConnection } from '../../target/connection.js';
 import { createTable } from '../../target/ddl.js';
 import { type Dependent, dependents } from '../../target/dependents.js';
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
 import {
   createAction,
-  createSchemas,
   type Examined,
   isTable,
+  makeReady,
   missingSchemaRights,
-  nameLockHolders,
   notTables,
   type TransferMode,
   takenNames,
@@ -41,8 +40,7 @@ export function dropRecreate(dropCascade: boolean): TransferMode {
     async prepare(target, plans, also) {
       requireNone((await check(target, plans, dropCascade)).obstacles);
       try {
-        await inTransaction(target, async () => {
-          await createSchemas(target, plans);
+        const makeTables = async (): Promise<void> => {
           await dropTables(target, plans, dropCascade);
           for (let at = 0; at < plans.length; at += STATEMENTS_AT_ONCE) {
             await target.query(
@@ -52,10 +50,10 @@ export function dropRecreate(dropCascade: boolean): TransferMode {
                 .join(';\n'),
             );
           }
-          await also?.();
-        });
+        };
+        await makeReady(target, plans, makeTables, also);
       } catch (error) {
-        throw unforeseen(await nameLockHolders(target, plans, error));
+        throw unforeseen(error);
       }
     },
   };

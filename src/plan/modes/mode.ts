@@ -5,8 +5,8 @@
  */
 import { AppError } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
-import { lockHolders, relationsNamed, schemaRights, type TargetRelation } from '../../target/catalog.js';
-import type { TargetConnection } from '../../target/connection.js';
+import { nameLockHolders, relationsNamed, schemaRights, type TargetRelation } from '../../target/catalog.js';
+import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { createSchema } from '../../target/ddl.js';
 import { quoteIdent } from '../../target/identifiers.js';
 import { requirements, type TablePlan } from '../model.js';
@@ -128,13 +128,39 @@ export async function missingSchemaRights(
 }
 
 /** Creates the schemas that are missing, and what the columns' types need. */
-export async function createSchemas(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
+async function createSchemas(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {
   const schemas = [...new Set(plans.map((plan) => plan.target.schema))];
   for (const { schema, exists } of await schemaRights(target, schemas)) {
     // IF NOT EXISTS alone would ask for CREATE on the database even where the schema is there.
     if (!exists) await target.query(createSchema(schema));
   }
   for (const statement of requirements(plans)) await target.query(statement);
+}
+
+/**
+ * Makes the target ready in one transaction: what is missing around the tables, then the tables, then what `also` says.
+ *
+ * @throws AppError naming who holds the locks that were waited for in vain
+ */
+export async function makeReady(
+  target: TargetConnection,
+  plans: readonly TablePlan[],
+  makeTables: () => Promise<void>,
+  also: (() => Promise<void>) | undefined,
+): Promise<void> {
+  try {
+    await inTransaction(target, async () => {
+      await createSchemas(target, plans);
+      await makeTables();
+      await also?.();
+    });
+  } catch (error) {
+    throw await nameLockHolders(
+      target,
+      plans.map((plan) => plan.target),
+      error,
+    );
+  }
 }
 
 /** @returns `public.orders (about 12 rows)`, by the target's own statistics. */
@@ -146,24 +172,4 @@ export function withRows(relation: TargetRelation): string {
 /** @returns what creating a table amounts to. */
 export function createAction(plan: TablePlan): string {
   return `creates ${plan.unlogged ? 'unlogged ' : ''}table ${tableLabel(plan.target)}`;
-}
-
-/** Adds who holds the lock to an error that says that someone does. */
-export async function nameLockHolders(
-  target: TargetConnection,
-  plans: readonly Pick<TablePlan, 'target'>[],
-  error: unknown,
-): Promise<unknown> {
-  if (!(error instanceof AppError) || error.serverCode !== '55P03') return error;
-  const holders = await lockHolders(
-    target,
-    plans.map((plan) => plan.target),
-  ).catch(() => []);
-  if (holders.length === 0) return error;
-  return new AppError(error.code, `${error.message}; locks are held by ${holders.join(', ')}`, {
-    ...error.place,
-    ...(error.remedy !== undefined && { remedy: error.remedy }),
-    serverCode: error.serverCode,
-    cause: error,
-  });
 }

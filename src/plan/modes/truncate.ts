@@ -6,7 +6,7 @@
 import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
 import type { TargetRelation } from '../../target/catalog.js';
-import { inTransaction, type TargetConnection } from '../../target/connection.js';
+import type { TargetConnection } from '../../target/connection.js';
 import { createTable, ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
@@ -20,7 +20,7 @@ import {
   keysInTheWay,
   lacksRowHash,
 } from './existing.js';
-import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
+import { createAction, makeReady, type TransferMode, withRows } from './mode.js';
 
 const WRITES = ['truncate', 'insert'] as const;
 
@@ -44,25 +44,24 @@ export const truncate: TransferMode = {
   async prepare(target, plans, also) {
     const { existing, keys, obstacles } = await examine(target, plans);
     requireNone(obstacles);
-    try {
-      await inTransaction(target, async () => {
-        await createSchemas(target, plans);
+    await makeReady(
+      target,
+      plans,
+      async () => {
         await dropKeys(target, keys);
         const there = plans.filter((plan) => existing.has(tableLabel(plan.target)));
         // One statement for all, so that foreign keys between them are no obstacle.
         if (there.length > 0) {
           await target.query(`TRUNCATE TABLE ${there.map((plan) => qualified(plan.target)).join(', ')}`);
         }
-        for (const plan of plans) await makeReady(target, plan, existing.get(tableLabel(plan.target)));
-        await also?.();
-      });
-    } catch (error) {
-      throw await nameLockHolders(target, plans, error);
-    }
+        for (const plan of plans) await makeTable(target, plan, existing.get(tableLabel(plan.target)));
+      },
+      also,
+    );
   },
 };
 
-async function makeReady(
+async function makeTable(
   target: TargetConnection,
   plan: TablePlan,
   relation: TargetRelation | undefined,

@@ -6,7 +6,7 @@
 import { AppError, requireNone } from '../../errors.js';
 import { tableLabel } from '../../source/model.js';
 import { type TargetRelation, type UniqueKey, uniqueKeys } from '../../target/catalog.js';
-import { inTransaction, type TargetConnection } from '../../target/connection.js';
+import type { TargetConnection } from '../../target/connection.js';
 import { addPrimaryKey, createTable, createUniqueIndex, ROW_HASH_TYPE } from '../../target/ddl.js';
 import { qualified, quoteIdent } from '../../target/identifiers.js';
 import type { TablePlan } from '../model.js';
@@ -21,7 +21,7 @@ import {
   keysInTheWay,
   lacksRowHash,
 } from './existing.js';
-import { createAction, createSchemas, nameLockHolders, type TransferMode, withRows } from './mode.js';
+import { createAction, makeReady, type TransferMode, withRows } from './mode.js';
 
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = '23505';
@@ -50,9 +50,10 @@ export function upsert(deletes: boolean): TransferMode {
     async prepare(target, plans, also) {
       const { existing, unkeyed, keys, obstacles } = await examine(target, plans, deletes);
       requireNone(obstacles);
-      try {
-        await inTransaction(target, async () => {
-          await createSchemas(target, plans);
+      await makeReady(
+        target,
+        plans,
+        async () => {
           await dropKeys(target, keys);
           for (const plan of plans) {
             const relation = existing.get(tableLabel(plan.target));
@@ -62,11 +63,9 @@ export function upsert(deletes: boolean): TransferMode {
             const later = relation === undefined && isFinalized(plan);
             if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
           }
-          await also?.();
-        });
-      } catch (error) {
-        throw await nameLockHolders(target, plans, error);
-      }
+        },
+        also,
+      );
     },
   };
 }
