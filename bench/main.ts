@@ -14,6 +14,7 @@ import { MODES, type Mode, SHARED_MODES } from './runs.js';
 import { fullScenarios, quickScenarios, type Scenario, scenario, shared, type Tls } from './scenarios.js';
 import { SHAPE_NAMES, shapes } from './shapes.js';
 import { startStage } from './stage.js';
+import { verdicts } from './targets.js';
 
 const USAGE = `usage: npm run bench -- [options]
   --quick               everything the targets ask for, in about three minutes
@@ -126,8 +127,10 @@ if (values.micro) {
   process.exit(0);
 }
 if (positionals.length > 0) refuse(`what is ${positionals[0]}?`);
-if (values.from !== undefined) show(JSON.parse(readFileSync(values.from, 'utf8')) as BenchFile);
-else {
+if (values.from !== undefined) {
+  const file = JSON.parse(readFileSync(values.from, 'utf8')) as BenchFile;
+  show({ ...file, targets: verdicts(file.results) });
+} else {
   const scenarios = values.peers ? withPeers(chosenScenarios(), note) : chosenScenarios();
   show(await measureAll(scenarios, wholeNumber('rounds', values.rounds)));
 }

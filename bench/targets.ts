@@ -3,7 +3,7 @@
  *
  * The targets are for two cores, which source, product and PostgreSQL share.
  */
-import { middleRound, type Ratios, type Round, type ScenarioResult } from './run.js';
+import { median, type Ratios, type Round, type ScenarioResult } from './run.js';
 import type { Scenario } from './scenarios.js';
 
 export interface Verdict {
@@ -22,6 +22,7 @@ interface Target {
 }
 
 type Wanted = Partial<Option>;
+type Figure = (round: Round) => number | null;
 type Option = Omit<Scenario, 'against' | 'rounds'>;
 
 /** The results of a run, and how to find one among them: the one with the most rows. */
@@ -41,21 +42,26 @@ class Results {
     return this.matching(wanted).findLast(({ ratios }) => ratios[ratio] !== null)?.ratios[ratio] ?? null;
   }
 
-  round(wanted: Wanted): Round | null {
-    const found = this.matching(wanted).at(-1);
-    return found === undefined ? null : middleRound(found);
+  /** The median of a figure over a scenario's rounds: each figure has noise of its own. */
+  figure(wanted: Wanted, figure: Figure): number | null {
+    const found = this.matching(wanted)
+      .at(-1)
+      ?.rounds.map(figure)
+      .filter((value) => value !== null);
+    return found === undefined || found.length === 0 ? null : median(found);
   }
 
   /** What a figure of one scenario is to that of another. */
-  quotient(above: Wanted, below: Wanted, figure: (round: Round) => number | null): number | null {
-    const [a, b] = [this.round(above), this.round(below)];
-    const [over, under] = [a && figure(a), b && figure(b)];
+  quotient(above: Wanted, below: Wanted, figure: Figure): number | null {
+    const [over, under] = [this.figure(above, figure), this.figure(below, figure)];
     return over === null || under === null ? null : over / under;
   }
 }
 
 const cpu = ({ product }: Round) => product.cpuPerMillionRows;
 const seconds = ({ product }: Round) => product.whole.seconds;
+const shareOfCpu = ({ product: { cpuPerMillionRows, backendPerMillionRows } }: Round) =>
+  backendPerMillionRows === null ? null : cpuPerMillionRows / (cpuPerMillionRows + backendPerMillionRows);
 const quotientBySeconds = (results: Results, above: Wanted, below: Wanted) =>
   results.quotient(above, below, seconds);
 
@@ -114,21 +120,14 @@ const TARGETS: Target[] = [
     target: 'votes, verify where servers hash: engine CPU / all CPU',
     bound: 'at most',
     limit: 0.1,
-    value: (results) => {
-      const found = results.round({ shape: 'votes', mode: 'verify-hashing' })?.product;
-      return found?.backendPerMillionRows == null
-        ? null
-        : found.cpuPerMillionRows / (found.cpuPerMillionRows + found.backendPerMillionRows);
-    },
+    value: (results) => results.figure({ shape: 'votes', mode: 'verify-hashing' }, shareOfCpu),
   },
   {
     target: 'votes, verify through the hash tier: million rows a second of engine CPU',
     bound: 'at least',
     limit: 1.5,
-    value: (results) => {
-      const found = results.round({ shape: 'votes', mode: 'verify-streamed' });
-      return found === null ? null : 1 / cpu(found);
-    },
+    value: (results) =>
+      results.figure({ shape: 'votes', mode: 'verify-streamed' }, (round) => 1 / cpu(round)),
   },
   {
     target: 'votes, upsert of nothing: time / verify',

@@ -149,6 +149,29 @@ test('two runs are compared: what is better, what is worse, which targets are me
   assert.match(back, /NO LONGER MET: votes: engine CPU \/ PostgreSQL CPU/);
 });
 
+test('a target takes the median of its figure, whatever the rate of that round', () => {
+  const [plain] = fileOf(1e6, 0.1).results;
+  const hashed: ScenarioResult = {
+    ...plain!,
+    scenario: { ...plain!.scenario, mode: 'full-hash' },
+    rounds: [
+      [0.9e6, 0.15],
+      [0.8e6, 0.3],
+      [0.7e6, 0.14],
+    ].map(([rowsPerSecond, cpuPerMillionRows]) => {
+      const [{ product }] = plain!.rounds as [ScenarioResult['rounds'][number]];
+      return {
+        product: { ...product, rowsPerSecond: rowsPerSecond!, cpuPerMillionRows: cpuPerMillionRows! },
+      };
+    }),
+  };
+  const found = verdicts([plain!, hashed]).find(({ target }) =>
+    target.startsWith('votes: engine CPU with row_hash'),
+  );
+  assert.equal(found?.value?.toFixed(3), '1.500');
+  assert.equal(found.met, true);
+});
+
 test('plots are drawn of what a run has: shapes beside each other, and how rows and lanes count', () => {
   const one = fileOf(1e6, 0.2);
   assert.equal(plotsOf(one).size, 0);
