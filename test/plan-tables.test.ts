@@ -117,6 +117,13 @@ describe('table plans', () => {
       /row_hash: has the name of the row hash column/,
     ],
     [
+      'as many columns as a table has, and the row hash',
+      [{ columns: Array.from({ length: 1600 }, (_, i) => sourceColumn(`c${i}`, 'bit')) }],
+      { rowHashColumn: 'row_hash' },
+      'SCHEMA_CONFLICT',
+      /has 1600 columns and gets row_hash; PostgreSQL allows 1600 in a table/,
+    ],
+    [
       'an unknown type',
       [{ columns: [sourceColumn('V', 'vector')] }],
       {},

@@ -49,9 +49,7 @@ export function checkNames(plans: readonly TablePlan[], naming: Naming): Problem
       conflict(plan, `would become ${label}, and so would ${tableLabel(other.source)}`, remedy);
     }
     if (!isWritable(plan.target.name)) conflict(plan, 'has a name that is no well-formed text', RENAME);
-    if (plan.columns.length + (plan.rowHashColumn === null ? 0 : 1) > MAX_COLUMNS) {
-      conflict(plan, `has ${plan.columns.length} columns; PostgreSQL allows ${MAX_COLUMNS}`, RENAME);
-    }
+    checkColumnCount(plan, conflict);
     checkColumns(plan, otherCase, conflict);
   }
   return problems;
@@ -73,6 +71,18 @@ function checkSchemas(plans: readonly TablePlan[], conflict: Conflict): void {
     }
     if (!isWritable(schema)) conflict(plan, 'would go to a schema whose name is no text', OTHER_SCHEMA);
   }
+}
+
+function checkColumnCount(plan: TablePlan, conflict: Conflict): void {
+  const { rowHashColumn } = plan;
+  const { length } = plan.columns;
+  if (length + (rowHashColumn === null ? 0 : 1) <= MAX_COLUMNS) return;
+  const also = rowHashColumn === null ? '' : ` and gets ${rowHashColumn}`;
+  const remedy =
+    length <= MAX_COLUMNS
+      ? 'Set migration.use_hash_detection: false, which adds no column, or exclude the table with migration.exclude_tables.'
+      : 'Exclude the table with migration.exclude_tables, or move columns of it to a second table in the source.';
+  conflict(plan, `has ${length} columns${also}; PostgreSQL allows ${MAX_COLUMNS} in a table`, remedy);
 }
 
 function checkColumns(plan: TablePlan, otherCase: string, conflict: Conflict): void {

@@ -16,6 +16,7 @@ import { type PlannedColumn, type TablePlan, WHOLE_TABLE_ROWS } from './model.js
 import { type NameWish, relationKey, relationNames, tooLong } from './names.js';
 import { type Naming, targetName } from './naming.js';
 import { noObjects } from './objectWork.js';
+import { MAX_PAGE_ROW_BYTES, widestRowBytes } from './rowSize.js';
 import { OWN_TYPES, type TypeChoice, TypeChoices, type TypeOptions } from './typeChoices.js';
 import { typeLabel } from './typeLabel.js';
 
@@ -102,6 +103,12 @@ function planTable(table: SourceTable, index: number, options: Planning, problem
     }
   }
   for (const [remark, names] of remarks) notes.push(`column ${names.join(', ')} ${remark}`);
+  const widest = widestRowBytes(columns, options.rowHashColumn !== null);
+  if (widest > MAX_PAGE_ROW_BYTES) {
+    notes.push(
+      `a row may have ${widest} bytes in PostgreSQL, long values left out, which takes ${MAX_PAGE_ROW_BYTES}: one that has more fails the table`,
+    );
+  }
   const keyed = key.map((name) => columns.find(({ sourceName }) => sourceName === name)?.source);
   const unbound = keyed.find((column) => column !== undefined && mapColumn(column).keyText === null);
   const ranged = key.length > 0 && unbound === undefined;
