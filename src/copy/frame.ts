@@ -27,3 +27,14 @@ export const FIELD_HEADER_BYTES = 4;
  * keeps a text or bytea together with its four byte varlena header, so the value itself may have that much less.
  */
 export const MAX_FIELD_BYTES: number = 0x3fffffff - 4;
+
+/** Most bytes of a row: PostgreSQL puts it together in one allocation before it stores long values apart. */
+export const MAX_ROW_BYTES: number = 0x3fffffff;
+
+/** Bytes such a row has beside its fields, at most: its headers, a bit for each NULL, the row hash. */
+export function rowOverheadBytes(fields: number): number {
+  return 96 + Math.ceil(fields / 8);
+}
+
+/** Bytes such a row has beside a field's own, at most: its length and what aligns it. */
+export const FIELD_OVERHEAD_BYTES = 8;

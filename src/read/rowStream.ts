@@ -6,7 +6,7 @@
  * Written as a generator: it yields whenever it needs bytes or room, and goes on when there are some.
  */
 import { fieldToText } from '../copy/fieldText.js';
-import { MAX_FIELD_BYTES } from '../copy/frame.js';
+import { FIELD_OVERHEAD_BYTES, MAX_FIELD_BYTES, MAX_ROW_BYTES, rowOverheadBytes } from '../copy/frame.js';
 import { TextStream } from '../copy/text.js';
 import { AppError, toErrorData } from '../errors.js';
 import type { WireColumn } from '../tds/colmetadata.js';
@@ -29,6 +29,7 @@ export interface SlotRoom {
 /** The longest key text a message shows, in characters. */
 const SHOWN_CHARACTERS = 100;
 const SHOWN_BYTES = 32;
+const SHORTEN = 'Split or shorten the value in the source, or exclude the table.';
 const UNKNOWN_LENGTH = 0xffff_ffff_ffff_fffen;
 const NULL_LENGTH = 0xffff_ffff_ffff_ffffn;
 
@@ -41,6 +42,8 @@ export class RowStream {
   #failure: AppError | null = null;
   #keyTexts: (string | null)[] = [];
   #keyValues: Buffer[] = [];
+  /** What PostgreSQL needs for the row so far. */
+  #rowBytes = 0;
 
   constructor(layout: RowLayout, input: InputWindow, room: SlotRoom) {
     this.#layout = layout;
@@ -64,6 +67,7 @@ export class RowStream {
     this.#failure = null;
     this.#keyTexts = columns.map(() => null);
     this.#keyValues = [];
+    this.#rowBytes = rowOverheadBytes(columns.length);
     yield* this.#need(1);
     const sparse = this.#take(1)[0] === TOKEN.NBCROW;
     let bitmap: Buffer | null = null;
@@ -145,6 +149,7 @@ export class RowStream {
       this.#keyTexts[i] = fieldToText(target.field, content, 0, content.length);
       this.#keyValues[i] = Buffer.from(value);
     }
+    this.#count(column, content.length);
     yield* this.#putLength(content.length);
     yield* this.#put(Buffer.from(content));
   }
@@ -178,6 +183,7 @@ export class RowStream {
       }
       if (text !== null && this.#failure === null) this.#attempt(column, () => spool.push(text.end()));
       if (this.#failure !== null) return;
+      this.#count(column, spool.size);
       yield* this.#putLength(spool.size);
       for (const piece of spool.pieces()) yield* this.#put(piece);
     } finally {
@@ -192,6 +198,7 @@ export class RowStream {
     pieces: Generator<Need | Buffer, void, void>,
   ): Generator<Need, void, void> {
     this.#attempt(column, () => checkSize(length));
+    this.#count(column, length);
     yield* this.#putLength(length);
     for (const piece of pieces) {
       if (typeof piece === 'string') yield piece;
@@ -263,6 +270,14 @@ export class RowStream {
     }
   }
 
+  /** Counts a value's bytes: the one that makes its row too large is the one that fails it. */
+  #count(column: WireColumn, bytes: number): void {
+    this.#rowBytes += bytes + FIELD_OVERHEAD_BYTES;
+    if (this.#rowBytes <= MAX_ROW_BYTES) return;
+    const text = `With this value its row has ${this.#rowBytes} bytes or more; PostgreSQL takes at most ${MAX_ROW_BYTES} in one row`;
+    this.#fail(column, new AppError('VALUE_TOO_LARGE', text, { remedy: SHORTEN }), null);
+  }
+
   #attempt(column: WireColumn, action: () => void): void {
     try {
       action();
@@ -328,8 +343,6 @@ function checkSize(bytes: number): void {
   throw new AppError(
     'VALUE_TOO_LARGE',
     `The value has ${bytes} bytes or more; PostgreSQL takes at most ${MAX_FIELD_BYTES} in one field`,
-    {
-      remedy: 'Split or shorten the value in the source, or exclude the table.',
-    },
+    { remedy: SHORTEN },
   );
 }
