@@ -197,6 +197,16 @@ describe('the catalog', () => {
     assert.ok(types.includes('Bio vector vector') && types.includes('Name nvarchar sysname'), types.join());
   });
 
+  test('a column set is computed of the sparse columns', async () => {
+    const query = async (sql: string, parameters?: readonly QueryParameter[]) => {
+      const rows = await source.query(sql, parameters);
+      return rows.map((row) => (row.name === 'Bio' ? { ...row, is_column_set: true } : row));
+    };
+    const found = await readCatalog({ query }, { schemas: ['dbo'] });
+    const bio = found.flatMap(({ columns }) => columns).find(({ name }) => name === 'Bio');
+    assert.deepEqual(bio?.computed, { definition: 'COLUMN_SET FOR ALL_SPARSE_COLUMNS', persisted: false });
+  });
+
   test('rows of memory-optimized tables are counted, and read with no isolation level they do not know', async () => {
     const asked: string[] = [];
     const query = async (sql: string, parameters?: readonly QueryParameter[]) => {

@@ -275,13 +275,18 @@ function toColumn(row: Row, index: number, masked: boolean): SourceColumn {
             lastValue: nullableText(row.identity_last),
           }
         : null,
-    // The definition is NULL for a login without VIEW DEFINITION; the column is computed all the same.
-    computed: row.is_computed
-      ? { definition: text(row.computed_definition ?? ''), persisted: Boolean(row.computed_persisted) }
-      : null,
+    computed: computedBy(row),
     ...(Boolean(row.encryption_type) && { unreadable: 'Always Encrypted' }),
     ...(masked && Boolean(row.is_masked) && { unreadable: 'dynamic data masking' }),
   };
+}
+
+function computedBy(row: Row): SourceColumn['computed'] {
+  // The sparse columns of a row once more, as one xml that is nowhere stored.
+  if (row.is_column_set) return { definition: 'COLUMN_SET FOR ALL_SPARSE_COLUMNS', persisted: false };
+  if (!row.is_computed) return null;
+  // The definition is NULL for a login without VIEW DEFINITION; the column is computed all the same.
+  return { definition: text(row.computed_definition ?? ''), persisted: Boolean(row.computed_persisted) };
 }
 
 /** Keys over NOT NULL columns only, in the order they identify best: fewest columns, then fewest bytes. */
