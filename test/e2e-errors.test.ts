@@ -200,6 +200,27 @@ test('a login that may not read one table: the others arrive, and it is named', 
   silentAboutPasswords(text.stdout + text.stderr);
 });
 
+test('a row that no page of the target holds fails its table, which says what to do', async () => {
+  const names = Array.from({ length: 1020 }, (_, i) => `c${i}`);
+  await scene.tsql('CREATE SCHEMA wide');
+  await scene.tsql(`CREATE TABLE wide.one (id int NOT NULL PRIMARY KEY, ${names.join(' smalldatetime NULL, ')} smalldatetime NULL);
+INSERT INTO wide.one (id) VALUES (1);
+INSERT INTO wide.one (id, ${names.join(', ')}) VALUES (2${", '2024-01-02'".repeat(names.length)});`);
+  const result = await fails(
+    { source: { schema: 'wide' }, target: { schema: 'wide' } },
+    {
+      exit: 3,
+      code: 'TABLES_FAILED',
+      says: /wide\.one/,
+      remedy: /a row has to fit a page.*exclude the table/,
+    },
+  );
+  const error = tableError(result, 'wide.one');
+  assert.deepEqual([error.code, error.server_code], ['VALUE_TOO_LARGE', '54000']);
+  assert.match(error.message, /^wide\.one, a row of its first chunk: .*size 8192, maximum size 8160/);
+  assert.match(result.tables[0]?.notes.join('\n') ?? '', /may have 8320 bytes in PostgreSQL.*takes 8160/);
+});
+
 test('target roles that may not create, may not write, or only read', async () => {
   const as = (schema: string) => ({ user: role, password: rolePassword, schema });
   await fails(

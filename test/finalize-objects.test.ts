@@ -286,6 +286,58 @@ test('a table of another role keeps what it has, and that is said', async () => 
   }
 });
 
+test('an index includes no more columns than PostgreSQL allows', async () => {
+  const names = Array.from({ length: 40 }, (_, i) => `c${i}`);
+  const table = sourceTable({
+    name: 'Covered',
+    columns: ['Id', ...names].map((name) => sourceColumn(name, 'int')),
+    key: ['Id'],
+  });
+  const index = {
+    ...{ name: 'IX', type: 2, typeName: 'nonclustered', unique: false, constraint: false, disabled: false },
+    ...{ filter: null, keys: [{ column: 'c0', descending: false }], included: names.slice(1) },
+  };
+  const { plans } = planAll({ tables: [table], objects: { Covered: { indexes: [index] } } });
+  await make(plans);
+  assert.equal(await one(`SELECT indnatts::int FROM pg_index WHERE indexrelid = 'app."IX"'::regclass`), 32);
+  assert.deepEqual(plans[0]?.notes, [
+    'index IX does not include c32, c33, c34, c35, c36, c37, c38, c39: an index of PostgreSQL has 32 columns at most',
+  ]);
+});
+
+test('an index entry that is too large is told with its row', async () => {
+  const code = sourceColumn('Code', 'varchar', { maxLengthBytes: 8000 });
+  const tables = [
+    sourceTable({ name: 'Keyed', columns: [code], key: ['Code'] }),
+    sourceTable({ name: 'Indexed', columns: [sourceColumn('Id', 'int'), code], key: ['Id'] }),
+  ];
+  const index = {
+    ...{ name: 'IX', type: 2, typeName: 'nonclustered', unique: false, constraint: false, disabled: false },
+    ...{ filter: null, keys: [{ column: 'Code', descending: false }], included: [] },
+  };
+  const { plans } = planAll({ tables, objects: { Indexed: { indexes: [index] } } });
+  await transferMode('drop_recreate').prepare(target, plans);
+  const random = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 200) AS i)";
+  await target.query(`INSERT INTO app."Keyed" VALUES ('a'), (${random})`);
+  await target.query(`INSERT INTO app."Indexed" VALUES (1, 'a'), (7, ${random})`);
+  const failed = async (): Promise<[string, string | undefined, string | undefined][]> => {
+    const steps = await finalize(() => connectTarget(options), plans, { parallel: 1 });
+    const errors = steps.flatMap(({ error }) => (error === undefined ? [] : [error]));
+    assert.ok(errors.every(({ code: of, serverCode }) => of === 'VALUE_TOO_LARGE' && serverCode === '54000'));
+    return errors.map(({ message, key, remedy }) => [message.split(' ', 1)[0]!, key, remedy]);
+  };
+  const shown = await one(`SELECT left(${random}, 100)`);
+  const remedy = 'Shorten the value on both sides, then `resume`; or';
+  assert.deepEqual(await failed(), [
+    ['IX', 'Id=7', `${remedy} set migration.create_indexes: false.`],
+    ['PK_Keyed', `Code=${shown}`, `${remedy} exclude the table.`],
+  ]);
+  await target.query(
+    `UPDATE app."Keyed" SET "Code" = 'b' WHERE "Code" <> 'a'; UPDATE app."Indexed" SET "Code" = 'b'`,
+  );
+  assert.deepEqual(await failed(), []);
+});
+
 test('foreign keys need a unique key that arrives, indexes a version of the server', async () => {
   const parent = sourceTable({
     name: 'Parent',

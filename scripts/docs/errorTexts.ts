@@ -167,9 +167,11 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
       'The message names table, column and key. Correct the row, choose `migration.on_nul`, or a wider type. The table is not changed in silence.',
   },
   VALUE_TOO_LARGE: {
-    meaning: 'A value is larger than a field of PostgreSQL may be.',
-    causes: 'A `max` value near a gigabyte; UTF-16 text that grows as UTF-8.',
-    remedy: 'The message names table, column and key. Exclude the table, or cut the value in the source.',
+    meaning: 'A value, a row or an index entry is larger than PostgreSQL takes.',
+    causes:
+      'A `max` value near a gigabyte; UTF-16 text that grows as UTF-8; hundreds of columns that do not fit a page; a key of more than 2,700 bytes.',
+    remedy:
+      'The message names table and key, as far as PostgreSQL tells. Shorten the value in the source, give columns smaller types, or exclude the table.',
   },
   SCHEMA_CONFLICT: {
     meaning: 'Source or target look otherwise than the run needs.',

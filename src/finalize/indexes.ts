@@ -6,6 +6,7 @@
 import type { TablePlan } from '../plan/model.js';
 import type { TargetConnection } from '../target/connection.js';
 import { createIndex, type IndexDefinition } from '../target/objects.js';
+import { entryTooLarge } from './entryTooLarge.js';
 import type { StepMaker } from './step.js';
 
 export const uniqueConstraints = maker('unique constraint', true);
@@ -21,7 +22,12 @@ function maker(kind: 'unique constraint' | 'index', constraint: boolean): StepMa
     async run(target, plan, name) {
       const index = wanted(plan).find((one) => one.name === name);
       if (index === undefined || (await isThere(target, plan, index))) return false;
-      await target.query(createIndex(plan.target, index));
+      try {
+        await target.query(createIndex(plan.target, index));
+      } catch (error) {
+        const otherwise = constraint ? 'exclude the table' : 'set migration.create_indexes: false';
+        throw await entryTooLarge(target, plan, name, error, otherwise);
+      }
       return true;
     },
   };

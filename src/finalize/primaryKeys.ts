@@ -5,6 +5,7 @@
  */
 import { existingRelations } from '../target/catalog.js';
 import { addPrimaryKey } from '../target/ddl.js';
+import { entryTooLarge } from './entryTooLarge.js';
 import type { StepMaker } from './step.js';
 
 export const primaryKeys: StepMaker = {
@@ -16,7 +17,11 @@ export const primaryKeys: StepMaker = {
     // `truncate` keeps the key a table already has.
     const [relation] = await existingRelations(target, [plan.target]);
     if (relation?.hasPrimaryKey) return false;
-    await target.query(addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey));
+    try {
+      await target.query(addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey));
+    } catch (error) {
+      throw await entryTooLarge(target, plan, plan.primaryKeyName, error, 'exclude the table');
+    }
     return true;
   },
 };

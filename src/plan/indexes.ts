@@ -19,6 +19,8 @@ import {
   planComment,
 } from './objectWork.js';
 
+/** INDEX_MAX_KEYS: PostgreSQL counts included columns as well, of which SQL Server allows 1023. */
+const MAX_INDEX_COLUMNS = 32;
 /** A B-tree's entry fits a third of a page (BTMaxItemSize 2704), row pointers and alignment included. */
 const MAX_ENTRY_BYTES = 2600;
 /** The server that introduced NULLS NOT DISTINCT. */
@@ -142,15 +144,17 @@ function planIndex(
   };
 }
 
-/** Included columns only spare a look into the table: one whose values may not fit an entry is left out. */
+/** Included columns only spare a look into the table: those that may not fit an entry, or are too many, are left out. */
 function includedColumns(plan: TablePlan, source: SourceIndex, keys: readonly PlannedColumn[]): string[] {
   let leftBytes = MAX_ENTRY_BYTES - keys.reduce((sum, key) => sum + largestBytes(key.source), 0);
   const kept: string[] = [];
   const dropped: string[] = [];
+  const tooMany: string[] = [];
   for (const name of source.included) {
     const column = columnOf(plan, name);
     const size = column === null ? Number.POSITIVE_INFINITY : largestBytes(column.source);
     if (column === null || size > leftBytes) dropped.push(name);
+    else if (keys.length + kept.length === MAX_INDEX_COLUMNS) tooMany.push(name);
     else {
       kept.push(column.targetName);
       leftBytes -= size;
@@ -159,6 +163,10 @@ function includedColumns(plan: TablePlan, source: SourceIndex, keys: readonly Pl
   if (dropped.length > 0) {
     const reason = `values may be larger than an index entry of PostgreSQL`;
     plan.notes.push(`index ${source.name} does not include ${dropped.join(', ')}: ${reason}`);
+  }
+  if (tooMany.length > 0) {
+    const reason = `an index of PostgreSQL has ${MAX_INDEX_COLUMNS} columns at most`;
+    plan.notes.push(`index ${source.name} does not include ${tooMany.join(', ')}: ${reason}`);
   }
   return kept;
 }

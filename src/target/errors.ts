@@ -114,6 +114,14 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       'Raise the limit it names for the target role (temp_file_limit: ALTER ROLE ... SET, as a superuser), or maintenance_work_mem and work_mem, which leave less to temporary files.',
     );
   }
+  // What PostgreSQL says of an allocation it never tries is in English everywhere.
+  if (state === '54000' || (state === 'XX000' && said.includes('invalid memory alloc request size'))) {
+    return build(
+      'VALUE_TOO_LARGE',
+      `Something is larger than PostgreSQL takes: ${said}`,
+      'Shorten the value in the source, or exclude the table.',
+    );
+  }
   if (/^(53|40001|40P01|57P03)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);
   }

@@ -188,7 +188,7 @@ class LaneWriter {
   /** Rolls back what is left of the chunk, and finds the words for why it failed. */
   async #explain(thrown: unknown, begin: ChunkBegin, copy: CopyChunk): Promise<AppError> {
     const at = { table: begin.label, partition: begin.partition };
-    const error = targetError(thrown, at);
+    const error = tooLarge(targetError(thrown, at), begin);
     await copy.abort(error.message).catch(() => {});
     if (this.#silent) {
       this.#silent = false;
@@ -234,4 +234,20 @@ class LaneWriter {
 
 function place({ table, partition, chunk, lower }: ChunkBegin): ChunkPlace {
   return { table, partition, chunk, lower };
+}
+
+/** A row that is wider than a page: the server says how wide, and where the lot that it was in ends. */
+function tooLarge(error: AppError, { label, lower, text }: ChunkBegin): AppError {
+  if (error.code !== 'VALUE_TOO_LARGE') return error;
+  const after = lower === null ? 'of its first chunk' : `after key ${lower.join(', ')}`;
+  const ways = [
+    'Without long values, which are stored apart, a row has to fit a page of 8 kB: give columns smaller types (migration.type_overrides), move some to a second table in the source, or exclude the table.',
+    ...(text === null ? [] : ['With migration.use_binary_copy: true long values need less room on the way.']),
+  ];
+  return new AppError(error.code, `${label}, a row ${after}: ${error.message}`, {
+    ...error.place,
+    remedy: ways.join(' '),
+    ...(error.serverCode !== undefined && { serverCode: error.serverCode }),
+    cause: error,
+  });
 }
