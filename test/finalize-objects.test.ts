@@ -126,7 +126,7 @@ test('sequences, the defaults that use them, and comments', async () => {
   assert.equal(await one(`SELECT nextval('app."Unused"')`), '9005');
 });
 
-test('identity columns: fresh, descending, exhausted, and one PostgreSQL can’t count', async () => {
+test('identity columns: fresh, descending, exhausted, set back, and one PostgreSQL can’t count', async () => {
   const table = (
     name: string,
     type: string,
@@ -146,17 +146,28 @@ test('identity columns: fresh, descending, exhausted, and one PostgreSQL can’t
       table('Down', 'int', { seed: '-1', increment: '-1', lastValue: '-5' }),
       table('Full', 'tinyint', { seed: '1', increment: '1', lastValue: '255' }),
       table('Odd', 'decimal', { seed: '1', increment: '1', lastValue: '9' }),
+      table('SetBack', 'int', { seed: '1', increment: '1', lastValue: '0' }),
+      table('Kept', 'int', { seed: '1', increment: '1', lastValue: '0' }),
+      table('Below', 'int', { seed: '1', increment: '1', lastValue: null }),
+      table('Around', 'int', { seed: '1', increment: '1', lastValue: '-2147483000' }),
     ],
     objects: {},
   });
   await transferMode('drop_recreate').prepare(target, plans);
   // A row that came in after the run was planned counts as well.
   await target.query('INSERT INTO app."Down" ("Id") VALUES (-8)');
+  // Not counted, but written by hand, and from before the counter was set back.
+  await target.query('INSERT INTO app."Below" ("Id") VALUES (-1), (0)');
+  await target.query('INSERT INTO app."Around" ("Id") VALUES (2147483647)');
+  // PostgreSQL's own range.
+  await target.query('ALTER TABLE app."Kept" ALTER "Id" SET MINVALUE 1');
   await finish(plans);
   const next = (name: string) => one(`INSERT INTO app."${name}" ("N") VALUES (1) RETURNING "Id"`);
   assert.deepEqual([await next('Fresh'), await next('Fresh')], [7, 10]);
   assert.equal(await next('Down'), -9);
   assert.equal(await next('Full'), 256);
+  for (const name of ['SetBack', 'Kept', 'Below']) assert.equal(await next(name), 1, name);
+  assert.equal(await next('Around'), -2147482999);
   const odd = plans.find((plan) => plan.target.name === 'Odd');
   assert.match(odd?.notes.join('\n') ?? '', /left out: identity Id IDENTITY\(1, 1\): .*not numeric\(18,0\)/);
 });

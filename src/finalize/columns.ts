@@ -3,10 +3,10 @@
  *
  * Runs on the main thread.
  */
-import type { PlannedIdentity, PlannedObjects, TablePlan } from '../plan/model.js';
+import type { PlannedColumn, PlannedObjects, TablePlan } from '../plan/model.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
-import { createSequence, setDefault } from '../target/objects.js';
+import { createSequence, holds, setDefault } from '../target/objects.js';
 import type { StepMaker } from './step.js';
 
 export const defaults: StepMaker = {
@@ -37,19 +37,24 @@ export const identities: StepMaker = {
     plan.columns.flatMap(({ targetName, identity }) => (identity === undefined ? [] : [targetName])),
 
   async run(target, plan, name) {
-    const identity = plan.columns.find(({ targetName }) => targetName === name)?.identity;
-    if (identity === undefined) return false;
-    const [found] = await target.query<{ sequence: string | null }>(
-      'SELECT pg_get_serial_sequence($1, $2) AS sequence',
+    const column = plan.columns.find(({ targetName }) => targetName === name);
+    if (column?.identity === undefined) return false;
+    const [found] = await target.query<{ sequence: string; least: string; most: string }>(
+      `SELECT sequence, seqmin::text AS least, seqmax::text AS most
+        FROM pg_get_serial_sequence($1, $2) AS sequence JOIN pg_sequence ON seqrelid = sequence::regclass`,
       [qualified(plan.target), name],
     );
     // A table of somebody else's making may count otherwise, or not at all.
-    if (found === undefined || found.sequence === null) return false;
-    const last = await lastValue(target, plan, name, identity);
+    if (found === undefined) return false;
+    const { seed, increment } = column.identity;
+    const last = await lastValue(target, plan, column);
+    // A counter that was set back to 0 goes on with 1: of a range from 1 on that is the first value.
+    const isOutside = last !== null && (last < BigInt(found.least) || last > BigInt(found.most));
+    const value = last === null ? seed : isOutside ? last + BigInt(increment) : last;
     await target.query('SELECT setval($1::regclass, $2::bigint, $3)', [
       found.sequence,
-      last ?? identity.seed,
-      last !== null,
+      String(value),
+      last !== null && !isOutside,
     ]);
     return true;
   },
@@ -59,18 +64,21 @@ export const identities: StepMaker = {
 async function lastValue(
   target: TargetConnection,
   plan: TablePlan,
-  column: string,
-  identity: PlannedIdentity,
-): Promise<string | null> {
-  const rises = BigInt(identity.increment) > 0n;
+  { targetName, pgType, identity }: PlannedColumn,
+): Promise<bigint | null> {
+  const { seed, lastValue: given, increment } = identity!;
+  const rises = BigInt(increment) > 0n;
   const [row] = await target.query<{ last: string | null }>(
-    `SELECT ${rises ? 'max' : 'min'}(${quoteIdent(column)})::text AS last FROM ${qualified(plan.target)}`,
+    `SELECT ${rises ? 'max' : 'min'}(${quoteIdent(targetName)})::text AS last FROM ${qualified(plan.target)}`,
   );
-  const values = [identity.lastValue, row?.last ?? null].flatMap((value) =>
-    value === null ? [] : [BigInt(value)],
-  );
-  if (values.length === 0) return null;
-  return String(values.reduce((a, b) => (a > b === rises ? a : b)));
+  const last = row?.last == null ? null : BigInt(row.last);
+  if (given === null) {
+    // Rows on this side of the seed were not counted: -1, say, for what is not known.
+    return last === null || (last !== BigInt(seed) && last > BigInt(seed) !== rises) ? null : last;
+  }
+  // A counter that came to its end may have been set back, to the rows of which one is the last there can be.
+  if (last === null || !holds(pgType, last + BigInt(increment))) return BigInt(given);
+  return last > BigInt(given) === rises ? last : BigInt(given);
 }
 
 export const sequences: StepMaker = {

@@ -30,18 +30,13 @@ export interface PlannedColumn {
   /** Whether the row hash covers the column: key columns are not covered, long text only where asked for. */
   hashed: boolean;
   /** Present where the target counts the column's values, as the source does. */
-  identity?: PlannedIdentity;
+  identity?: IdentityDefinition;
   /** Collation of the column in the target, as SQL names it, where it is not the database's own. */
   collation?: string;
   /** PostgreSQL expression the target computes the column by; its values are compared, and not copied. */
   generated?: string;
   /** The type the target's column is found to have, as `format_type` spells it. */
   typeThere?: string;
-}
-
-export interface PlannedIdentity extends IdentityDefinition {
-  /** The value the source gave last when the run was planned, as decimal text; null where it gave none. */
-  lastValue: string | null;
 }
 
 /** What is made after the rows are in; names and columns are the target's. */

@@ -6,7 +6,7 @@
 import { type SourceTable, tableLabel } from '../source/model.js';
 import type { DatabaseObjects } from '../source/objects.js';
 import { qualified, quoteIdent } from '../target/identifiers.js';
-import { mayBeIdentity } from '../target/objects.js';
+import { holds, mayBeIdentity } from '../target/objects.js';
 import { columnType, type TranslateContext, translateDefault } from '../translate/translate.js';
 import { mapColumn } from '../types/index.js';
 import { inCase } from './casing.js';
@@ -95,12 +95,16 @@ function planIdentity({ plan }: ObjectWork, tableNames: ReadonlySet<string>): vo
   for (const column of plan.columns) {
     const { identity } = column.source;
     if (identity === null) continue;
-    if (mayBeIdentity(column.pgType)) {
+    const counted = [identity.seed, identity.lastValue ?? identity.seed];
+    const outside = counted.find((value) => !holds(column.pgType, BigInt(value)));
+    if (mayBeIdentity(column.pgType) && outside === undefined) {
       column.identity = { ...identity, ...sequenceOf(plan, column, tableNames) };
       continue;
     }
     const definition = `IDENTITY(${identity.seed}, ${identity.increment})`;
-    const reason = `PostgreSQL counts smallint, integer and bigint columns only, not ${column.pgType}`;
+    const reason = mayBeIdentity(column.pgType)
+      ? `${column.pgType} does not hold its value ${outside}`
+      : `PostgreSQL counts smallint, integer and bigint columns only, not ${column.pgType}`;
     leaveOut(plan, 'identity', column.sourceName, definition, reason);
   }
 }
