@@ -159,9 +159,9 @@ describe('results that are not what was planned', () => {
       const info = pgType === 'text' ? nvarcharMax.info : typeInfo.binary(0xa5, 0xffff);
       const columns = [{ info, frame: 'plp' as const, pgType, name: 'bad' }];
       for (const size of [4, 40_000]) {
-        for (const announced of [size - 2, size + 2]) {
+        for (const announced of [size - 2, size + 2, size + 2 ** 32]) {
           const whole = row(columns, [{ bytes: Buffer.alloc(size, 'a'), chunks: [2] }]);
-          whole.writeUInt32LE(announced, 1);
+          whole.writeBigUInt64LE(BigInt(announced), 1);
           const payload = Buffer.concat([answer(columns, []).subarray(0, -13), whole, done(1)]);
           const { error, chunks } = await pump.run(plan(columns, []), [payload]);
           assert.equal(appError(error).code, 'PROTOCOL');
