@@ -311,7 +311,7 @@ describe('a role with few rights', () => {
       await refused(
         truncate.prepare(connection, ordersAndUsers()),
         permission,
-        /TRUNCATE and INSERT into app\.Users/,
+        /lacks TRUNCATE, INSERT on app\.Users/,
       );
       await target.query('GRANT TRUNCATE, INSERT ON app."Users" TO mpm_limited');
       await refused(
@@ -321,6 +321,28 @@ describe('a role with few rights', () => {
       );
       await truncate.prepare(connection, ordersAndUsers());
       assert.equal(await count('app."Orders"'), '0');
+    });
+  });
+
+  test('may not merge without reading and updating, nor delete without the right to', async () => {
+    await target.query(`CREATE SCHEMA app; GRANT USAGE, CREATE ON SCHEMA app TO mpm_limited;
+      CREATE TABLE app."Users" ("Id" int PRIMARY KEY, "Name" varchar(40));
+      GRANT INSERT, UPDATE ON app."Users" TO mpm_limited`);
+    const users = () => ordersAndUsers().slice(1);
+    await limited(async (connection) => {
+      const lacking = (deletes: boolean, message: RegExp) =>
+        refused(
+          checked(transferMode('upsert', { deletesExtra: deletes }), connection, users()),
+          'TARGET_PERMISSION',
+          message,
+        );
+      await lacking(false, /lacks SELECT on app\.Users/);
+      await lacking(true, /lacks SELECT, DELETE on app\.Users/);
+      await target.query('GRANT SELECT ON app."Users" TO mpm_limited');
+      await lacking(true, /lacks DELETE on app\.Users/);
+      await checked(transferMode('upsert'), connection, users());
+      await target.query('GRANT DELETE ON app."Users" TO mpm_limited');
+      await checked(transferMode('upsert', { deletesExtra: true }), connection, users());
     });
   });
 });

@@ -24,6 +24,8 @@ export interface TargetColumn {
   folds: boolean;
 }
 
+export type TableRight = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE' | 'TRUNCATE';
+
 export type TriggerEvent = 'insert' | 'update' | 'delete' | 'truncate';
 
 export interface TargetTrigger {
@@ -41,10 +43,8 @@ export interface TargetRelation extends TargetName {
   persistence: string;
   /** The role owns it, or is a member of the role that does. */
   owned: boolean;
-  mayTruncate: boolean;
-  mayInsert: boolean;
-  /** May read and update it: what a merge does. */
-  mayMerge: boolean;
+  /** What the role may do to it. */
+  rights: TableRight[];
   hasPrimaryKey: boolean;
   /** Row-level security applies to the role: it sees and writes only rows that policies let it. */
   rowSecurity: boolean;
@@ -69,10 +69,8 @@ const RELATIONS_SQL = `
 SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS kind,
   c.relpersistence::text AS persistence,
   pg_has_role(c.relowner, 'USAGE') AS owned,
-  CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'TRUNCATE') ELSE false END AS "mayTruncate",
-  CASE WHEN c.relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'INSERT') ELSE false END AS "mayInsert",
-  CASE WHEN c.relkind IN ('r', 'p')
-    THEN has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'UPDATE') ELSE false END AS "mayMerge",
+  ARRAY(SELECT w.wanted FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS w(wanted)
+    WHERE c.relkind IN ('r', 'p') AND has_table_privilege(c.oid, w.wanted)) AS rights,
   EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') AS "hasPrimaryKey",
   c.reltuples::float8 AS "approximateRows",
   CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS "rowSecurity",

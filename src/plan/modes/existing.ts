@@ -9,6 +9,7 @@ import {
   existingRelations,
   type ForeignKeyReference,
   foreignKeysAt,
+  type TableRight,
   type TargetRelation,
   type TargetTrigger,
   type TriggerEvent,
@@ -127,6 +128,17 @@ export function keyActions(plan: TablePlan, { ours }: KeysInTheWay): string[] {
 
 export function lacksRowHash(plan: TablePlan, relation: TargetRelation): boolean {
   return plan.rowHashColumn !== null && !relation.columns.some(({ name }) => name === plan.rowHashColumn);
+}
+
+/** @returns what says that the role may not do all that is wanted of a table, or null */
+export function lackingRights(relation: TargetRelation, wanted: readonly TableRight[]): AppError | null {
+  const lacking = wanted.filter((right) => !relation.rights.includes(right)).join(', ');
+  if (lacking === '') return null;
+  const label = tableLabel(relation);
+  return new AppError('TARGET_PERMISSION', `The target role lacks ${lacking} on ${label}`, {
+    table: label,
+    remedy: `GRANT ${lacking} ON ${qualified(relation)} TO the role.`,
+  });
 }
 
 /** Of a mix of partitions a crash would empty some, and what is known of the table's rows would not hold. */

@@ -18,6 +18,7 @@ import {
   type KeysInTheWay,
   keyActions,
   keysInTheWay,
+  lackingRights,
   lacksRowHash,
 } from './existing.js';
 import { createAction, makeReady, type TransferMode, withRows } from './mode.js';
@@ -87,14 +88,10 @@ async function examine(
 }
 
 function missingRight(plan: TablePlan, relation: TargetRelation): AppError | null {
-  const label = tableLabel(plan.target);
-  if (!relation.mayTruncate || !relation.mayInsert) {
-    return new AppError('TARGET_PERMISSION', `The target role may not TRUNCATE and INSERT into ${label}`, {
-      table: label,
-      remedy: `GRANT TRUNCATE, INSERT ON ${qualified(plan.target)} TO the role.`,
-    });
-  }
+  const lacking = lackingRights(relation, ['TRUNCATE', 'INSERT']);
+  if (lacking !== null) return lacking;
   if ((becomesUnlogged(plan, relation) || lacksRowHash(plan, relation)) && !relation.owned) {
+    const label = tableLabel(plan.target);
     return new AppError(
       'TARGET_PERMISSION',
       `Target table ${label} must be altered and belongs to another role`,

@@ -19,6 +19,7 @@ import {
   type KeysInTheWay,
   keyActions,
   keysInTheWay,
+  lackingRights,
   lacksRowHash,
 } from './existing.js';
 import { createAction, makeReady, type TransferMode, withRows } from './mode.js';
@@ -27,6 +28,7 @@ import { createAction, makeReady, type TransferMode, withRows } from './mode.js'
 const UNIQUE_VIOLATION = '23505';
 
 const WRITES = ['insert', 'update', 'delete'] as const;
+const MERGE_RIGHTS = ['SELECT', 'INSERT', 'UPDATE'] as const;
 
 /** @param deletes whether rows that only the target has are deleted */
 export function upsert(deletes: boolean): TransferMode {
@@ -129,7 +131,9 @@ async function examine(
   plans: readonly TablePlan[],
   deletes: boolean,
 ): Promise<Examination> {
-  const { existing, obstacles } = await fittingRelations(target, plans, WRITES, missingRight);
+  const { existing, obstacles } = await fittingRelations(target, plans, WRITES, (plan, relation) =>
+    missingRight(plan, relation, deletes),
+  );
   obstacles.unshift(...missingKeys(plans));
   const unique = await uniqueKeys(
     target,
@@ -267,14 +271,9 @@ function foldedKeys(
   });
 }
 
-function missingRight(plan: TablePlan, relation: TargetRelation): AppError | null {
-  const label = tableLabel(plan.target);
-  if (!relation.mayInsert || !relation.mayMerge) {
-    return new AppError('TARGET_PERMISSION', `The target role may not SELECT, INSERT and UPDATE ${label}`, {
-      table: label,
-      remedy: `GRANT SELECT, INSERT, UPDATE ON ${qualified(plan.target)} TO the role.`,
-    });
-  }
+function missingRight(plan: TablePlan, relation: TargetRelation, deletes: boolean): AppError | null {
+  const lacking = lackingRights(relation, deletes ? [...MERGE_RIGHTS, 'DELETE'] : MERGE_RIGHTS);
+  if (lacking !== null) return lacking;
   return lacksRowHash(plan, relation) ? missingOwner(plan, relation) : null;
 }
 
