@@ -145,6 +145,6 @@ export function targetTable(targets: readonly Verdict[]): string {
   if (known.length === 0) return '';
   return textTable(
     [{ title: 'target' }, { title: 'wanted' }, { title: 'measured', align: 'right' }, { title: '' }],
-    known.map(({ target, limit, value, met }) => [target, limit, number(value), met ? 'met' : 'MISSED']),
+    known.map(({ target, limit, value, met }) => [target, limit, number(value, 3), met ? 'met' : 'MISSED']),
   );
 }
