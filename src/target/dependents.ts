@@ -37,24 +37,29 @@ WITH RECURSIVE roots AS (
     SELECT d.refclassid, d.refobjid, d.refobjsubid FROM pg_depend d
     WHERE d.classid = g.classid AND d.objid = g.objid AND d.objsubid = g.objsubid AND d.deptype = 'i'
   ) AS next
-), named AS (
-  SELECT DISTINCT ON (g.classid, g.objid, g.objsubid) r.nspname AS schema, r.relname AS name,
-    o.type || ' ' || o.identity AS object
-  FROM going g
-  JOIN roots r ON r.oid = g.root
-  CROSS JOIN LATERAL pg_identify_object(g.classid, g.objid, g.objsubid) AS o
+), parts AS (
+  SELECT DISTINCT d.classid, d.objid, d.objsubid FROM pg_depend d
+  JOIN going whole ON whole.classid = d.refclassid AND whole.objid = d.refobjid
+    AND (whole.objsubid = 0 OR whole.objsubid = d.refobjsubid)
+  WHERE d.deptype IN ('a', 'i', 'P', 'S', 'x')
+), worth AS MATERIALIZED (
+  SELECT g.root, g.classid, g.objid, g.objsubid FROM going g
+  -- A join, and not NOT EXISTS: that looks through all of it for each object, and there are a dozen a table.
+  LEFT JOIN parts p ON p.classid = g.classid AND p.objid = g.objid AND p.objsubid = g.objsubid
   WHERE NOT (g.classid = 'pg_class'::regclass AND g.objid IN (SELECT oid FROM roots))
     AND (
-      g.classid = 'pg_publication_rel'::regclass
+      p.objid IS NULL
+      OR g.classid = 'pg_publication_rel'::regclass
       OR g.classid = 'pg_class'::regclass AND EXISTS (
         SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhrelid = g.objid AND c.relkind IN ('r', 'p', 'f'))
-      OR NOT EXISTS (
-        SELECT FROM pg_depend d JOIN going whole ON whole.classid = d.refclassid AND whole.objid = d.refobjid
-          AND (whole.objsubid = 0 OR whole.objsubid = d.refobjsubid)
-        WHERE d.classid = g.classid AND d.objid = g.objid AND d.objsubid = g.objsubid
-          AND d.deptype IN ('a', 'i', 'P', 'S', 'x')))
-  ORDER BY g.classid, g.objid, g.objsubid, r.nspname, r.relname
+        WHERE i.inhrelid = g.objid AND c.relkind IN ('r', 'p', 'f')))
+), named AS (
+  SELECT DISTINCT ON (w.classid, w.objid, w.objsubid) r.nspname AS schema, r.relname AS name,
+    o.type || ' ' || o.identity AS object
+  FROM worth w
+  JOIN roots r ON r.oid = w.root
+  CROSS JOIN LATERAL pg_identify_object(w.classid, w.objid, w.objsubid) AS o
+  ORDER BY w.classid, w.objid, w.objsubid, r.nspname, r.relname
 ), parents AS (
   -- DROP asks nothing of the table it is a partition of, or inherits from, which loses its rows all the same.
   SELECT r.nspname AS schema, r.relname AS name, 'membership in ' || o.type || ' ' || o.identity AS object
