@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { AppError } from '../src/errors.js';
+import type { ChunkBegin } from '../src/plan/chunk.js';
+import { ChunkSink } from '../src/read/chunkSink.js';
 import { CHECKSUM_BYTES } from '../src/ring/checksum.js';
 import { RingConsumer } from '../src/ring/consumer.js';
 import { loadCount, readProgress, storeCount } from '../src/ring/counters.js';
@@ -179,10 +181,7 @@ test('one thread: reserve, publish, read ahead, release, refuse misuse', async (
   assert.equal(first!.publishJson(SLOT_KIND.END, { text: 'é\u{1F600}' }), true);
   assert.equal(first!.publishJson(SLOT_KIND.CLOSE, null), true);
   assert.equal(first!.freeSlots(), 1);
-  assert.throws(
-    () => first!.publishJson(SLOT_KIND.BEGIN, 'x'.repeat(layout.slotBytes)),
-    /does not fit a slot/,
-  );
+  assert.throws(() => first!.publishJson(SLOT_KIND.BEGIN, 'x'.repeat(layout.slotBytes)), /do not fit a slot/);
   first!.publish(SLOT_KIND.DATA, 9, 1, 0);
   assert.equal(first!.tryReserve(), -1);
   assert.equal(first!.publishJson(SLOT_KIND.BEGIN, {}), false);
@@ -208,6 +207,41 @@ test('one thread: reserve, publish, read ahead, release, refuse misuse', async (
   assert.equal(ring.rowsWritten, 2);
   assert.equal(ring.bytesWritten, 16);
   assert.equal(ring.readerWaits, 1);
+});
+
+test('what begins a chunk may be longer than the ring: it comes in parts', async () => {
+  const layout = createLane({ rings: 2, slotsPerRing: 2, slotBytes: MIN_SLOT_BYTES, hashing: 'none' });
+  const sink = new ChunkSink(new LaneProducer(layout));
+  const consumer = new RingConsumer(layout, 0);
+  const chunk = (copy: string) =>
+    ({ label: 'é', before: [], copy, chunk: 0, lower: null }) as unknown as ChunkBegin;
+  const pass = (): void => {
+    consumer.advance();
+    consumer.release(1);
+  };
+  const long = chunk('ü'.repeat(150_000));
+  const kinds: number[] = [];
+  while (!sink.begin(long)) {
+    kinds.push(consumer.kind);
+    pass();
+    await sink.waitForRoom();
+  }
+  for (; consumer.kind === SLOT_KIND.PART; pass()) kinds.push(consumer.kind);
+  assert.deepEqual(kinds, [SLOT_KIND.PART, SLOT_KIND.PART, SLOT_KIND.PART, SLOT_KIND.PART]);
+  assert.deepEqual([consumer.kind, consumer.json()], [SLOT_KIND.BEGIN, long]);
+  pass();
+  assert.equal(sink.end(null), true);
+  assert.deepEqual(consumer.json(), { rows: 0, bytes: 0, upper: null });
+  pass();
+  // Given up before it was all there.
+  assert.equal(sink.begin(long), false);
+  pass();
+  await sink.abort('no');
+  pass();
+  assert.deepEqual([consumer.kind, consumer.json()], [SLOT_KIND.ABORT, { reason: 'no' }]);
+  pass();
+  assert.equal(sink.begin(chunk('')), true);
+  assert.deepEqual(consumer.json(), chunk(''));
 });
 
 test('a lane beyond 2 GiB is refused', () => {

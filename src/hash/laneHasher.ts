@@ -33,12 +33,15 @@ export class LaneHasher implements SlotStage {
   readonly #kernel: RowKernel | null;
   /** Per ring; undefined between chunks. */
   readonly #chunks: (OpenChunk | undefined)[];
+  /** Per ring: the parts so far of a BEGIN that is longer than a slot. */
+  readonly #parts: Buffer[][];
 
   constructor(layout: LaneLayout) {
     this.#buffer = laneBuffer(layout);
     this.#view = new DataView(layout.buffer);
     this.#kernel = RowKernel.over(layout.buffer, hashingOffset(layout));
     this.#chunks = new Array(layout.rings).fill(undefined);
+    this.#parts = Array.from({ length: layout.rings }, () => []);
   }
 
   /**
@@ -48,9 +51,13 @@ export class LaneHasher implements SlotStage {
    */
   pass(slot: PassingSlot): boolean {
     const chunk = this.#chunks[slot.ring];
-    if (slot.kind === SLOT_KIND.BEGIN) {
+    if (slot.kind === SLOT_KIND.PART) {
+      this.#parts[slot.ring]!.push(Buffer.from(this.#bytesOf(slot)));
+    } else if (slot.kind === SLOT_KIND.BEGIN) {
       this.#chunks[slot.ring] = this.#open(slot);
+      this.#parts[slot.ring] = [];
     } else if (slot.kind !== SLOT_KIND.DATA) {
+      this.#parts[slot.ring] = [];
       if (slot.kind === SLOT_KIND.END && chunk?.hasher?.atRowEnd === false) {
         throw new AppError('INTERNAL', 'a chunk ended inside a row');
       }
@@ -75,8 +82,9 @@ export class LaneHasher implements SlotStage {
   }
 
   /** @returns what a BEGIN slot asks for. */
-  #open({ offset, bytes }: PassingSlot): OpenChunk {
-    const chunk = JSON.parse(this.#buffer.toString('utf8', offset, offset + bytes)) as Partial<HashedChunk>;
+  #open(slot: PassingSlot): OpenChunk {
+    const json = Buffer.concat([...this.#parts[slot.ring]!, this.#bytesOf(slot)]).toString();
+    const chunk = JSON.parse(json) as Partial<HashedChunk>;
     const totalsOnly = chunk.totalsOnly === true;
     if (chunk.hash === null && !totalsOnly) return { hasher: null, totalsOnly };
     // A chunk that forgets to say must not pass for one that wants no hash.
@@ -84,5 +92,9 @@ export class LaneHasher implements SlotStage {
       throw new AppError('INTERNAL', 'a chunk does not say how its rows are hashed');
     }
     return { hasher: createRowHasher(chunk.hash.fields, this.#kernel), totalsOnly };
+  }
+
+  #bytesOf({ offset, bytes }: PassingSlot): Buffer {
+    return this.#buffer.subarray(offset, offset + bytes);
   }
 }

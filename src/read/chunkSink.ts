@@ -29,6 +29,8 @@ export class ChunkSink {
   enoughBytes = Number.POSITIVE_INFINITY;
   readonly #lane: LaneProducer;
   #ring: RingProducer | null = null;
+  /** A BEGIN that is longer than a slot, parts of which are in this ring already: what is left of it. */
+  #opening: { ring: RingProducer; rest: Buffer } | null = null;
   #slotStart = -1;
   #slotRows = 0;
   #startsInRow = false;
@@ -53,11 +55,19 @@ export class ChunkSink {
     return this.room.position === this.#slotStart;
   }
 
-  /** Starts a chunk in the ring with the most room; false where all are full. */
+  /** Starts a chunk in the ring with the most room; false where all are full, and then it goes on with the same chunk. */
   begin(chunk: ChunkBegin): boolean {
-    const best = this.#lane.roomiest();
-    if (!best.publishJson(SLOT_KIND.BEGIN, chunk)) return false;
-    this.#ring = best;
+    const ring = this.#opening?.ring ?? this.#lane.roomiest();
+    const { slotBytes } = this.#lane.layout;
+    let rest = this.#opening?.rest ?? Buffer.from(JSON.stringify(chunk));
+    while (rest.length > slotBytes) {
+      if (!ring.publishBytes(SLOT_KIND.PART, rest.subarray(0, slotBytes))) return false;
+      rest = rest.subarray(slotBytes);
+      this.#opening = { ring, rest };
+    }
+    if (!ring.publishBytes(SLOT_KIND.BEGIN, rest)) return false;
+    this.#opening = null;
+    this.#ring = ring;
     this.rows = 0;
     this.bytes = 0;
     this.enoughBytes = Math.min(MAX_CHUNK_BYTES, Math.max(MIN_ENOUGH_BYTES, this.#lane.chunkBytes));
@@ -110,17 +120,18 @@ export class ChunkSink {
 
   /** Gives up the open chunk, if any, and what its open slot holds. */
   async abort(reason: string): Promise<void> {
-    const ring = this.#ring;
+    const ring = this.#ring ?? this.#opening?.ring ?? null;
     this.#closeSlot();
     this.#ring = null;
+    this.#opening = null;
     const abort: ChunkAbort = { reason };
     if (ring !== null) await ring.sendJson(SLOT_KIND.ABORT, abort);
   }
 
   /** Waits until what returned false may succeed. */
   async waitForRoom(): Promise<void> {
-    if (this.#ring !== null) await this.#ring.waitForSpace();
-    else await this.#lane.waitForRoom();
+    const ring = this.#ring ?? this.#opening?.ring;
+    await (ring === undefined ? this.#lane.waitForRoom() : ring.waitForSpace());
   }
 
   #closeSlot(): void {

@@ -44,6 +44,8 @@ export class RingConsumer {
   readonly #hasherClock: WaitClock;
   #cursor: number;
   #released: number;
+  /** The PART slots that were passed since the last slot of another kind. */
+  #parts: Buffer[] = [];
   #rowsWritten = 0;
   #bytesWritten = 0;
 
@@ -110,8 +112,12 @@ export class RingConsumer {
 
   /** @returns the JSON value of a BEGIN, END or ABORT slot; the caller checks its shape. */
   json(): unknown {
-    const { offset } = this;
-    return JSON.parse(this.buffer.toString('utf8', offset, offset + this.bytes));
+    const parts = this.kind === SLOT_KIND.BEGIN ? this.#parts : [];
+    return JSON.parse(Buffer.concat([...parts, this.#slot()]).toString());
+  }
+
+  #slot(): Buffer {
+    return this.buffer.subarray(this.offset, this.offset + this.bytes);
   }
 
   /** Slots passed by `advance()` and not yet released. */
@@ -124,6 +130,8 @@ export class RingConsumer {
     if (((Atomics.load(this.#words, this.#ready) - this.#cursor) | 0) <= 0) {
       throw new AppError('INTERNAL', 'the writer went past the last slot of its ring');
     }
+    if (this.kind === SLOT_KIND.PART) this.#parts.push(Buffer.from(this.#slot()));
+    else if (this.#parts.length > 0) this.#parts = [];
     this.#cursor = (this.#cursor + 1) | 0;
   }
 

@@ -23,7 +23,7 @@ import { AppError } from '../errors.js';
 import { adopt, allocateShared, type SharedMemory } from '../wasm/memory.js';
 import { CHECKSUM_BYTES } from './checksum.js';
 
-/** Smallest slot: below 16 KiB the per-slot cost shows, and a chunk descriptor must fit. */
+/** Smallest slot: below 16 KiB the per-slot cost shows. */
 export const MIN_SLOT_BYTES = 64 * 1024;
 
 /**
@@ -50,6 +50,8 @@ export const SLOT_KIND = {
   ABORT: 4,
   /** Nothing follows in this ring. */
   CLOSE: 5,
+  /** What no slot holds of the JSON in the BEGIN slot that follows, or the ABORT slot that takes its place. */
+  PART: 6,
 } as const;
 export type SlotKind = (typeof SLOT_KIND)[keyof typeof SLOT_KIND];
 

@@ -241,18 +241,19 @@ export class RingProducer {
    * @throws AppError INTERNAL where the JSON is larger than a slot.
    */
   publishJson(kind: SlotKind, value: unknown): boolean {
+    return this.publishBytes(kind, Buffer.from(JSON.stringify(value)));
+  }
+
+  /** Publishes a slot with these bytes, as `publishJson`. */
+  publishBytes(kind: SlotKind, bytes: Buffer): boolean {
     const offset = this.tryReserve();
     if (offset < 0) return false;
-    const text = JSON.stringify(value);
-    const bytes = Buffer.byteLength(text);
-    if (bytes > this.lane.layout.slotBytes) {
-      throw new AppError(
-        'INTERNAL',
-        `a chunk descriptor of ${bytes} bytes does not fit a slot of ${this.lane.layout.slotBytes}`,
-      );
+    const { slotBytes } = this.lane.layout;
+    if (bytes.length > slotBytes) {
+      throw new AppError('INTERNAL', `${bytes.length} bytes do not fit a slot of ${slotBytes}`);
     }
-    this.lane.bytes.write(text, offset, bytes, 'utf8');
-    this.publish(kind, bytes, 0, 0);
+    bytes.copy(this.lane.bytes, offset);
+    this.publish(kind, bytes.length, 0, 0);
     return true;
   }
 

@@ -100,6 +100,11 @@ class LaneWriter {
         this.#pass();
         return;
       }
+      if (this.#ring.kind !== SLOT_KIND.BEGIN) {
+        // Parts of a long one, or what took its place.
+        this.#pass();
+        continue;
+      }
       const begin = this.#ring.json() as ChunkBegin;
       this.#pass();
       if (this.#stopFlags.isStopped(begin.table)) await this.#skipChunk();
