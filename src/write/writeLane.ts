@@ -100,8 +100,8 @@ class LaneWriter {
         this.#pass();
         return;
       }
-      if (this.#ring.kind !== SLOT_KIND.BEGIN) {
-        // Parts of a long one, or what took its place.
+      if (this.#ring.kind === SLOT_KIND.PART || this.#ring.kind === SLOT_KIND.ABORT) {
+        // Of a long BEGIN, or what took its place.
         this.#pass();
         continue;
       }
