@@ -1,9 +1,13 @@
-/** What is asked of the target's catalog about many tables at once takes time by their number, not by its square. */
+/** Many tables: what is asked about all of them takes time by their number, not by its square; and limits are named. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { transferMode } from '../src/plan/modes/index.js';
 import { existingRelations, foreignKeysAt, relationsNamed, uniqueKeys } from '../src/target/catalog.js';
 import type { TargetConnection } from '../src/target/connection.js';
 import { dependents } from '../src/target/dependents.js';
+import { targetError } from '../src/target/errors.js';
+import { refused } from './support/modes.js';
+import { ordersAndUsers } from './support/sourceTables.js';
 import { withTarget } from './support/target.js';
 
 const FEW = 50;
@@ -11,7 +15,7 @@ const MANY = 4 * FEW;
 const QUESTIONS = [existingRelations, uniqueKeys, foreignKeysAt, relationsNamed, dependents];
 
 let target: TargetConnection;
-withTarget([], (scene) => {
+withTarget(['app'], (scene) => {
   target = scene.target;
 });
 
@@ -25,6 +29,25 @@ test('four times the tables are four times the work for PostgreSQL', async (t) =
       assert.ok(many[i]! < 8 * few[i]!, `${few[i]} rows for ${FEW} tables, ${many[i]} for ${MANY}`);
     });
   }
+});
+
+test('too many tables for the locks of one transaction: says what to set, and that another try is of no use', async () => {
+  const hint = { hint: 'You might need to increase "max_locks_per_transaction".' };
+  const full = Object.assign(new Error('out of shared memory'), {
+    ...{ code: '53200', severity: 'ERROR', ...hint },
+  });
+  const error = targetError(full);
+  assert.equal(error.code, 'TARGET_TRANSIENT');
+  assert.match(error.remedy!, /max_locks_per_transaction/);
+  const preparing = transferMode('drop_recreate').prepare(target, ordersAndUsers(), () =>
+    Promise.reject(error),
+  );
+  const named = await refused(
+    preparing,
+    'TARGET_QUERY',
+    /^2 tables .* about 8 \(max_locks_per_transaction is 64/,
+  );
+  assert.match(named.remedy!, /max_locks_per_transaction to 128 .*include_tables/);
 });
 
 /** @returns the rows looked at for each question about so many tables with keys and foreign keys */

@@ -138,7 +138,7 @@ export const ERROR_TEXTS: Record<ErrorCode, ErrorText> = {
   TARGET_QUERY: {
     meaning: 'PostgreSQL refused a statement or a row.',
     causes:
-      'With `truncate` and `upsert`: a constraint or trigger of the target. A key or index that can not be made. A limit of the server, such as `temp_file_limit`.',
+      'With `truncate` and `upsert`: a constraint or trigger of the target. A key or index that can not be made. A limit of the server, such as `temp_file_limit`, or `max_locks_per_transaction` where thousands of tables are made ready at once.',
     remedy: 'The message has the SQLSTATE and what it concerns. Correct it, then `resume` or run again.',
   },
   TARGET_TRANSIENT: {

@@ -41,6 +41,9 @@ const NETWORK = new Set([
   'ETIMEDOUT',
   'EPIPE',
 ]);
+/** What to do where the server's table of locks is full. */
+export const LOCK_TABLE_FULL =
+  "Raise max_locks_per_transaction in the target's postgresql.conf and restart the server, or end sessions that lock many tables.";
 /** Shutdown, crash, dropped database, and the time limits after which a session is ended. */
 const ENDS_SESSION = /^(57P0[1245]|25P0[34]|08)/;
 const LOST = /Connection terminated|connection is closed|Client was closed|not queryable/i;
@@ -121,6 +124,10 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       `Something is larger than PostgreSQL takes: ${said}`,
       'Shorten the value in the source, or exclude the table.',
     );
+  }
+  // Memory of the server's own, which is as large as it was when it started: in every language the hint names the setting.
+  if (state === '53200' && driver.hint?.includes('max_locks_per_transaction') === true) {
+    return build('TARGET_TRANSIENT', `The target has no room for more locks: ${said}`, LOCK_TABLE_FULL);
   }
   if (/^(53|40001|40P01|57P03)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);

@@ -9,7 +9,9 @@ import { nameLockHolders, relationsNamed, schemaRights, type TargetRelation } fr
 import { inTransaction, type TargetConnection } from '../../target/connection.js';
 import { createSchema } from '../../target/ddl.js';
 import { quoteIdent } from '../../target/identifiers.js';
+import { nameLockShortage } from '../../target/lockTable.js';
 import { requirements, type TablePlan } from '../model.js';
+import { relationKey } from '../names.js';
 
 /** How the target's tables are made ready for rows. One file a mode; `index.ts` lists them. */
 export interface TransferMode {
@@ -75,10 +77,11 @@ export async function takenNames(target: TargetConnection, plans: readonly Table
     ...plan.objects.sequences.map(({ schema, name }) => ({ schema, name, table: null })),
   ]);
   const ours = new Set(plans.map((plan) => tableLabel(plan.target)));
+  const byName = new Map(wishes.map((wish) => [relationKey(wish), wish]));
   return (await relationsNamed(target, wishes)).flatMap((found) => {
     const owner =
       found.table === null ? null : tableLabel({ schema: found.tableSchema ?? '', name: found.table });
-    const wish = wishes.find(({ schema, name }) => schema === found.schema && name === found.name);
+    const wish = byName.get(relationKey(found));
     if (wish === undefined || (owner !== null && ours.has(owner))) return [];
     // A sequence of an earlier run goes on counting.
     if (wish.table === null && found.kind === 'S') return [];
@@ -140,7 +143,7 @@ async function createSchemas(target: TargetConnection, plans: readonly TablePlan
 /**
  * Makes the target ready in one transaction: what is missing around the tables, then the tables, then what `also` says.
  *
- * @throws AppError naming who holds the locks that were waited for in vain
+ * @throws AppError naming who holds the locks that were waited for in vain, or what room there must be for so many
  */
 export async function makeReady(
   target: TargetConnection,
@@ -155,11 +158,8 @@ export async function makeReady(
       await also?.();
     });
   } catch (error) {
-    throw await nameLockHolders(
-      target,
-      plans.map((plan) => plan.target),
-      error,
-    );
+    const names = plans.map((plan) => plan.target);
+    throw await nameLockShortage(target, names, await nameLockHolders(target, names, error));
   }
 }
 
