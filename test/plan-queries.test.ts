@@ -246,6 +246,33 @@ describe('names and statements', () => {
   });
 });
 
+test('a chunk that ends with a row larger than the window reaches up to its key', async () => {
+  const plan = planOne({
+    columns: [
+      sourceColumn('Id', 'int'),
+      sourceColumn('Body', 'nvarchar', { maxLengthBytes: -1, nullable: true }),
+    ],
+    key: ['Id'],
+  });
+  const wire = [
+    { name: 'Id', info: typeInfo.plain(0x38), frame: 'fixed' as const },
+    { name: 'Body', info: typeInfo.text(0xe7, 0xffff, collation(0x409)), frame: 'plp' as const },
+  ];
+  const body = { bytes: Buffer.alloc(60_000, 'x\0') };
+  const rows = [7, 8, 9].map((id) => ({ values: [{ bytes: u32(id) }, body] }));
+  const pieces = [answer(wire, rows)];
+  const { chunks, uppers } = await new TestPump().run({ ...plan, chunkRows: 1 }, pieces, 'error', {
+    upper: null,
+  });
+  assert.deepEqual(
+    [chunks, uppers],
+    [
+      [1, 1, 1],
+      [['7'], ['8'], ['9']],
+    ],
+  );
+});
+
 describe('keys whose text several byte strings have', () => {
   // NEC and IBM each have a pair for it in cp932, ED40 and FA5C, and binary collations order the bytes.
   const twofold = '\u7e8a';

@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { createHash, type Hash } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { createRowHasher } from '../src/hash/rowHasher.js';
+import { WHOLE_TABLE_ROWS } from '../src/plan/model.js';
 import { SLOT_FLAG } from '../src/ring/layout.js';
 import { TestPump } from './support/pump.js';
 import { type PlanColumn, planOf } from './support/transcode.js';
@@ -13,6 +14,7 @@ import {
   collation,
   colmetadata,
   done,
+  row,
   typeInfo,
   u8,
   u32,
@@ -246,6 +248,25 @@ async function send(values: Large[], bigRows: number, windowBytes: number): Prom
   assert.deepEqual(walk.rowHashes, walk.expectedHashes);
   return most - before;
 }
+
+test('a chunk ends by its bytes, unless no key could tell its rows from those behind it', async () => {
+  const columns = [
+    { name: 'v', info: typeInfo.binary(0xa5, 0xffff), frame: 'plp' as const, pgType: 'bytea' },
+  ];
+  const one = row(columns, [{ bytes: Buffer.alloc(MIB) }]);
+  function* response(): Generator<Buffer> {
+    yield colmetadata(columns);
+    for (let n = 0; n < 130; n++) yield one;
+    yield done(130);
+  }
+  for (const [chunkRows, chunks] of [
+    [1_000_000, [128, 2]],
+    [WHOLE_TABLE_ROWS, [130]],
+  ] as const) {
+    const result = await new TestPump({ windowBytes: MIB }).run(planOf(columns, chunkRows), response());
+    assert.deepEqual([result.error, result.chunks], [null, chunks]);
+  }
+});
 
 describe('large values', () => {
   it('of 60 to 100 MB each in one row, in bounded memory', async () => {

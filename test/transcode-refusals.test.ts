@@ -49,6 +49,7 @@ const VALUES: [name: string, column: Omit<Column, 'name'>, value: Buffer, messag
     ['a low surrogate alone', nvarcharMax, units(0x61, 0x62, 0xde00), /surrogate.* offset 2/, REMEDY.text],
     ['an odd number of UTF-16 bytes', nvarchar, hex('610062'), /0x62.* offset 1/, REMEDY.text],
     ['an odd number of UTF-16 bytes (max)', nvarcharMax, hex('610062'), /0x62.* offset 1/, REMEDY.text],
+    ['half a unit of XML', column('text', typeInfo.xml(), 'plp'), hex('3c'), /0x3C.* offset 0/, REMEDY.text],
     ['a byte the code page lacks', varchar('cp874'), hex('61 db'), /0xDB.* offset 1.*cp874/, REMEDY.text],
     [
       'a byte the code page lacks (max)',
@@ -123,6 +124,13 @@ const VALUES: [name: string, column: Omit<Column, 'name'>, value: Buffer, messag
       column('timestamp', typeInfo.plain(0x6f, 8), 'byte'),
       Buffer.concat([uint(BigInt.asUintN(32, -53_691n), 4), uint(0n, 4)]),
       /-53691/,
+      REMEDY.damaged,
+    ],
+    [
+      'a datetime past 9999',
+      column('timestamp', typeInfo.plain(0x6f, 8), 'byte'),
+      Buffer.concat([uint(2_958_464n, 4), uint(0n, 4)]),
+      /2958464/,
       REMEDY.damaged,
     ],
     [
