@@ -183,6 +183,16 @@ test('gaps: what is moved counts where it went, and nothing is compared for orde
     ],
   );
   assert.deepEqual(gapsOf([partition(0, null, null)], [chunk(0, 0, null, null)]), []);
+  // A crash of the server has emptied the entry of what was moved, and that of what was committed behind it.
+  const moved = partition(1, 'c', 'e', { partition: 0, chunk: 1 });
+  const left = gapsOf([partition(0, null, 'm'), moved], [chunk(0, 0, null, 'c'), chunk(1, 0, 'c', 'd')]);
+  assert.deepEqual(
+    left.map(({ partition: of, chunk: number, lower, upper }) => [of, number, lower?.[0], upper?.[0]]),
+    [
+      [1, 1, 'd', 'e'],
+      [0, 2, 'e', 'm'],
+    ],
+  );
   assert.throws(() => gapsOf([partition(0, null, null)], [chunk(0, 0, 'x', null)]), /contradicts itself/);
 });
 

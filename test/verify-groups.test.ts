@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { connectTarget } from '../src/target/connection.js';
+import { GroupComparison } from '../src/verify/groupComparison.js';
 import { compareGroups, MAX_LOCATED_KEYS, totalsBytes } from '../src/verify/groupTotals.js';
 import { HashingTarget } from '../src/verify/hashingTarget.js';
 import { groupsRange, keysBetween, runsOf, scopesOf, stretchesOf } from '../src/verify/integerGroups.js';
 import { INTEGER_ROW_BYTES, integerChanges } from '../src/verify/integerRows.js';
-import { WHOLE } from '../src/verify/side.js';
+import { type KeyRange, NO_ROWS, WHOLE } from '../src/verify/side.js';
 import { expected, found, type Migrated, migrated, plansOf, verifyAll } from './support/verifying.js';
 
 const script = `CREATE TABLE dbo.Even (Id int NOT NULL PRIMARY KEY, V int NULL);
@@ -196,7 +197,7 @@ test('groups of keys: every key lies in the range of its group, and stretches le
 });
 
 /** Packed totals of rows, as a server gives them. */
-function packed(rows: ReadonlyMap<bigint, string>, size: bigint): Buffer {
+function packed(rows: ReadonlyMap<bigint, string>, size: bigint, located = true): Buffer {
   const groups = new Map<bigint, bigint[]>();
   for (const [key, value] of rows) {
     const digest = createHash('md5').update(`${key} ${value}`).digest();
@@ -210,8 +211,9 @@ function packed(rows: ReadonlyMap<bigint, string>, size: bigint): Buffer {
     );
   }
   const records = [...groups].reverse().map(([group, sums]) => {
-    const bytes = Buffer.alloc(totalsBytes(true));
-    for (const [i, number] of [group, ...sums].entries()) bytes.writeBigInt64BE(number, 8 * i);
+    const bytes = Buffer.alloc(totalsBytes(located));
+    const numbers = [group, ...sums].slice(0, bytes.length / 8);
+    for (const [i, number] of numbers.entries()) bytes.writeBigInt64BE(number, 8 * i);
     return bytes;
   });
   return Buffer.concat(records);
@@ -261,6 +263,91 @@ test('totals name the row of a group that changed, and never one where several d
     () => compareGroups(strange, Buffer.alloc(0), { first: 0n, last: 5n, size: 10n, located: true }),
     /not asked for/,
   );
+});
+
+test('a place that several changed rows come to by chance names none of them', () => {
+  const record = (...numbers: bigint[]): Buffer => {
+    const bytes = Buffer.alloc(totalsBytes(true));
+    for (const [i, number] of numbers.entries()) bytes.writeBigInt64BE(number, 8 * i);
+    return bytes;
+  };
+  const cases: [
+    group: bigint,
+    first: bigint,
+    second: bigint,
+    placed: [bigint, bigint],
+    key: bigint | null,
+  ][] = [
+    [5n, 10n, 6n, [20n, 12n], 37n],
+    [5n, 0n, 6n, [0n, 12n], 37n],
+    [-5n, 10n, 6n, [-20n, -12n], -37n],
+    [0n, 10n, 6n, [-20n, -12n], -2n],
+    [5n, 10n, 6n, [20n, 13n], null],
+    [5n, 10n, 6n, [21n, 12n], null],
+    [5n, 0n, 6n, [5n, 12n], null],
+    [5n, 0n, 0n, [20n, 12n], null],
+    [5n, 10n, 6n, [-20n, -12n], null],
+    [-5n, 10n, 6n, [20n, 12n], null],
+    [5n, 10n, 6n, [70n, 42n], null],
+    [-5n, 10n, 6n, [-70n, -42n], null],
+  ];
+  for (const [group, first, second, placed, key] of cases) {
+    const span = { first: group, last: group, size: 7n, located: true };
+    const source = record(group, 2n, 100n + first, 100n + second, 900n + placed[0], 900n + placed[1]);
+    const { differing } = compareGroups(source, record(group, 2n, 100n, 100n, 900n, 900n), span);
+    assert.deepEqual(
+      differing[0]?.change,
+      key === null ? null : { change: 'update', key },
+      `${first}, ${placed}`,
+    );
+  }
+  const [one, none] = [record(5n, 1n, 10n, 6n, 20n, 12n), Buffer.alloc(0)];
+  const compared = (source: Buffer, target: Buffer) =>
+    compareGroups(source, target, { first: 5n, last: 6n, size: 7n, located: true }).differing;
+  assert.deepEqual(compared(one, none)[0]?.change, { change: 'insert', key: 37n });
+  assert.deepEqual(compared(none, one)[0]?.change, { change: 'delete', key: 37n });
+  assert.deepEqual(
+    compared(one, record(5n, 2n, 10n, 6n, 20n, 12n)).length,
+    1,
+    'the number of rows is compared',
+  );
+});
+
+test('a row that only the target seems to have is looked at before it is named', async () => {
+  const source = new Map(Array.from({ length: 2000 }, (_, i) => [BigInt(i + 1), 'as it was']));
+  source.delete(777n);
+  const target = new Map(source).set(777n, 'deleted').set(900n, 'changed');
+  const within = (rows: ReadonlyMap<bigint, string>, { lower, upper }: KeyRange) =>
+    new Map([...rows].filter(([key]) => key > BigInt(lower![0]!) && key <= BigInt(upper![0]!)));
+  const looked: unknown[] = [];
+  const none = async (): Promise<never> => assert.fail('not asked for');
+  const comparison = new GroupComparison(
+    {
+      groups: async (size, range, located) => ({
+        source: packed(within(source, range), size, located),
+        target: packed(within(target, range), size, located),
+      }),
+      // By the time of the look the source has the row again.
+      async *rowDifferences(scope) {
+        looked.push(scope.kind === 'ranges' ? scope.ranges : scope.kind);
+        yield* [];
+      },
+      totals: async () => ({ source: NO_ROWS, target: NO_ROWS }),
+      settle: () => {},
+      ...{
+        hashTotals: none,
+        isStreamed: none,
+        cut: none,
+        rangeDifferences: () => assert.fail('a whole range'),
+      },
+    },
+    { tier1Rows: 10_000, tier2Rows: 1000, parallel: 1, looksAgain: 'before deleting' },
+  );
+  const changes: unknown[] = [];
+  for await (const found of comparison.differences({ first: 1n, last: 2000n, rows: 2000 }))
+    changes.push(...found.changes);
+  assert.deepEqual(changes, [{ change: 'update', key: ['900'] }]);
+  assert.deepEqual(looked, [[[776n, 777n]]]);
 });
 
 test('packed rows of both sides: what differs, in the order of keys of both signs', () => {

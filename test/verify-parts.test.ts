@@ -12,7 +12,7 @@ import { bitmapOf, changesOf, groupBits, groupRows, scopesOfGroups } from '../sr
 import { interleave, mapParallel } from '../src/verify/interleave.js';
 import { mergeSides, type RowChange } from '../src/verify/merge.js';
 import { PairPool } from '../src/verify/pairs.js';
-import { type KeyedDigest, NO_ROWS, WHOLE } from '../src/verify/side.js';
+import { type KeyedDigest, NO_ROWS, sameTotals, WHOLE } from '../src/verify/side.js';
 import { framed, tuple } from './support/copyBinary.js';
 
 const md5 = (text: string) => createHash('md5').update(text).digest('hex');
@@ -108,6 +108,14 @@ test('merging ends both sides when nobody listens any more', async () => {
   };
   for await (const _batch of mergeSides(endless('a'), endless('b'), 5)) break;
   assert.deepEqual(ended.sort(), ['a', 'b']);
+});
+
+test('totals are the same where rows and both sums are', () => {
+  const totals = { rows: 3n, first: 5n, second: 7n };
+  assert.ok(sameTotals(totals, { ...totals }));
+  for (const part of ['rows', 'first', 'second'] as const) {
+    assert.ok(!sameTotals(totals, { ...totals, [part]: 4n }), part);
+  }
 });
 
 test('groups of key hashes: how many, how fine, in which scopes', () => {
