@@ -8,6 +8,8 @@ import { after, before, test } from 'node:test';
 import type { Config } from '../src/config/schema.js';
 import type { RunOutcome } from '../src/engine/events.js';
 import { runMigration } from '../src/engine/run.js';
+import { mapColumn } from '../src/types/index.js';
+import { sourceColumn } from './support/sourceTables.js';
 import { expected, found, type Migrated, migrated, verifyAll } from './support/verifying.js';
 
 const computed = `CREATE TABLE dbo.Computed (Id int NOT NULL CONSTRAINT PK_Computed PRIMARY KEY,
@@ -46,6 +48,10 @@ const misfits = [
   ['decimal(10,0)', 'integer', '-9999999999', '-2147483648 to 2147483647'],
   ['numeric(38,0)', 'bigint', '9223372036854775808', '-9223372036854775808 to 9223372036854775807'],
   ['decimal(20,0)', 'smallint', '99999999999999999999', '-32768 to 32767'],
+  ['int', 'smallint', '-32769', '-32768 to 32767'],
+  // Words of it that fit by themselves.
+  ['bigint', 'smallint', '4294967297', '-32768 to 32767'],
+  ['decimal(19,0)', 'bigint', '9223372036854775808', '-9223372036854775808 to 9223372036854775807'],
 ] as const;
 
 const bad = misfits
@@ -236,6 +242,23 @@ test('rows that a conversion would alter are refused with place, value and limit
       error.message,
     );
     assert.match(error.remedy ?? '', /type_overrides/);
+  }
+});
+
+test('what would round values, or cut them, is no conversion', () => {
+  for (const [type, changes, fits, cuts] of [
+    ['datetime', {}, 'timestamp(3)', 'timestamp(2)'],
+    ['datetime2', { scale: 4 }, 'timestamp(4)', 'timestamp(3)'],
+    ['datetimeoffset', { scale: 7 }, 'timestamptz(6)', 'timestamptz(5)'],
+    ['time', { scale: 1 }, 'time(1)', 'time(0)'],
+    ['decimal', { precision: 9, scale: 2 }, 'numeric(10,3)', 'numeric(10,1)'],
+    ['money', {}, 'numeric(20,4)', 'numeric(19,3)'],
+    ['nvarchar', { maxLengthBytes: 20 }, 'varchar(11)', 'varchar(9)'],
+    ['uniqueidentifier', {}, 'varchar(36)', 'varchar(35)'],
+  ] as const) {
+    const become = (as: string) => mapColumn({ ...sourceColumn('V', type, changes), as }).pgType;
+    assert.equal(become(fits), fits);
+    assert.throws(() => become(cuts), { code: 'CONFIG_INVALID' }, `${type} to ${cuts}`);
   }
 });
 
