@@ -231,6 +231,21 @@ describe('what is left out, and why', () => {
     });
   }
 
+  test('what would take all of the stack', () => {
+    const deep: [tsql: string, reason: RegExp][] = [
+      [`${'('.repeat(10_000)}[i]=(1)${')'.repeat(10_000)}`, /nested too deeply/],
+      [`[i]=(1)${' OR [i]=(2)'.repeat(10_000)}`, /more than 3000 operators/],
+      [`[i]=(1)${' AND [i]<>(2)'.repeat(10_000)}`, /more than 3000 operators/],
+      [`[i]${'+[i]'.repeat(10_000)}>(1)`, /more than 3000 operators/],
+      [`[i]${'*[i]'.repeat(10_000)}>(1)`, /more than 3000 operators/],
+    ];
+    for (const [tsql, reason] of deep) {
+      const found = translateCondition(tsql, context);
+      assert.match('untranslated' in found ? found.untranslated : '', reason);
+    }
+    assert.ok('sql' in translateCondition(`[i]=(1)${' OR [i]=(2)'.repeat(3000)}`, context));
+  });
+
   test('a default of a type that only text stands for', () => {
     const found = translateDefault(`('<a/>')`, columnType(plain('xml')), context);
     assert.ok('untranslated' in found);

@@ -28,6 +28,8 @@ const COMPARISONS: Record<string, Comparison> = {
 };
 /** Deeper than people nest; the tree is walked recursively. */
 const MAX_DEPTH = 200;
+/** Each operator of a chain, as SQL Server stores a long IN, is one level of the tree, too. */
+const MAX_CHAINED = 3000;
 
 /**
  * @returns the tree of one whole expression or condition.
@@ -41,6 +43,7 @@ class Parser {
   readonly #tokens: Token[];
   #at = 0;
   #depth = 0;
+  #links = 0;
 
   constructor(tokens: Token[]) {
     this.#tokens = tokens;
@@ -55,14 +58,19 @@ class Parser {
   #or(): Expression {
     if (++this.#depth > MAX_DEPTH) throw new Untranslatable('it is nested too deeply');
     let left = this.#and();
-    while (this.#takeWord('OR')) left = { kind: 'or', left, right: this.#and() };
+    while (this.#takeWord('OR')) left = { kind: 'or', left: this.#chained(left), right: this.#and() };
     this.#depth--;
     return left;
   }
 
   #and(): Expression {
     let left = this.#not();
-    while (this.#takeWord('AND')) left = { kind: 'and', left, right: this.#not() };
+    while (this.#takeWord('AND')) left = { kind: 'and', left: this.#chained(left), right: this.#not() };
+    return left;
+  }
+
+  #chained(left: Expression): Expression {
+    if (++this.#links > MAX_CHAINED) throw new Untranslatable(`it has more than ${MAX_CHAINED} operators`);
     return left;
   }
 
@@ -111,7 +119,12 @@ class Parser {
     for (;;) {
       const operator = this.#takeSymbol('+', '-', '&', '|', '^');
       if (operator === null) return left;
-      left = { kind: 'arithmetic', operator: operator as Arithmetic, left, right: this.#product() };
+      left = {
+        kind: 'arithmetic',
+        operator: operator as Arithmetic,
+        left: this.#chained(left),
+        right: this.#product(),
+      };
     }
   }
 
@@ -120,7 +133,12 @@ class Parser {
     for (;;) {
       const operator = this.#takeSymbol('*', '/', '%');
       if (operator === null) return left;
-      left = { kind: 'arithmetic', operator: operator as Arithmetic, left, right: this.#signed() };
+      left = {
+        kind: 'arithmetic',
+        operator: operator as Arithmetic,
+        left: this.#chained(left),
+        right: this.#signed(),
+      };
     }
   }
 
