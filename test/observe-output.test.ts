@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import type { RunOutcome } from '../src/engine/events.js';
 import { noTime, type TierTimes } from '../src/engine/sampler.js';
-import { byteCount, count, duration, short, textTable } from '../src/observe/format.js';
+import { byteCount, count, duration, plainText, short, textTable } from '../src/observe/format.js';
 import { overallLine, tableLine } from '../src/observe/lines.js';
 import { createLog } from '../src/observe/log.js';
 import { Progress, Screen } from '../src/observe/progress.js';
@@ -45,6 +45,10 @@ test('numbers as people read them', () => {
     '1:02:03',
   ]);
   assert.equal(count(1234567), '1,234,567');
+});
+
+test('what the source names things can not draw on the terminal', () => {
+  assert.equal(plainText('dbo.a\u001b[31m\u0007\tb\nc\u009b2J'), 'dbo.a [31m \tb\nc 2J');
 });
 
 test('tables line up, and no control character gets through', () => {

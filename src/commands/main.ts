@@ -9,6 +9,7 @@ import { type Command, CommanderError } from 'commander';
 import type { LogLevel } from '../engine/events.js';
 import type { Threads } from '../engine/threads.js';
 import { AppError, type ErrorData, EXIT, exitCodeOf, fromErrorData, toErrorData } from '../errors.js';
+import { plainText } from '../observe/format.js';
 import { createLog, type Log, type LogFormat } from '../observe/log.js';
 import { type ProgressStyle, Screen } from '../observe/progress.js';
 import { errorLines, errorResult, resultHead, type Span } from '../observe/result.js';
@@ -125,7 +126,7 @@ class CommandLine implements Session {
     });
     if (this.#finished) return;
     this.#finished = true;
-    this.#world.stdout.write(this.#json ? `${JSON.stringify(result.json)}\n` : `${result.text}\n`);
+    this.#world.stdout.write(this.#json ? `${JSON.stringify(result.json)}\n` : `${plainText(result.text)}\n`);
     if (result.error !== undefined) this.#explain(result.error);
     this.#onExit(result.error === undefined ? EXIT.ok : exitCodeOf(fromErrorData(result.error)));
   }

@@ -104,6 +104,11 @@ export function oneLine(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 }
 
+/** The same of a whole text, whose lines and tabs stay. */
+export function plainText(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]+/g, ' ');
+}
+
 /** @returns the text's words on lines of at most `width` characters, but for words that are longer. */
 export function wrapWords(text: string, width: number): string[] {
   const lines: string[] = [];
