@@ -349,6 +349,17 @@ test('an index entry that is too large is told with its row', async () => {
   assert.deepEqual(await failed(), []);
 });
 
+test('keys that a mapping made the same are told with what keeps them apart', async () => {
+  const table = sourceTable({ name: 'T', columns: [sourceColumn('At', 'time', { scale: 7 })], key: ['At'] });
+  const { plans } = planAll({ tables: [table], objects: {} });
+  await transferMode('drop_recreate').prepare(target, plans);
+  await target.query(`INSERT INTO app."T" VALUES ('12:00:00.000001'), ('12:00:00.000001')`);
+  const [step] = await finalize(() => connectTarget(options), plans, { parallel: 1 });
+  const { code, serverCode, key, remedy } = step?.error ?? {};
+  assert.deepEqual([code, serverCode, key], ['TARGET_QUERY', '23505', '"At"=12:00:00.000001']);
+  assert.match(remedy ?? '', /a type that keeps the difference in migration\.type_overrides/);
+});
+
 test('foreign keys need a unique key that arrives, indexes a version of the server', async () => {
   const parent = sourceTable({
     name: 'Parent',

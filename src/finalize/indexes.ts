@@ -6,7 +6,7 @@
 import type { TablePlan } from '../plan/model.js';
 import type { TargetConnection } from '../target/connection.js';
 import { createIndex, type IndexDefinition } from '../target/objects.js';
-import { entryTooLarge } from './entryTooLarge.js';
+import { indexError } from './indexError.js';
 import type { StepMaker } from './step.js';
 
 export const uniqueConstraints = maker('unique constraint', true);
@@ -26,7 +26,7 @@ function maker(kind: 'unique constraint' | 'index', constraint: boolean): StepMa
         await target.query(createIndex(plan.target, index));
       } catch (error) {
         const otherwise = constraint ? 'exclude the table' : 'set migration.create_indexes: false';
-        throw await entryTooLarge(target, plan, name, error, otherwise);
+        throw await indexError(target, plan, name, error, otherwise);
       }
       return true;
     },

@@ -5,7 +5,7 @@
  */
 import { existingRelations } from '../target/catalog.js';
 import { addPrimaryKey } from '../target/ddl.js';
-import { entryTooLarge } from './entryTooLarge.js';
+import { indexError } from './indexError.js';
 import type { StepMaker } from './step.js';
 
 export const primaryKeys: StepMaker = {
@@ -20,7 +20,7 @@ export const primaryKeys: StepMaker = {
     try {
       await target.query(addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey));
     } catch (error) {
-      throw await entryTooLarge(target, plan, plan.primaryKeyName, error, 'exclude the table');
+      throw await indexError(target, plan, plan.primaryKeyName, error, 'exclude the table');
     }
     return true;
   },

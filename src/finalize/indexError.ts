@@ -1,5 +1,6 @@
 /**
- * Names the row whose values are more than an index holds: PostgreSQL says only where it lies.
+ * Finds the words for an index that could not be made: which row has more than an index holds, of which PostgreSQL says
+ * only where it lies, and how keys that the source tells apart came to be the same.
  *
  * Runs on the main thread.
  */
@@ -12,25 +13,36 @@ import { qualified, quoteIdent } from '../target/identifiers.js';
 /** Characters of a key's values that are shown. */
 const SHOWN_CHARACTERS = 100;
 
+/** SQLSTATE unique_violation. */
+const DUPLICATE = '23505';
+
 /**
  * @param thrown why an index could not be made
- * @param otherwise what else helps than to shorten the value
- * @returns it with the row's key and what to do, where an entry was too large; else as it is
+ * @param otherwise what else helps than to shorten a value
+ * @returns it with the row's key and what to do, where its rows are the reason; else as it is
  */
-export async function entryTooLarge(
+export async function indexError(
   target: Pick<TargetConnection, 'query'>,
   plan: TablePlan,
   name: string,
   thrown: unknown,
   otherwise: string,
 ): Promise<unknown> {
-  if (!(thrown instanceof AppError) || thrown.code !== 'VALUE_TOO_LARGE') return thrown;
-  const { serverCode } = thrown;
-  return new AppError(thrown.code, `${name} can't be made: ${thrown.message}`, {
-    ...(await keyAt(target, plan, thrown.cause)),
-    remedy: `Shorten the value on both sides, then \`resume\`; or ${otherwise}.`,
-    ...(serverCode !== undefined && { serverCode }),
-    cause: thrown,
+  if (!(thrown instanceof AppError)) return thrown;
+  const { code, place, serverCode, message } = thrown;
+  const told = { ...place, ...(serverCode !== undefined && { serverCode }), cause: thrown };
+  if (code === 'VALUE_TOO_LARGE') {
+    return new AppError(code, `${name} can't be made: ${message}`, {
+      ...told,
+      ...(await keyAt(target, plan, thrown.cause)),
+      remedy: `Shorten the value on both sides, then \`resume\`; or ${otherwise}.`,
+    });
+  }
+  if (serverCode !== DUPLICATE) return thrown;
+  return new AppError(code, message, {
+    ...told,
+    remedy:
+      'The source tells these keys apart, by what the type of the target does not keep, or was written to while it was read. Give the column a type that keeps the difference in migration.type_overrides, mend the rows in the source, or set source.isolation: snapshot; then run again.',
   });
 }
 
