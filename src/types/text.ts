@@ -139,7 +139,6 @@ export const textCodec: TypeCodec = {
     const encoding = encodingOf(column);
     const isXml = column.type === TYPE.XML;
     return `${isXml ? `if (n >= 2 && ib[v] === 0xff && ib[v + 1] === 0xfe) { v += 2; n -= 2; }` : ''}
-      ${encoding === 'utf16le' ? 'if ((n & 1) !== 0) BAD;' : ''}
       r = ${convert(encoding)};
       ${
         target.nul === 'error'
