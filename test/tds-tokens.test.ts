@@ -189,6 +189,11 @@ describe('a response', () => {
     }
   });
 
+  it('that goes on behind its end with part of a token is a PROTOCOL error', async () => {
+    const result = await pump.run(idPlan(), [Buffer.concat([answer([ID], []), done(0).subarray(0, 5)])]);
+    protocol(result.error, /ended in the middle/);
+  });
+
   it('with an ERROR among its rows passes the message on and ends no chunk', async () => {
     const payload = Buffer.concat([
       colmetadata([ID]),

@@ -96,7 +96,7 @@ export class RowPump implements ResponseSink {
   }
 
   end(): void {
-    if (this.window.available > 0 || this.#stream !== null || !this.#done) {
+    if (this.window.available > 0 || !this.#done) {
       throw new AppError('PROTOCOL', 'The answer of SQL Server ended in the middle of a token');
     }
   }
