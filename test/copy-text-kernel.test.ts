@@ -29,25 +29,30 @@ function both(
   shift: number,
   write: (src: Buffer, p: number, out: Buffer, o: number) => number,
 ): Buffer | number {
-  memory.fill(FILLER);
-  memory.set(bytes, FROM + shift);
-  const end = write(memory, FROM + shift, memory, OUT + shift);
   const plain = Buffer.alloc(3 * bytes.length + 16);
   const plainEnd = write(bytes, 0, plain, 0);
-  if (end < 0) {
-    assert.equal(end, plainEnd);
-    return end;
+  // What lies behind the value may be text as well, or what would end it, or go with its end.
+  for (const behind of ['A\0', 'AAAA', '\0', '\0\xdc', '']) {
+    memory.fill(FILLER, FROM, FROM + shift + bytes.length + 100);
+    memory.fill(FILLER, OUT - 1, OUT + shift + 3 * bytes.length + 100);
+    memory.set(bytes, FROM + shift);
+    memory.write(behind.repeat(20), FROM + shift + bytes.length, 'latin1');
+    const end = write(memory, FROM + shift, memory, OUT + shift);
+    if (plainEnd < 0) {
+      assert.equal(end, plainEnd);
+      continue;
+    }
+    const text = memory.subarray(OUT + shift, end);
+    assert.ok(text.equals(plain.subarray(0, plainEnd)), 'kernel and loops differ');
+    assert.ok(
+      memory.subarray(FROM + shift, FROM + shift + bytes.length).equals(bytes),
+      'the value was changed',
+    );
+    assert.equal(memory[OUT + shift - 1], FILLER, 'a byte in front was written');
+    const room = OUT + shift + Math.max(end - OUT - shift, 3 * bytes.length);
+    assert.equal(memory[room], FILLER, 'a byte behind the room was written');
   }
-  const text = Buffer.from(memory.subarray(OUT + shift, end));
-  assert.ok(text.equals(plain.subarray(0, plainEnd)), 'kernel and loops differ');
-  assert.ok(
-    memory.subarray(FROM + shift, FROM + shift + bytes.length).equals(bytes),
-    'the value was changed',
-  );
-  assert.equal(memory[OUT + shift - 1], FILLER, 'a byte in front was written');
-  const room = OUT + shift + Math.max(end - OUT - shift, 3 * bytes.length);
-  assert.equal(memory[room], FILLER, 'a byte behind the room was written');
-  return text;
+  return plainEnd < 0 ? plainEnd : plain.subarray(0, plainEnd);
 }
 
 const utf16 = (bytes: Buffer, shift: number): Buffer | number =>
