@@ -193,6 +193,16 @@ test('gaps: what is moved counts where it went, and nothing is compared for orde
       [0, 2, 'e', 'm'],
     ],
   );
+  // A second crash, after what the first one left was moved as well: the later of them is the earlier one's neighbour.
+  const again = partition(2, null, 'c', { partition: 0, chunk: 0 });
+  assert.deepEqual(
+    gapsOf([partition(0, null, 'm'), moved, again], []).map(({ partition: of, lower }) => [of, lower?.[0]]),
+    [
+      [2, undefined],
+      [1, 'c'],
+      [0, 'e'],
+    ],
+  );
   assert.throws(() => gapsOf([partition(0, null, null)], [chunk(0, 0, 'x', null)]), /contradicts itself/);
 });
 

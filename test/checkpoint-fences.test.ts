@@ -249,6 +249,7 @@ test('rows of an UNLOGGED table count as loaded once it is LOGGED, and only wher
     await ledger.becomesLogged(own, run.plan, true);
     assert.equal(await status(), 'loaded');
     assert.deepEqual(await own.query('SELECT FROM mssql_pg_migrate.unlogged_chunks'), []);
+    assert.equal((await readTables(own, run.runId))[0]?.unlogged, false);
   }
 });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type pg from 'pg';
-import { mergeStatements } from '../src/engine/mergeSql.js';
+import { deleteStatement, mergeStatements } from '../src/engine/mergeSql.js';
 import { planTables } from '../src/plan/tables.js';
 import { OWN_TYPES } from '../src/plan/typeChoices.js';
 import { createTable } from '../src/target/ddl.js';
@@ -66,6 +66,20 @@ for (const version of [170_000, 180_000]) {
     });
   }
 }
+
+test('a key that is equal to the one to delete, and not the same, stays', async () => {
+  const name = sourceColumn('Name', 'nvarchar', { maxLengthBytes: 40, collation: 'Latin1_General_CI_AS' });
+  const [plan] = planTables([sourceTable({ name: 'Folded', columns: [name], key: ['Name'] })], {
+    naming: { identifierCase: 'preserve', schemaOf: () => 'public' },
+    ...{ chunkRows: 1000, rowHashColumn: null, hashTextColumns: false, unlogged: false },
+  });
+  const folded = { ...plan!, columns: [{ ...plan!.columns[0]!, collation: 'folding' }] };
+  await client.query(`CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    CREATE TABLE "Folded" ("Name" varchar(20) COLLATE folding PRIMARY KEY); INSERT INTO "Folded" VALUES ('a'), ('B')`);
+  const statement = deleteStatement(folded, new Map([['Name', 'varchar']]));
+  await client.query(statement, [['A', 'B']]);
+  assert.deepEqual((await client.query('SELECT "Name" FROM "Folded"')).rows, [{ Name: 'a' }]);
+});
 
 test('a document outside of the hash, which PostgreSQL has no equality for', async () => {
   const [plan] = planTables(

@@ -126,6 +126,19 @@ test('tables without a key, or with one that can not be asked for, are all named
   );
 });
 
+test('a table that was left UNLOGGED is LOGGED before its rows are compared and merged', async () => {
+  await scene.client.query(`CREATE SCHEMA half;
+    CREATE UNLOGGED TABLE half.coded (a integer NOT NULL, code varchar(10) NOT NULL, v integer, UNIQUE (code, a));
+    INSERT INTO half.coded VALUES (1, 'x', 9);
+    CREATE FUNCTION half.lasting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF (SELECT relpersistence = 'u' FROM pg_class WHERE oid = TG_RELID) THEN RAISE 'it is UNLOGGED'; END IF;
+      RETURN NEW; END $$;
+    CREATE TRIGGER lasting BEFORE INSERT ON half.coded FOR EACH ROW EXECUTE FUNCTION half.lasting()`);
+  const changes = { include_tables: ['coded'], use_unlogged_tables: true, use_hash_detection: false };
+  const done = await upsert(scene, changes, { target: { schema: 'half' } });
+  assert.deepEqual(changesOf(done)['half.coded'], { ...none, inserted: 2, updated: 1 });
+});
+
 const settings: Record<string, { migration: Record<string, unknown>; source?: Record<string, unknown> }> = {
   plain: { migration: { use_hash_detection: false } },
   single: { migration: { upsert_batch_size: 7, upsert_parallel_tasks: 1 } },
