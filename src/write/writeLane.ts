@@ -40,6 +40,8 @@ const CHECK_MS = 100;
 const LOCK_CHECK_MS = 1000;
 /** SQLSTATE query_canceled. */
 const QUERY_CANCELED = '57014';
+/** SQLSTATE program_limit_exceeded. */
+const PROGRAM_LIMIT = '54000';
 const NO_RETRIES: RetryPolicy = { retries: 0, delayMs: 0 };
 
 /**
@@ -242,17 +244,18 @@ function place({ table, partition, chunk, lower }: ChunkBegin): ChunkPlace {
 }
 
 /** A row that is wider than a page: the server says how wide, and where the lot that it was in ends. */
-function tooLarge(error: AppError, { label, lower, text }: ChunkBegin): AppError {
-  if (error.code !== 'VALUE_TOO_LARGE') return error;
+function tooLarge(error: AppError, { label, lower, keys, text }: ChunkBegin): AppError {
+  if (error.serverCode !== PROGRAM_LIMIT) return error;
   const after = lower === null ? 'of its first chunk' : `after key ${lower.join(', ')}`;
+  const where = keys === undefined ? after : `from key ${keys.first.join(', ')} to ${keys.last.join(', ')}`;
   const ways = [
     'Without long values, which are stored apart, a row has to fit a page of 8 kB: give columns smaller types (migration.type_overrides), move some to a second table in the source, or exclude the table.',
     ...(text === null ? [] : ['With migration.use_binary_copy: true long values need less room on the way.']),
   ];
-  return new AppError(error.code, `${label}, a row ${after}: ${error.message}`, {
+  return new AppError(error.code, `${label}, a row ${where}: ${error.message}`, {
     ...error.place,
     remedy: ways.join(' '),
-    ...(error.serverCode !== undefined && { serverCode: error.serverCode }),
+    serverCode: PROGRAM_LIMIT,
     cause: error,
   });
 }
