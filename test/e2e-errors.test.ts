@@ -260,7 +260,7 @@ test('target roles that may not create, may not write, or only read', async () =
     {
       exit: 3,
       code: 'TARGET_PERMISSION',
-      says: /may not TRUNCATE and INSERT into locked_up\.open_one/,
+      says: /lacks TRUNCATE, INSERT on locked_up\.open_one/,
       remedy: /GRANT TRUNCATE, INSERT ON/,
     },
   );
