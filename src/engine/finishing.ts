@@ -111,9 +111,12 @@ export function outcomeOfRun(
   stopped: unknown,
   completed: readonly LedgerTable[] = [],
 ): RunOutcome {
-  const outcomes = tables.map((table) => {
-    const failedStep = steps?.find((step) => step.table === table.label && step.error !== undefined);
-    const error = table.error ?? failedStep?.error;
+  const ofSteps = new Map<string, ErrorData>();
+  for (const { table, error } of steps ?? []) {
+    if (error !== undefined && !ofSteps.has(table)) ofSteps.set(table, error);
+  }
+  const ofTables = tables.map((table) => {
+    const error = table.error ?? ofSteps.get(table.label);
     if (error !== undefined && error !== null) return outcomeOf(table.plan, 'failed', table, error);
     if (table.state === 'finished') {
       return outcomeOf(table.plan, steps === null ? 'interrupted' : 'success', table);
@@ -123,7 +126,7 @@ export function outcomeOfRun(
     if (stop === null || stop.code === 'CANCELLED') return outcomeOf(table.plan, 'interrupted', table);
     return outcomeOf(table.plan, 'failed', table, stop);
   });
-  outcomes.push(...completed.map(completedOutcome));
+  const outcomes = [...ofTables, ...completed.map(completedOutcome)];
   const failed = outcomes.filter(({ status }) => status === 'failed');
   const error =
     stopped !== null

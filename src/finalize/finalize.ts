@@ -8,7 +8,7 @@ import { cancellation, toErrorData } from '../errors.js';
 import type { TablePlan } from '../plan/model.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import { tableLabel } from '../source/model.js';
-import { existingRelations, nameLockHolders, type TargetName } from '../target/catalog.js';
+import { nameLockHolders, ownedByOthers, type TargetName } from '../target/catalog.js';
 import { type TargetConnection, targetError } from '../target/connection.js';
 import { TargetSession } from '../target/session.js';
 import { analyze } from './analyze.js';
@@ -88,12 +88,12 @@ export async function finalize(
   plans: readonly TablePlan[],
   options: FinalizeOptions,
 ): Promise<FinalizeStep[]> {
-  const steps: FinalizeStep[] = [];
+  const steps: FinalizeStep[][] = [];
   for (const stage of STAGES) {
     const makers = stage.makers.filter((maker) => options.kinds?.includes(maker.kind) ?? true);
-    steps.push(...(await runStage(connect, plans, makers, stage.parallel ? options.parallel : 1, options)));
+    steps.push(await runStage(connect, plans, makers, stage.parallel ? options.parallel : 1, options));
   }
-  return steps;
+  return steps.flat();
 }
 
 async function runStage(
@@ -103,7 +103,9 @@ async function runStage(
   parallel: number,
   { onStep, hooks = {}, retry = NO_RETRIES, onRetry = () => {}, signal }: FinalizeOptions,
 ): Promise<FinalizeStep[]> {
-  const waiting = plans.filter((plan) => makers.some((maker) => maker.names(plan).length > 0));
+  const concerned = plans.filter((plan) => makers.some((maker) => maker.names(plan).length > 0));
+  const waiting = concerned.values();
+  const owners = new Owners(concerned);
   const steps: FinalizeStep[] = [];
   const report = (step: FinalizeStep): void => {
     steps.push(step);
@@ -113,8 +115,8 @@ async function runStage(
     const session = new TargetSession(connect);
     try {
       await session.use(async () => {});
-      for (let plan = waiting.shift(); plan !== undefined; plan = waiting.shift()) {
-        const owned = makers.some(({ kind }) => OWNERS_KINDS.has(kind)) && (await isOwned(session, plan));
+      for (const plan of waiting) {
+        const owned = makers.some(({ kind }) => OWNERS_KINDS.has(kind)) && (await owners.own(session, plan));
         const allowed = owned ? makers : makers.filter(({ kind }) => !OWNERS_KINDS.has(kind));
         if (!owned) noteUntouched(plan, makers);
         for (const [maker, name] of thingsToDo(allowed, plan)) {
@@ -127,7 +129,7 @@ async function runStage(
       await session.close();
     }
   };
-  const workers = Math.min(Math.max(1, parallel), waiting.length);
+  const workers = Math.min(Math.max(1, parallel), concerned.length);
   const ended = await Promise.allSettled(Array.from({ length: workers }, work));
   const stopped = ended.find((end) => end.status === 'rejected' && isStop(end.reason));
   if (stopped?.status === 'rejected') throw stopped.reason;
@@ -137,14 +139,28 @@ async function runStage(
   return steps;
 }
 
-/** Whether the role may change the table's definition; a table that can't be looked up counts as owned. */
-async function isOwned(session: TargetSession, plan: TablePlan): Promise<boolean> {
-  try {
-    const [relation] = await session.use((target) => existingRelations(target, [plan.target]));
-    return relation?.owned !== false;
-  } catch {
-    // Whatever is wrong, the steps themselves will say.
-    return true;
+/** Which of a stage's tables the role may change the definition of: asked once, about all of them. */
+class Owners {
+  readonly #names: TargetName[];
+  #others: Promise<ReadonlySet<string>> | null = null;
+
+  constructor(plans: readonly TablePlan[]) {
+    this.#names = plans.map((plan) => plan.target);
+  }
+
+  /** @returns whether the table is the role's; one that can't be looked up counts as such */
+  async own(session: TargetSession, plan: TablePlan): Promise<boolean> {
+    this.#others ??= session.use(async (target) => {
+      const others = await ownedByOthers(target, this.#names);
+      return new Set(others.map(tableLabel));
+    });
+    try {
+      return !(await this.#others).has(tableLabel(plan.target));
+    } catch {
+      // Whatever is wrong, the steps themselves will say; the next table may be looked up.
+      this.#others = null;
+      return true;
+    }
   }
 }
 

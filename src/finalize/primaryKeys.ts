@@ -3,8 +3,8 @@
  *
  * Runs on the main thread.
  */
-import { existingRelations } from '../target/catalog.js';
 import { addPrimaryKey } from '../target/ddl.js';
+import { qualified } from '../target/identifiers.js';
 import { indexError } from './indexError.js';
 import type { StepMaker } from './step.js';
 
@@ -15,8 +15,11 @@ export const primaryKeys: StepMaker = {
   async run(target, plan) {
     if (plan.primaryKeyName === null) return false;
     // `truncate` keeps the key a table already has.
-    const [relation] = await existingRelations(target, [plan.target]);
-    if (relation?.hasPrimaryKey) return false;
+    const there = await target.query(
+      `SELECT FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'p'`,
+      [qualified(plan.target)],
+    );
+    if (there.length > 0) return false;
     try {
       await target.query(addPrimaryKey(plan.target, plan.primaryKeyName, plan.primaryKey));
     } catch (error) {

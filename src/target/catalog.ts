@@ -45,7 +45,6 @@ export interface TargetRelation extends TargetName {
   owned: boolean;
   /** What the role may do to it. */
   rights: TableRight[];
-  hasPrimaryKey: boolean;
   /** Row-level security applies to the role: it sees and writes only rows that policies let it. */
   rowSecurity: boolean;
   /** Of a partitioned table: the partitions that are UNLOGGED, `schema.name`. */
@@ -71,7 +70,6 @@ SELECT n.nspname AS schema, c.relname AS name, c.oid::text, c.relkind::text AS k
   pg_has_role(c.relowner, 'USAGE') AS owned,
   ARRAY(SELECT w.wanted FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS w(wanted)
     WHERE c.relkind IN ('r', 'p') AND has_table_privilege(c.oid, w.wanted)) AS rights,
-  EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p') AS "hasPrimaryKey",
   c.reltuples::float8 AS "approximateRows",
   CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS "rowSecurity",
   ARRAY(SELECT ln.nspname || '.' || l.relname
@@ -128,6 +126,17 @@ export function existingRelations(
   names: readonly TargetName[],
 ): Promise<TargetRelation[]> {
   return target.query<TargetRelation>(RELATIONS_SQL, nameArrays(names));
+}
+
+/** @returns those of these relations that another role owns, whose members this one is none of. */
+export function ownedByOthers(target: TargetConnection, names: readonly TargetName[]): Promise<TargetName[]> {
+  return target.query<{ schema: string; name: string }>(
+    `SELECT w.schema, w.name FROM ${WANTED}
+      JOIN pg_namespace n ON n.nspname = w.schema
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+      WHERE NOT pg_has_role(c.relowner, 'USAGE')`,
+    nameArrays(names),
+  );
 }
 
 /** @returns a table's column types without their limits, by column: `numeric`, `bpchar`, `character varying`. */
