@@ -1,7 +1,14 @@
 /** Many tables: what is asked about all of them takes time by their number, not by its square; and limits are named. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { Ledger } from '../src/checkpoint/ledger.js';
+import { beginRun, readTables } from '../src/checkpoint/runs.js';
+import { ensureLedger } from '../src/checkpoint/schema.js';
+import { AppError, toErrorData } from '../src/errors.js';
+import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
+import { tableLabel } from '../src/source/model.js';
 import { existingRelations, foreignKeysAt, relationsNamed, uniqueKeys } from '../src/target/catalog.js';
 import type { TargetConnection } from '../src/target/connection.js';
 import { dependents } from '../src/target/dependents.js';
@@ -49,6 +56,72 @@ test('too many tables for the locks of one transaction: says what to set, and th
   );
   assert.match(named.remedy!, /max_locks_per_transaction to 128 .*include_tables/);
 });
+
+test('the ledger takes many tables by as many statements as few, and enters those that are loaded together', async () => {
+  await ensureLedger(target);
+  await transferMode('drop_recreate').prepare(target, someTables(12));
+  // Each ends the one before it.
+  const [_, few, many] = [await beginning(1), await beginning(3), await beginning(12)];
+  assert.equal(many.statements.length, few.statements.length);
+  const [first, second, ...others] = many.plans as [TablePlan, TablePlan, ...TablePlan[]];
+  many.statements.length = 0;
+  const ledger = new Ledger(many.session, {
+    ...{ runId: many.runId, attempt: 1, unlogged: new Set([tableLabel(second.source)]), stallMs: 0 },
+    ...{ connect: () => assert.fail('one is there'), retry: { retries: 0, delayMs: 0 } },
+    ...{ ended: () => false, onRetry: () => {} },
+  });
+  const loaded = (plan: TablePlan, rows: number) => ledger.loaded(plan, { rows, chunks: rows });
+  const found = await Promise.all([loaded(first, 1), ...[second, ...others].map((plan) => loaded(plan, 0))]);
+  assert.deepEqual(
+    found.map((missing) => missing?.code ?? null),
+    ['TARGET_TRANSIENT', ...Array.from({ length: 11 }, () => null)],
+  );
+  assert.equal(many.statements.filter((sql) => sql === 'BEGIN').length, 1);
+  const failed = toErrorData(new AppError('TARGET_QUERY', 'a reason'));
+  await ledger.tables(others.slice(1).map((plan) => ({ plan, status: 'failed', error: failed })));
+  const tables = await readTables(target, many.runId);
+  assert.deepEqual(
+    many.plans.map((plan) => {
+      const { status, error, partitions } = tables.find(({ table }) => table === tableLabel(plan.source))!;
+      return [status, error?.message ?? null, partitions.map(({ upper }) => upper)];
+    }),
+    many.plans.map((_, i) => {
+      const status = i < 2 ? 'pending' : i === 2 ? 'loaded' : 'failed';
+      return [status, i < 3 ? null : 'a reason', [[String(i)], null]];
+    }),
+  );
+});
+
+function someTables(tables: number): TablePlan[] {
+  const [plan] = ordersAndUsers();
+  return Array.from({ length: tables }, (_, index) => {
+    const name = `t"${index}, {}\\`;
+    const notes = index === 0 ? ['a note', 'one more'] : [];
+    return {
+      ...{ ...plan!, index, notes, primaryKeyName: null },
+      ...{ source: { schema: 'dbo', name }, target: { schema: 'app', name } },
+    };
+  });
+}
+
+/** Begins a run of so many tables, each of two partitions. */
+async function beginning(tables: number) {
+  const plans = someTables(tables);
+  const statements: string[] = [];
+  const query: TargetConnection['query'] = (sql, values) => {
+    statements.push(sql);
+    return target.query(sql, values);
+  };
+  const session = Object.assign(Object.create(target) as TargetConnection, { query });
+  const runId = randomUUID();
+  const entry = { runId, configHash: 'one', mode: 'truncate', toolVersion: '1' };
+  const partitions = plans.map((_, table) => [
+    { table, partition: 0, lower: null, upper: [String(table)] },
+    { table, partition: 1, lower: [String(table)], upper: null },
+  ]);
+  await beginRun(session, entry, plans, partitions);
+  return { plans, statements, session, runId };
+}
 
 /** @returns the rows looked at for each question about so many tables with keys and foreign keys */
 async function askAll(tables: number): Promise<number[]> {

@@ -10,15 +10,23 @@ import type { KeySpan, LedgerEntry, MergeCounts } from '../plan/chunk.js';
 import type { KeyRange, Partition, TablePlan } from '../plan/model.js';
 import { type RetryPolicy, withRetries } from '../plan/retry.js';
 import type { ChunkPlace } from '../plan/work.js';
-import { redactedValue } from '../secrets.js';
 import { tableLabel } from '../source/model.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import { endSession, shareLock, tryLock } from './locks.js';
 import { chunksBecomeLogged } from './runs.js';
 import { chunkTable, json, LEDGER } from './schema.js';
+import {
+  brief,
+  type CommittedRows,
+  type ExpectedRows,
+  type LedgerTableStatus,
+  type MissingRows,
+  missingRows,
+  setTables,
+  type TableProgress,
+} from './tableEntries.js';
 
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'superseded';
-export type LedgerTableStatus = 'pending' | 'loaded' | 'completed' | 'failed';
 
 export interface LedgerOptions {
   runId: string;
@@ -37,10 +45,12 @@ export interface LedgerOptions {
   shared?: boolean;
 }
 
-/** What the writers of a table have committed. */
-export interface CommittedRows {
-  rows: number;
-  chunks: number;
+/** What `move` is told. */
+export interface Move {
+  plan: TablePlan;
+  chunk: Pick<ChunkPlace, 'partition' | 'chunk'>;
+  range: KeyRange;
+  to: Pick<Partition, 'partition' | 'retries'>;
 }
 
 /** That this host reads a planned partition of a shared run. */
@@ -56,6 +66,9 @@ export class Ledger {
   #lost: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
   readonly #unlogged: Set<string>;
+  readonly #isUnlogged = (plan: TablePlan): boolean => this.isUnlogged(plan);
+  /** Tables that are looked at together once the write before has ended. */
+  #checks: { tables: ExpectedRows[]; missing: Promise<MissingRows> } | null = null;
 
   /** @param target the connection that holds the run's lock (`claimRun`) */
   constructor(target: TargetConnection, options: LedgerOptions) {
@@ -123,6 +136,16 @@ export class Ledger {
     });
   }
 
+  /** `move` of many chunks whose sessions have ended, all or none. @returns whether none of them is committed */
+  moveAll(moves: readonly Move[]): Promise<boolean> {
+    return this.#write(async (target) => {
+      for (const { plan, chunk, range, to } of moves) {
+        if (!(await this.#moveIn(target, plan, chunk, range, to))) return false;
+      }
+      return true;
+    });
+  }
+
   /** `move`, to a partition whose number no other host takes. @returns that number, or null where the chunk is taken */
   moveShared(
     plan: TablePlan,
@@ -150,7 +173,7 @@ export class Ledger {
     to: Pick<Partition, 'partition' | 'retries'>,
   ): Promise<boolean> {
     const table = tableLabel(plan.source);
-    const { runId } = this.#options;
+    const { runId } = this;
     const id = [runId, table, chunk.partition, chunk.chunk];
     const bounds = [json(range.lower), json(range.upper)];
     const taken = await target.query(
@@ -234,18 +257,32 @@ export class Ledger {
 
   /**
    * Every row of the table should be committed: enters that they are, but for an UNLOGGED table, whose rows a crash
-   * may still take away.
+   * may still take away. Tables that come while another write is under way are entered together.
    *
    * @returns what is not so, as `missing`
    */
-  loaded(plan: TablePlan, expected: CommittedRows): Promise<AppError | null> {
-    return this.#write(async (target) => {
-      const missing = await this.missing(target, plan, expected);
-      if (missing === null && !this.isUnlogged(plan)) {
-        await this.#setTable(target, plan, 'loaded', null);
-      }
-      return missing;
+  async loaded(plan: TablePlan, expected: CommittedRows): Promise<AppError | null> {
+    this.#checks ??= this.#checkTogether();
+    const { tables, missing } = this.#checks;
+    tables.push({ plan, expected });
+    return (await missing).get(plan) ?? null;
+  }
+
+  #checkTogether(): { tables: ExpectedRows[]; missing: Promise<MissingRows> } {
+    const tables: ExpectedRows[] = [];
+    const missing = this.#write(async (target) => {
+      // Its turn has come: who asks from here on is for the next one.
+      if (this.#checks?.tables === tables) this.#checks = null;
+      const found = await missingRows(target, this.runId, tables, this.#isUnlogged);
+      const there = tables.filter(({ plan }) => !found.has(plan) && !this.isUnlogged(plan));
+      await setTables(
+        target,
+        this.runId,
+        there.map(({ plan }) => ({ plan, status: 'loaded', error: null })),
+      );
+      return found;
     });
+    return { tables, missing };
   }
 
   /** @returns what `read` finds on the ledger's own connection; repeated where that is lost. */
@@ -253,9 +290,9 @@ export class Ledger {
     return this.#write(read);
   }
 
-  /** `missing`, on the ledger's own connection. */
-  missingNow(plan: TablePlan, expected: CommittedRows): Promise<AppError | null> {
-    return this.#write((target) => this.missing(target, plan, expected));
+  /** `missing` of many tables, on the ledger's own connection. */
+  missingNow(tables: readonly ExpectedRows[]): Promise<MissingRows> {
+    return this.#write((target) => missingRows(target, this.runId, tables, this.#isUnlogged));
   }
 
   /**
@@ -268,38 +305,28 @@ export class Ledger {
     plan: TablePlan,
     expected: CommittedRows,
   ): Promise<AppError | null> {
-    const table = tableLabel(plan.source);
-    const [found] = await target.query<{ chunks: string; rows: string }>(
-      `SELECT count(*) AS chunks, COALESCE(sum(rows), 0) AS rows FROM ${this.#chunks(plan)}
-        WHERE run_id = $1 AND table_name = $2 AND moved_to IS NULL`,
-      [this.#options.runId, table],
-    );
-    if (Number(found?.rows) === expected.rows && Number(found?.chunks) === expected.chunks) return null;
-    return new AppError(
-      'TARGET_TRANSIENT',
-      `${table}: ${expected.rows} rows were committed, and the ledger has ${found?.rows}` +
-        (this.isUnlogged(plan)
-          ? '; the target server crashed meanwhile and emptied its UNLOGGED tables'
-          : ''),
-      { table, remedy: 'Resume the run: what is missing is read again.' },
-    );
+    return (await missingRows(target, this.runId, [{ plan, expected }], this.#isUnlogged)).get(plan) ?? null;
   }
 
   /** The table is LOGGED from now on, and so is what the ledger has of it: in the transaction that sets it LOGGED. */
   async becomesLogged(target: TargetConnection, plan: TablePlan, loaded: boolean): Promise<void> {
-    const { runId } = this.#options;
-    const table = tableLabel(plan.source);
-    await chunksBecomeLogged(target, runId, table);
+    const id = [this.runId, tableLabel(plan.source)] as const;
+    await chunksBecomeLogged(target, ...id);
     if (!loaded) return;
     await target.query(
       `UPDATE ${LEDGER}.tables SET status = 'loaded' WHERE run_id = $1 AND table_name = $2`,
-      [runId, table],
+      id,
     );
   }
 
   /** Notes how far a table is. */
   table(plan: TablePlan, status: LedgerTableStatus, error: ErrorData | null = null): Promise<void> {
-    return this.#write((target) => this.#setTable(target, plan, status, error));
+    return this.tables([{ plan, status, error }]);
+  }
+
+  /** Notes how far these tables are, of all of them or of none. */
+  tables(tables: readonly TableProgress[]): Promise<void> {
+    return this.#write((target) => setTables(target, this.runId, tables));
   }
 
   /** Notes how the run ended. */
@@ -318,25 +345,6 @@ export class Ledger {
     const target = this.#target;
     this.#target = null;
     await target?.close().catch(() => {});
-  }
-
-  async #setTable(
-    target: TargetConnection,
-    plan: TablePlan,
-    status: LedgerTableStatus,
-    error: ErrorData | null,
-  ): Promise<void> {
-    await target.query(
-      `UPDATE ${LEDGER}.tables SET status = $3, error = $4, notes = $5, updated_at = clock_timestamp()
-        WHERE run_id = $1 AND table_name = $2`,
-      [
-        this.#options.runId,
-        tableLabel(plan.source),
-        status,
-        error === null ? null : brief(error),
-        JSON.stringify(plan.notes),
-      ],
-    );
   }
 
   /** One transaction after the other, each repeated while what goes wrong is passing. */
@@ -388,8 +396,4 @@ export class Ledger {
       remedy: 'Nothing more is written by this process. Let the other one finish.',
     });
   }
-}
-
-function brief({ stack: _stack, ...error }: ErrorData): string {
-  return JSON.stringify(redactedValue(error));
 }

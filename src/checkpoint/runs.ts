@@ -9,9 +9,10 @@ import type { Partition, TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
 import { inTransaction, type TargetConnection } from '../target/connection.js';
 import type { LedgerChunk, LedgerPartition } from './coverage.js';
-import type { LedgerTableStatus, RunStatus } from './ledger.js';
+import type { RunStatus } from './ledger.js';
 import { unlock, waitForLock } from './locks.js';
 import { ALL_CHUNKS, chunkTable, json, LEDGER, OLDER } from './schema.js';
+import type { LedgerTableStatus } from './tableEntries.js';
 
 export interface LedgerRun {
   runId: string;
@@ -133,37 +134,43 @@ export async function beginRun(
   plans: readonly TablePlan[],
   partitions: readonly Partition[][],
 ): Promise<Set<string>> {
-  const unlogged = new Set<string>();
   await supersede(target, plans);
   await target.query(
     `INSERT INTO ${LEDGER}.runs (run_id, attempt, config_hash, mode, status, tool_version, name)
       VALUES ($1, 1, $2, $3, 'running', $4, $5)`,
     [run.runId, run.configHash, run.mode, run.toolVersion, run.name ?? null],
   );
-  for (const [i, plan] of plans.entries()) {
-    const table = tableLabel(plan.source);
-    const [entered] = await target.query<{ unlogged: boolean }>(
-      `INSERT INTO ${LEDGER}.tables (run_id, table_name, target_schema, target_name, target_oid, fingerprint,
-          unlogged, status, total_rows, notes)
-        SELECT $1, $2, n.nspname, c.relname, c.oid, $5, c.relpersistence = 'u', 'pending', $6, $7
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $3 AND c.relname = $4
-        RETURNING unlogged`,
-      [
-        ...[run.runId, table, plan.target.schema, plan.target.name],
-        ...[fingerprintOf(plan), plan.approximateRows, JSON.stringify(plan.notes)],
-      ],
-    );
-    if (entered === undefined) throw new AppError('INTERNAL', `${table} was not made ready`, { table });
-    if (entered.unlogged) unlogged.add(table);
-    for (const { partition, lower, upper } of partitions[i]!) {
-      await target.query(
-        `INSERT INTO ${LEDGER}.partitions (run_id, table_name, partition, lower, upper, retries, planned)
-          VALUES ($1, $2, $3, $4, $5, 0, true)`,
-        [run.runId, table, partition, json(lower), json(upper)],
-      );
-    }
-  }
-  return unlogged;
+  const labels = plans.map((plan) => tableLabel(plan.source));
+  const entered = await target.query<{ table: string; unlogged: boolean }>(
+    `INSERT INTO ${LEDGER}.tables (run_id, table_name, target_schema, target_name, target_oid, fingerprint,
+        unlogged, status, total_rows, notes)
+      SELECT $1, w.label, n.nspname, c.relname, c.oid, w.fingerprint, c.relpersistence = 'u', 'pending', w.rows,
+        w.notes::json
+      FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+        AS w(label, schema, name, fingerprint, rows, notes)
+      JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+      RETURNING table_name AS table, unlogged`,
+    [
+      ...[run.runId, labels],
+      ...[plans.map((plan) => plan.target.schema), plans.map((plan) => plan.target.name)],
+      ...[plans.map(fingerprintOf), plans.map((plan) => plan.approximateRows)],
+      plans.map((plan) => JSON.stringify(plan.notes)),
+    ],
+  );
+  const known = new Set(entered.map(({ table }) => table));
+  const lost = labels.find((label) => !known.has(label));
+  if (lost !== undefined) throw new AppError('INTERNAL', `${lost} was not made ready`, { table: lost });
+  const all = partitions.flatMap((some, i) => some.map((partition) => ({ ...partition, label: labels[i]! })));
+  await target.query(
+    `INSERT INTO ${LEDGER}.partitions (run_id, table_name, partition, lower, upper, retries, planned)
+      SELECT $1, w.label, w.partition, w.lower::json, w.upper::json, 0, true
+      FROM unnest($2::text[], $3::integer[], $4::text[], $5::text[]) AS w(label, partition, lower, upper)`,
+    [
+      ...[run.runId, all.map(({ label }) => label), all.map(({ partition }) => partition)],
+      ...[all.map(({ lower }) => json(lower)), all.map(({ upper }) => json(upper))],
+    ],
+  );
+  return new Set(entered.flatMap(({ table, unlogged }) => (unlogged ? [table] : [])));
 }
 
 async function supersede(target: TargetConnection, plans: readonly TablePlan[]): Promise<void> {

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { gapsOf } from '../checkpoint/coverage.js';
-import type { Ledger } from '../checkpoint/ledger.js';
+import type { Ledger, Move } from '../checkpoint/ledger.js';
 import {
   chunksBecomeLogged,
   claimRun,
@@ -192,14 +192,13 @@ export async function takeOver(
     target,
     tables.map((table) => table.target),
   );
+  const there = new Map(relations.map((relation) => [tableLabel(relation), relation]));
   const unfinished: LedgerTable[] = [];
   for (const table of tables) {
     if (table.status === 'completed') continue;
     const plan = byLabel.get(table.table);
     if (plan === undefined || fingerprintOf(plan) !== table.fingerprint) throw changed(table, plan);
-    const relation = relations.find(
-      ({ schema, name }) => schema === table.target.schema && name === table.target.name,
-    );
+    const relation = there.get(tableLabel(table.target));
     if (relation === undefined || relation.oid !== table.targetOid) throw replaced(table);
     const committed = committedOf(table);
     if (committed.rows > 0) await requireRows(target, table);
@@ -235,31 +234,33 @@ export async function moveGaps(
   plans: readonly TablePlan[],
   earlier: readonly EarlierWork[],
 ): Promise<Partition[][]> {
-  const partitions: Partition[][] = [];
-  for (const [i, plan] of plans.entries()) {
-    const loaded = tables[i]!.status === 'loaded';
+  const gaps = plans.map((plan, i) => {
     const next = () => earlier[i]!.nextPartition++;
-    partitions.push(loaded ? [] : await moveTableGaps(ledger, tables[i]!, { ...plan, index: i }, next));
-  }
-  return partitions;
+    return tables[i]!.status === 'loaded' ? [] : tableGaps(tables[i]!, { ...plan, index: i }, next);
+  });
+  await moveTo(ledger, gaps.flat());
+  return gaps.map((some) => some.map(({ to }) => to));
 }
 
-/** @returns the gaps of one table, each as a partition of its own with a number of `next`. */
-async function moveTableGaps(
-  ledger: Ledger,
-  { table, partitions, chunks }: LedgerTable,
+interface GapMove extends Move {
+  to: Partition;
+}
+
+/** @returns the gaps of one table, each to be a partition of its own with a number of `next`. */
+function tableGaps(
+  { partitions, chunks }: Pick<LedgerTable, 'partitions' | 'chunks'>,
   plan: TablePlan,
   next: () => number,
-): Promise<Partition[]> {
-  const moved: Partition[] = [];
-  for (const { lower, upper, retries, ...at } of gapsOf(partitions, chunks)) {
-    const partition = { table: plan.index, partition: next(), lower, upper, retries: retries + 1 };
-    if (!(await ledger.move(plan, at, { lower, upper }, partition))) {
-      throw new AppError('INTERNAL', `${table}: a gap of the ledger turned out to be filled`);
-    }
-    moved.push(partition);
-  }
-  return moved;
+): GapMove[] {
+  return gapsOf(partitions, chunks).map(({ lower, upper, retries, ...chunk }) => ({
+    ...{ plan, chunk, range: { lower, upper } },
+    to: { table: plan.index, partition: next(), lower, upper, retries: retries + 1 },
+  }));
+}
+
+async function moveTo(ledger: Ledger, moves: readonly GapMove[]): Promise<void> {
+  if (moves.length === 0 || (await ledger.moveAll(moves))) return;
+  throw new AppError('INTERNAL', 'A gap of the ledger turned out to be filled');
 }
 
 /** Committed chunks of a table are gone: what the ledger has left of it, and what is to be read again. */
@@ -275,7 +276,9 @@ export interface Rest {
 export async function restOf(ledger: Ledger, plan: TablePlan, next: () => number): Promise<Rest> {
   const [table] = await ledger.read((target) => readTables(target, ledger.runId, tableLabel(plan.source)));
   if (table === undefined) throw new AppError('INTERNAL', `The ledger has lost ${tableLabel(plan.source)}`);
-  return { table, ...committedOf(table), partitions: await moveTableGaps(ledger, table, plan, next) };
+  const moves = tableGaps(table, plan, next);
+  await moveTo(ledger, moves);
+  return { table, ...committedOf(table), partitions: moves.map(({ to }) => to) };
 }
 
 function committedOf({ chunks }: LedgerTable): Pick<EarlierWork, 'rows' | 'bytes' | 'chunks'> {

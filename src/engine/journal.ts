@@ -7,6 +7,7 @@ import { StateMirror } from '../checkpoint/mirror.js';
 import { beginRun, type LedgerTable } from '../checkpoint/runs.js';
 import { ensureLedger } from '../checkpoint/schema.js';
 import { stateKeys } from '../checkpoint/stateFile.js';
+import type { LedgerTableStatus } from '../checkpoint/tableEntries.js';
 import { configHash } from '../config/identity.js';
 import type { Config } from '../config/schema.js';
 import { AppError, type ErrorData, toErrorData } from '../errors.js';
@@ -38,7 +39,7 @@ export class Journal {
   readonly task: Task;
   readonly #mirror: StateMirror;
   readonly #keyOf: (label: string) => string;
-  #tables: readonly TableWork[] = [];
+  #works: ReadonlyMap<TablePlan, TableWork> = new Map();
 
   private constructor(ledger: Ledger, mirror: StateMirror, keyOf: (label: string) => string, task: Task) {
     this.ledger = ledger;
@@ -126,12 +127,12 @@ export class Journal {
 
   /** The transfer is over; what follows is entered by table. */
   transferred(tables: readonly TableWork[]): void {
-    this.#tables = tables;
+    this.#works = new Map(tables.map((table) => [table.plan, table]));
   }
 
   /** A table is set LOGGED: what the ledger has of it is moved in the same transaction, if it is all there. */
   async onLogged(target: TargetConnection, plan: TablePlan): Promise<void> {
-    const work = this.#tables.find((table) => table.plan === plan);
+    const work = this.#works.get(plan);
     const loaded = work?.state === 'finished' && work.changes === undefined;
     if (loaded) {
       const expected = { rows: work.rowsCommitted, chunks: work.chunksCommitted };
@@ -148,13 +149,15 @@ export class Journal {
    */
   async end({ tables, error }: RunOutcome): Promise<ErrorData | null> {
     try {
-      for (const { plan, label } of this.#tables) {
-        const outcome = tables.find(({ table }) => table === label);
-        if (outcome?.status !== 'success' && outcome?.status !== 'failed') continue;
-        const status = outcome.status === 'success' ? 'completed' : 'failed';
-        await this.ledger.table(plan, status, outcome.error ?? null);
-        this.#mirror.table(this.#keyOf(label), status);
-      }
+      const outcomes = new Map(tables.map((outcome) => [outcome.table, outcome]));
+      const ended = [...this.#works.values()].flatMap(({ plan, label }) => {
+        const outcome = outcomes.get(label);
+        if (outcome?.status !== 'success' && outcome?.status !== 'failed') return [];
+        const status: LedgerTableStatus = outcome.status === 'success' ? 'completed' : 'failed';
+        return [{ plan, label, status, error: outcome.error ?? null }];
+      });
+      await this.ledger.tables(ended);
+      for (const { label, status } of ended) this.#mirror.table(this.#keyOf(label), status);
       const status = error === undefined ? 'completed' : error.code === 'CANCELLED' ? 'cancelled' : 'failed';
       await this.ledger.end(status, error ?? null);
       await this.#mirror.end(status);

@@ -1,7 +1,8 @@
 /**
  * Moves the rows: hands partitions to the lanes and keeps account of what was committed. Main thread.
  */
-import type { CommittedRows, Ledger } from '../checkpoint/ledger.js';
+import type { Ledger } from '../checkpoint/ledger.js';
+import type { CommittedRows } from '../checkpoint/tableEntries.js';
 import type { Config } from '../config/schema.js';
 import { type AppError, type ErrorData, fromErrorData, isRetryable, toErrorData } from '../errors.js';
 import type { Sizes } from '../host/sizes.js';
@@ -147,10 +148,16 @@ class Transfer {
     const { ledger } = this.#options;
     if (ledger === undefined) return false;
     let again = false;
-    for (const table of this.#queue.tables) {
-      if (table.state !== 'finished' || !ledger.isUnlogged(table.plan)) continue;
-      const missing = await ledger.missingNow(table.plan, committedOf(table));
-      if (missing !== null && (await this.#bringBack(table, ledger, missing))) again = true;
+    const unlogged = this.#queue.tables.filter(
+      ({ state, plan }) => state === 'finished' && ledger.isUnlogged(plan),
+    );
+    if (unlogged.length === 0) return false;
+    const missing = await ledger.missingNow(
+      unlogged.map((table) => ({ plan: table.plan, expected: committedOf(table) })),
+    );
+    for (const table of unlogged) {
+      const error = missing.get(table.plan);
+      if (error !== undefined && (await this.#bringBack(table, ledger, error))) again = true;
     }
     return again;
   }

@@ -77,9 +77,10 @@ export class Verifier {
         target,
         plans.map((plan) => plan.target),
       );
+      const there = new Map(relations.map((relation) => [tableLabel(relation), relation]));
       for (const plan of plans) {
         const { schema, name } = plan.target;
-        const relation = relations.find((one) => one.schema === schema && one.name === name);
+        const relation = there.get(tableLabel(plan.target));
         if (relation === undefined) continue;
         const columns = new Map(relation.columns.map((column) => [column.name, column]));
         this.#relations.set(plan.index, relation);
