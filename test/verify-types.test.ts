@@ -22,7 +22,10 @@ INSERT INTO dbo.Widest (Id, B, T, C) VALUES
   (2, NULL, REPLICATE(NCHAR(8364), 2666), NULL),
   (3, NULL, NULL, N'x😀y😀'),
   (4, NULL, NULL, REPLICATE(N'😀', 2000)),
-  (5, NULL, NULL, REPLICATE(N'x', 4000));`;
+  (5, NULL, NULL, REPLICATE(N'x', 4000));
+CREATE TABLE dbo.Halves (Id int NOT NULL CONSTRAINT PK_Halves PRIMARY KEY, A varbinary(4500) NULL, B varbinary(4500) NULL);
+INSERT INTO dbo.Halves (Id, A, B)
+VALUES (1, CONVERT(varbinary(4500), REPLICATE('a', 4500)), CONVERT(varbinary(4500), REPLICATE('b', 4500)));`;
 
 let both: Migrated;
 before(async () => {
@@ -41,7 +44,7 @@ const onlyFirst = new Map(
 test('nothing differs after the migration', async () => {
   for (const trustRowHash of [false, true]) {
     const reports = await verifyAll(both.config, { trustRowHash });
-    assert.equal(reports.size, typeCases.length + 2);
+    assert.equal(reports.size, typeCases.length + 3);
     for (const report of reports.values()) assert.deepEqual(found(report), expected(), report.table);
   }
 });
@@ -82,9 +85,11 @@ test('one value of each type changed in the source', async () => {
 test('the last byte of the widest values', async () => {
   await both.client.query(`
     UPDATE "Widest" SET "B" = substr("B", 1, 7999) || '\\x02' WHERE "Id" = 1;
-    UPDATE "Widest" SET "T" = left("T", 2665) || '₭' WHERE "Id" = 2`);
-  const report = (await verifyAll(both.config)).get('dbo.Widest')!;
-  assert.deepEqual(found(report), expected({ update: '1 2' }));
+    UPDATE "Widest" SET "T" = left("T", 2665) || '₭' WHERE "Id" = 2;
+    UPDATE "Halves" SET "B" = substr("B", 1, 4499) || 'c'`);
+  const reports = await verifyAll(both.config);
+  assert.deepEqual(found(reports.get('dbo.Widest')!), expected({ update: '1 2' }));
+  assert.deepEqual(found(reports.get('dbo.Halves')!), expected({ update: '1' }));
 });
 
 test('values that are nearly the same', async () => {
