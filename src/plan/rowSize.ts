@@ -26,26 +26,35 @@ const FIXED: Partial<Record<CopyField, readonly [bytes: number, alignment: numbe
   uuid: [16, 1],
 };
 /** The longest value that is never stored apart, a pointer in its place; behind a byte that tells its length. */
-const MAX_KEPT_BYTES = 20;
-const POINTER_BYTES = 18;
+export const MAX_KEPT_BYTES = 20;
+export const POINTER_BYTES = 18;
 /** Digits of a numeric come in fours of two bytes, on either side of the point, behind a header of two. */
 const DIGITS = 4;
 
+type Sized = Pick<PlannedColumn, 'source' | 'field' | 'pgType'>;
+
 /** @returns the bytes of the widest row of these columns whose long values are stored apart, if they can be */
-export function widestRowBytes(
-  columns: readonly Pick<PlannedColumn, 'source' | 'field' | 'pgType'>[],
-  rowHash: boolean,
-): number {
-  const fields = columns.length + (rowHash ? 1 : 0);
-  let bytes = rowHash ? POINTER_BYTES : 0;
-  for (const column of columns) {
-    const [size, alignment] = FIXED[column.field] ?? [1 + Math.min(MAX_KEPT_BYTES, mostBytes(column)), 1];
-    bytes = aligned(bytes, alignment) + size;
-  }
-  return aligned(aligned(HEADER_BYTES + Math.ceil(fields / 8), ALIGNED_BYTES) + bytes, ALIGNED_BYTES);
+export function widestRowBytes(columns: readonly Sized[], rowHash: boolean): number {
+  const header = rowBytesWithout(columns, rowHash);
+  const end = columns.reduce(
+    (at, column) => aligned(at, FIXED[column.field]?.[1] ?? 1) + keptBytes(column),
+    header,
+  );
+  return aligned(end, ALIGNED_BYTES);
 }
 
-function mostBytes({ source, field, pgType }: Pick<PlannedColumn, 'source' | 'field' | 'pgType'>): number {
+/** @returns the bytes of a row beside its columns' values: its header with a bit for each NULL, and the row hash */
+export function rowBytesWithout(columns: readonly Sized[], rowHash: boolean): number {
+  const fields = columns.length + (rowHash ? 1 : 0);
+  return aligned(HEADER_BYTES + Math.ceil(fields / 8), ALIGNED_BYTES) + (rowHash ? POINTER_BYTES : 0);
+}
+
+/** @returns the most bytes a value of this column takes in its row, if long ones are stored apart */
+export function keptBytes(column: Sized): number {
+  return FIXED[column.field]?.[0] ?? 1 + Math.min(MAX_KEPT_BYTES, mostBytes(column));
+}
+
+function mostBytes({ source, field, pgType }: Sized): number {
   if (field !== 'numeric') return mapColumn(source).hash.maxBytes;
   const [, precision, scale] = /\((\d+),(\d+)\)/.exec(pgType) ?? [];
   if (precision === undefined) return Number.POSITIVE_INFINITY;

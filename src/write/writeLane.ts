@@ -249,7 +249,7 @@ function tooLarge(error: AppError, { label, lower, keys, text }: ChunkBegin): Ap
   const after = lower === null ? 'of its first chunk' : `after key ${lower.join(', ')}`;
   const where = keys === undefined ? after : `from key ${keys.first.join(', ')} to ${keys.last.join(', ')}`;
   const ways = [
-    'Without long values, which are stored apart, a row has to fit a page of 8 kB: give columns smaller types (migration.type_overrides), move some to a second table in the source, or exclude the table.',
+    'Without long values, which are stored apart, a row has to fit a page of 8 kB: give columns smaller types (migration.type_overrides), move some to a second table in the source, or exclude the table. `plan --scan` names such rows.',
     ...(text === null ? [] : ['With migration.use_binary_copy: true long values need less room on the way.']),
   ];
   return new AppError(error.code, `${label}, a row ${where}: ${error.message}`, {

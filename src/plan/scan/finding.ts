@@ -13,6 +13,7 @@ export const FINDING_KINDS = [
   'lost offset',
   'lost 7th digit',
   'index row',
+  'wide row',
   'duplicate keys',
   'orphans',
   'broken check',

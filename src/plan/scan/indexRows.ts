@@ -43,7 +43,7 @@ export function wideIndexes(plan: TablePlan, options: ScanOptions): ValueProbe[]
   });
 }
 
-const isVarying = ({ field }: PlannedColumn): boolean =>
+export const isVarying = ({ field }: PlannedColumn): boolean =>
   field === 'text' || field === 'bpchar' || field === 'bytea';
 
 function mostBytes(column: PlannedColumn): number {
@@ -51,7 +51,7 @@ function mostBytes(column: PlannedColumn): number {
 }
 
 /** Bytes of the value in the target, as T-SQL. */
-function sizeOf(column: PlannedColumn, { nul, utf8 }: ScanOptions): string {
+export function sizeOf(column: PlannedColumn, { nul, utf8 }: ScanOptions): string {
   if (!isVarying(column)) return '16';
   const name = `t.${quote(column.sourceName)}`;
   const { sourceBytes } = mapColumn(column.source).hash;

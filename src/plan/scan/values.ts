@@ -12,6 +12,7 @@ import { nvarcharOf } from '../../types/text.js';
 import { copiedColumns, type PlannedColumn, type TablePlan } from '../model.js';
 import type { Suspicion } from './finding.js';
 import { wideIndexes } from './indexRows.js';
+import { wideRows } from './wideRows.js';
 
 /** A suspicion that a condition over the row `t` tells. */
 export interface ValueProbe extends Suspicion {
@@ -40,6 +41,7 @@ export function valueProbes(plan: TablePlan, options: ScanOptions): ValueProbe[]
       ...sizeProbes(column),
     ]),
     ...wideIndexes(plan, options),
+    ...wideRows(plan, options),
     ...checkProbes(plan),
   ];
 }
