@@ -5,7 +5,9 @@ import { test } from 'node:test';
 import { Ledger } from '../src/checkpoint/ledger.js';
 import { beginRun, readTables } from '../src/checkpoint/runs.js';
 import { ensureLedger } from '../src/checkpoint/schema.js';
+import type { RunEvent } from '../src/engine/events.js';
 import { AppError, toErrorData } from '../src/errors.js';
+import { type TableSnapshot, Tally } from '../src/observe/tally.js';
 import type { TablePlan } from '../src/plan/model.js';
 import { transferMode } from '../src/plan/modes/index.js';
 import { tableLabel } from '../src/source/model.js';
@@ -14,6 +16,7 @@ import type { TargetConnection } from '../src/target/connection.js';
 import { dependents } from '../src/target/dependents.js';
 import { targetError } from '../src/target/errors.js';
 import { refused } from './support/modes.js';
+import { randomFrom } from './support/random.js';
 import { ordersAndUsers } from './support/sourceTables.js';
 import { withTarget } from './support/target.js';
 
@@ -90,6 +93,45 @@ test('the ledger takes many tables by as many statements as few, and enters thos
       return [status, i < 3 ? null : 'a reason', [[String(i)], null]];
     }),
   );
+});
+
+test('what is counted of all tables on the way is what they have together', () => {
+  const random = randomFrom(7);
+  const tally = new Tally(() => 0);
+  const names = Array.from({ length: 20 }, (_, i) => `dbo.t${i}`);
+  const tables = names.map((table, i) => ({ table, approximateRows: 10 * i }));
+  tally.consume({ kind: 'run-started', runId: 'one', tables });
+  const error = toErrorData(new AppError('TARGET_QUERY', 'a reason'));
+  for (let i = 0; i < 300; i++) {
+    const table = names[random(names.length)]!;
+    const rows = random(300);
+    const counts = { table, rows, bytes: 8 * rows };
+    const events: RunEvent[] = [
+      { kind: 'table-started', table, partitions: 1 },
+      { kind: 'rows', ...counts, chunks: i },
+      { kind: 'retry', table, error },
+      { kind: 'table-finished', ...counts, durationMs: 1 },
+      { kind: 'table-failed', table, error },
+    ];
+    tally.consume(events[random(events.length)]!);
+    const { tables, running, ...all } = tally.snapshot();
+    const sum = (value: (table: TableSnapshot) => number) => tables.reduce((so, t) => so + value(t), 0);
+    const having = (status: string) => tables.filter((t) => t.status === status);
+    assert.deepEqual(
+      running.map((t) => t.table).sort(),
+      having('running')
+        .map((t) => t.table)
+        .sort(),
+    );
+    const together = {
+      ...{ tablesTotal: names.length, tablesCompleted: having('completed').length },
+      ...{ tablesFailed: having('failed').length, retries: sum((t) => t.retries) },
+      ...{ rowsCommitted: sum((t) => t.rowsCommitted), bytesCommitted: sum((t) => t.bytesCommitted) },
+      ...{ chunks: sum((t) => t.chunks), rows: sum((t) => t.rows), bytes: sum((t) => t.bytes) },
+      approximateRows: sum((t) => (t.status === 'completed' ? t.rows : Math.max(t.approximateRows, t.rows))),
+    };
+    assert.deepEqual({ ...all, ...together }, all);
+  }
 });
 
 function someTables(tables: number): TablePlan[] {

@@ -5,7 +5,7 @@
  */
 import { styleText } from 'node:util';
 import { byteCount, count, duration, fraction, oneLine, short } from './format.js';
-import type { Snapshot, TableSnapshot } from './tally.js';
+import type { TableSnapshot, Totals } from './tally.js';
 import { LIMIT_TEXT } from './tiers.js';
 
 type Style = Parameters<typeof styleText>[0];
@@ -29,7 +29,7 @@ const BAR_WIDTH = 16;
 const GAP = '  ';
 
 /** `transfer [=====>    ]  45 %  3/10 tables  1.20 M of 2.60 M rows  310 K rows/s  45.0 MB/s  0:05 left  waiting for ...` */
-export function overallLine(s: Snapshot, room: LineRoom = WIDE): string {
+export function overallLine(s: Totals, room: LineRoom = WIDE): string {
   const part = fraction(s.rows, s.approximateRows);
   const phase: Part = { text: s.phase.padEnd(8), rank: 0, style: 'bold' };
   const elapsed: Part = { text: duration(s.elapsedMs), rank: 1 };
@@ -77,11 +77,11 @@ export function tableLine(t: TableSnapshot, room: LineRoom = WIDE): string {
   );
 }
 
-function tablesPart(s: Snapshot): Part {
+function tablesPart(s: Totals): Part {
   return { text: `${s.tablesCompleted}/${s.tablesTotal} tables`, rank: 5 };
 }
 
-function limitPart({ limit }: Pick<Snapshot, 'limit'>): Part[] {
+function limitPart({ limit }: Pick<Totals, 'limit'>): Part[] {
   return limit === null ? [] : [{ text: LIMIT_TEXT[limit], rank: 3, style: 'dim' }];
 }
 

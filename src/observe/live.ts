@@ -6,7 +6,7 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import { type LineRoom, overallLine, tableLine } from './lines.js';
-import type { Snapshot } from './tally.js';
+import type { Totals } from './tally.js';
 
 const MOST_TABLE_LINES = 8;
 const REDRAW_MS = 125;
@@ -20,7 +20,7 @@ const ERASE_BELOW = '\u001b[J';
 
 export class LiveProgress {
   readonly #stream: NodeJS.WriteStream;
-  readonly #snapshot: () => Snapshot;
+  readonly #totals: () => Totals;
   /** Not with NO_COLOR, and not at terminals that know none. */
   readonly #color: boolean;
   readonly #timer: NodeJS.Timeout;
@@ -28,9 +28,9 @@ export class LiveProgress {
   #drawn: number[] = [];
   #stopped = false;
 
-  constructor(stream: NodeJS.WriteStream, snapshot: () => Snapshot) {
+  constructor(stream: NodeJS.WriteStream, totals: () => Totals) {
     this.#stream = stream;
-    this.#snapshot = snapshot;
+    this.#totals = totals;
     this.#color = stream.hasColors?.() === true;
     this.#draw(HIDE_CURSOR);
     this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
@@ -62,17 +62,17 @@ export class LiveProgress {
 
   /** @param above whole lines that scroll above the progress */
   #draw(before = '', above = ''): void {
-    const snapshot = this.#snapshot();
+    const totals = this.#totals();
     const rows = this.#stream.rows || DEFAULT_ROWS;
     const columns = this.#columns;
     // The last column stays free: a terminal may go on to the next line once it is written.
     const room: LineRoom = { width: Math.max(10, columns - 1), color: this.#color };
     const most = Math.max(1, Math.min(MOST_TABLE_LINES, rows - 3));
     const lines = [
-      overallLine(snapshot, room),
-      ...snapshot.running.slice(0, most).map((table) => tableLine(table, room)),
+      overallLine(totals, room),
+      ...totals.running.slice(0, most).map((table) => tableLine(table, room)),
     ];
-    const hidden = snapshot.running.length - most;
+    const hidden = totals.running.length - most;
     if (hidden > 0) lines[most] = `  and ${hidden + 1} more tables`;
     const text = lines.map((line) => `${line}${ERASE_LINE_END}`).join('\n');
     this.#stream.write(`${before}${this.#toStart()}${above}${text}${ERASE_BELOW}`);

@@ -38,7 +38,7 @@ export function createMetrics(
     registers,
     collect() {
       this.reset();
-      this.set({ version, command, run_id: tally.snapshot().runId ?? '' }, 1);
+      this.set({ version, command, run_id: tally.totals().runId ?? '' }, 1);
     },
   });
   const ofTables = (
@@ -91,8 +91,10 @@ export function createMetrics(
     labelNames: ['state'],
     registers,
     collect() {
-      const { tables } = tally.snapshot();
-      for (const state of STATES) this.set({ state }, tables.filter(({ status }) => status === state).length);
+      const { tablesTotal, tablesCompleted: completed, tablesFailed: failed, running } = tally.totals();
+      const pending = tablesTotal - completed - failed - running.length;
+      const counts = { pending, running: running.length, completed, failed };
+      for (const state of STATES) this.set({ state }, counts[state]);
     },
   });
   new Gauge({
@@ -102,16 +104,16 @@ export function createMetrics(
     registers,
     collect() {
       this.reset();
-      this.set({ phase: tally.snapshot().phase }, 1);
+      this.set({ phase: tally.totals().phase }, 1);
     },
   });
   if (!compares) {
     gauge('rows_in_flight', 'Rows sent to the target and not committed yet.', () => {
-      const { rows, rowsCommitted } = tally.snapshot();
+      const { rows, rowsCommitted } = tally.totals();
       return rows - rowsCommitted;
     });
     gauge('ring_fill_ratio', 'How full the rings between readers and writers are, from 0 to 1.', () => {
-      return tally.snapshot().gauges.ringFill;
+      return tally.totals().gauges.ringFill;
     });
     new Counter({
       name: `${PREFIX}tier_seconds_total`,
@@ -120,7 +122,7 @@ export function createMetrics(
       registers,
       collect() {
         this.reset();
-        const { tiers } = tally.snapshot();
+        const { tiers } = tally.totals();
         for (const tier of TIERS) {
           for (const [kind, ms] of Object.entries(tiers[tier])) {
             // A tier does not wait for itself, nor a reader for the target.

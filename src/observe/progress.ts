@@ -9,7 +9,7 @@ import { byteCount, duration, short } from './format.js';
 import { LiveProgress } from './live.js';
 import type { Log } from './log.js';
 import type { ProgressLine } from './schemas.js';
-import { type Snapshot, type TableSnapshot, Tally } from './tally.js';
+import { type TableSnapshot, Tally, type Totals } from './tally.js';
 
 /** `json`: JSON lines (`--progress`); `live`: bars; `lines`: log lines; `none`: only the run's own log lines. */
 export type ProgressStyle = 'json' | 'live' | 'lines' | 'none';
@@ -54,8 +54,8 @@ export class Screen {
     this.stopLive();
   }
 
-  startLive(snapshot: () => Snapshot): void {
-    this.#live ??= new LiveProgress(this.stream, snapshot);
+  startLive(totals: () => Totals): void {
+    this.#live ??= new LiveProgress(this.stream, totals);
   }
 
   stopLive(): void {
@@ -81,7 +81,7 @@ export class Progress {
 
   /** Begins to draw. `stop` must follow, whatever happens. */
   start(): void {
-    if (this.#style === 'live') this.#screen.startLive(() => this.#tally.snapshot());
+    if (this.#style === 'live') this.#screen.startLive(() => this.#tally.totals());
     if (this.#style === 'json') this.#every(JSON_INTERVAL_MS, () => this.#writeJson());
     if (this.#style === 'lines') this.#every(LINES_INTERVAL_MS, () => this.#writeLine());
   }
@@ -154,7 +154,7 @@ export class Progress {
   }
 
   #writeLine(): void {
-    const s = this.#tally.snapshot();
+    const s = this.#tally.totals();
     if (s.phase !== 'transfer' && s.phase !== 'verify') {
       this.#log.info(`${s.phase}: ${duration(s.elapsedMs)} so far`);
       return;
@@ -168,7 +168,7 @@ export class Progress {
   }
 
   #writeJson(): void {
-    const s = this.#tally.snapshot();
+    const s = this.#tally.totals();
     this.#writeJsonLine(s, s, {
       table: null,
       current_table: s.running[0]?.table ?? null,
@@ -181,15 +181,15 @@ export class Progress {
     const t = this.#tally.table(table);
     // What is in the target is what the table had, whatever the catalog said.
     const approximateRows = status === 'completed' ? t.rows : t.approximateRows;
-    this.#writeTableLine(this.#tally.snapshot(), { ...t, approximateRows }, status);
+    this.#writeTableLine(this.#tally.totals(), { ...t, approximateRows }, status);
   }
 
-  #writeTableLine(s: Snapshot, t: TableSnapshot, status: 'running' | 'completed' | 'failed'): void {
+  #writeTableLine(s: Totals, t: TableSnapshot, status: 'running' | 'completed' | 'failed'): void {
     this.#writeJsonLine(s, t, { table: t.table, current_table: t.table, table_status: status });
   }
 
   #writeJsonLine(
-    s: Snapshot,
+    s: Totals,
     counts: Pick<
       TableSnapshot,
       'rows' | 'rowsCommitted' | 'bytes' | 'approximateRows' | 'rowsPerSecond' | 'remainingMs' | 'limit'

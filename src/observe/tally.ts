@@ -2,7 +2,7 @@
  * Where a run stands, added up from its events.
  *
  * Pure but for the clock it is given; runs on the main thread. Live progress, the terminal UI, the report and the
- * metrics all ask for a `Snapshot`. Rows that have left for the target count as soon as they are under way;
+ * metrics all ask for a `Snapshot`, or only for its `Totals`, which cost the same however many tables there are. Rows that have left for the target count as soon as they are under way;
  * `rowsCommitted` is what is there for good.
  */
 import type { RunEvent, RunPhase } from '../engine/events.js';
@@ -46,7 +46,8 @@ export interface Gauges {
   ringFill: number;
 }
 
-export interface Snapshot {
+/** The run as a whole, and the tables that are under way. */
+export interface Totals {
   runId: string | null;
   phase: RunPhase;
   /** The phases so far and when each began, since the run's start. */
@@ -71,6 +72,9 @@ export interface Snapshot {
   tiers: Tiers;
   gauges: Gauges;
   running: TableSnapshot[];
+}
+
+export interface Snapshot extends Totals {
   /** Every table, in the order of the plan. */
   tables: TableSnapshot[];
 }
@@ -104,6 +108,10 @@ export class Tally {
   #rows = 0;
   #bytes = 0;
   #ringFill = 0;
+  /** Of all tables together. */
+  readonly #sums = { rowsCommitted: 0, bytesCommitted: 0, chunks: 0, retries: 0, approximateRows: 0 };
+  readonly #counts = { pending: 0, running: 0, completed: 0, failed: 0 };
+  readonly #running = new Set<Tracked>();
 
   constructor(clock: () => number = () => performance.now()) {
     this.#clock = clock;
@@ -116,7 +124,7 @@ export class Tally {
       case 'run-started':
         this.#runId = event.runId;
         for (const { table, approximateRows } of event.tables)
-          this.#track(table).approximateRows = approximateRows;
+          this.#change(this.#track(table), { approximateRows });
         break;
       case 'phase':
         this.#phases.push({ phase: event.phase, atMs: this.#clock() - this.#startedMs });
@@ -126,9 +134,9 @@ export class Tally {
         break;
       case 'table-started': {
         const table = this.#track(event.table);
-        table.status = 'running';
-        table.startedMs = this.#clock();
-        table.pace = new Pace({ atMs: table.startedMs, rows: rowsOf(table), bytes: bytesOf(table) });
+        const startedMs = this.#clock();
+        const pace = new Pace({ atMs: startedMs, rows: rowsOf(table), bytes: bytesOf(table) });
+        this.#change(table, { status: 'running', startedMs, pace });
         break;
       }
       case 'rows':
@@ -137,15 +145,17 @@ export class Tally {
       case 'sample':
         this.#sample(event.lanes, event.tables);
         break;
-      case 'retry':
-        this.#track(event.table).retries++;
+      case 'retry': {
+        const table = this.#track(event.table);
+        this.#change(table, { retries: table.retries + 1 });
         break;
+      }
       case 'table-finished':
         this.#commit(event.table, event.rows, event.bytes);
         this.#end(event.table, 'completed');
         break;
       case 'table-failed':
-        this.#track(event.table).error = event.error;
+        this.#change(this.#track(event.table), { error: event.error });
         this.#end(event.table, 'failed');
         break;
       case 'step':
@@ -157,43 +167,41 @@ export class Tally {
 
   snapshot(): Snapshot {
     const now = this.#clock();
-    const tables = [...this.#tables.values()].map((table) => this.#snapshotOf(table, now));
+    return {
+      ...this.totals(),
+      tables: [...this.#tables.values()].map((table) => this.#snapshotOf(table, now)),
+    };
+  }
+
+  totals(): Totals {
+    const now = this.#clock();
     const pace = this.#pace.perSecond(now);
-    const sum = (value: (table: TableSnapshot) => number) => tables.reduce((all, t) => all + value(t), 0);
-    // A finished table counts as what it turned out to be, a running one as at least what it has.
-    const approximateRows = sum((t) =>
-      t.status === 'completed' ? t.rows : Math.max(t.approximateRows, t.rows),
-    );
+    const { approximateRows } = this.#sums;
     const { recent, total, limit } = this.#tiers;
     const phase = this.#phases.at(-1)?.phase ?? 'connect';
     return {
       runId: this.#runId,
       phase,
       phases: [...this.#phases],
-      tablesTotal: tables.length,
-      tablesCompleted: tables.filter((t) => t.status === 'completed').length,
-      tablesFailed: tables.filter((t) => t.status === 'failed').length,
+      tablesTotal: this.#tables.size,
+      tablesCompleted: this.#counts.completed,
+      tablesFailed: this.#counts.failed,
       rows: this.#rows,
       bytes: this.#bytes,
-      rowsCommitted: sum((t) => t.rowsCommitted),
-      bytesCommitted: sum((t) => t.bytesCommitted),
-      chunks: sum((t) => t.chunks),
-      retries: sum((t) => t.retries),
-      approximateRows,
+      ...this.#sums,
       rowsPerSecond: pace.rows,
       bytesPerSecond: pace.bytes,
       remainingMs: remaining(approximateRows - this.#rows, pace.rows),
       elapsedMs: now - this.#startedMs,
       limit: phase === 'transfer' ? limit : null,
-      tiers: structuredClone(total),
+      tiers: copyOf(total),
       gauges: {
         reader: busy(recent.reader),
         hasher: busy(recent.hasher),
         writer: busy(recent.writer),
         ringFill: phase === 'transfer' ? this.#ringFill : 0,
       },
-      running: tables.filter((t) => t.status === 'running'),
-      tables,
+      running: [...this.#running].map((table) => this.#snapshotOf(table, now)),
     };
   }
 
@@ -227,7 +235,31 @@ export class Tally {
       pace: new Pace({ atMs: this.#clock(), rows: 0, bytes: 0 }),
     };
     this.#tables.set(name, table);
+    this.#count(table, 1);
     return table;
+  }
+
+  /** Changes what is known of a table, and with it what is known of all of them. */
+  #change(table: Tracked, changes: Partial<Tracked>): void {
+    this.#count(table, -1);
+    Object.assign(table, changes);
+    this.#count(table, 1);
+    if (table.status === 'running') this.#running.add(table);
+    else this.#running.delete(table);
+  }
+
+  /** @param times 1: the table counts from here on; -1: not as it is now */
+  #count(table: Tracked, times: 1 | -1): void {
+    const { status, rowsCommitted, bytesCommitted, chunks, retries } = table;
+    const rows = rowsOf(table);
+    this.#counts[status] += times;
+    this.#sums.rowsCommitted += times * rowsCommitted;
+    this.#sums.bytesCommitted += times * bytesCommitted;
+    this.#sums.chunks += times * chunks;
+    this.#sums.retries += times * retries;
+    // A finished table counts as what it turned out to be, a running one as at least what it has.
+    this.#sums.approximateRows +=
+      times * (status === 'completed' ? rows : Math.max(table.approximateRows, rows));
   }
 
   #commit(name: string, rows: number, bytes: number, chunks?: number): void {
@@ -237,9 +269,7 @@ export class Tally {
     // What is committed was under way, as far as a sample has seen it.
     const rowsUnderWay = Math.max(0, table.rowsUnderWay - newRows);
     const bytesUnderWay = Math.max(0, table.bytesUnderWay - newBytes);
-    table.rowsCommitted = rows;
-    table.bytesCommitted = bytes;
-    if (chunks !== undefined) table.chunks = chunks;
+    this.#change(table, { rowsCommitted: rows, bytesCommitted: bytes, chunks: chunks ?? table.chunks });
     if (table.status === 'pending') {
       // An earlier process of the run has brought these: they are no part of this one's pace.
       this.#history.shift(newRows, newBytes);
@@ -254,7 +284,7 @@ export class Tally {
   #sample(lanes: readonly LaneSample[], names: readonly string[]): void {
     this.#ringFill = ringFill(lanes);
     this.#tiers.fade();
-    for (const { clock } of this.#tables.values()) clock.fade();
+    for (const { clock } of this.#running) clock.fade();
     const underWay = new Map<string, { rows: number; bytes: number }>();
     for (const { table, reader, hasher, writers } of lanes) {
       this.#addTimes('reader', reader, table, names);
@@ -267,9 +297,9 @@ export class Tally {
         underWay.set(name, { rows: rows + writer.rowsUnderWay, bytes: bytes + writer.bytesUnderWay });
       }
     }
-    for (const table of this.#tables.values()) {
+    for (const table of this.#running) {
       const { rows, bytes } = underWay.get(table.table) ?? { rows: 0, bytes: 0 };
-      if (table.status === 'running') this.#underWay(table, rows, bytes, 0, 0);
+      this.#underWay(table, rows, bytes, 0, 0);
     }
   }
 
@@ -289,8 +319,7 @@ export class Tally {
   #underWay(table: Tracked, rows: number, bytes: number, newRows: number, newBytes: number): void {
     this.#rows += rows - table.rowsUnderWay + newRows;
     this.#bytes += bytes - table.bytesUnderWay + newBytes;
-    table.rowsUnderWay = rows;
-    table.bytesUnderWay = bytes;
+    this.#change(table, { rowsUnderWay: rows, bytesUnderWay: bytes });
     table.pace.add({ atMs: this.#clock(), rows: rowsOf(table), bytes: bytesOf(table) });
     this.#pace.add(this.#now());
     this.#history.add(this.#sinceStart());
@@ -298,8 +327,7 @@ export class Tally {
 
   #end(name: string, status: 'completed' | 'failed'): void {
     const table = this.#track(name);
-    table.status = status;
-    table.endedMs = this.#clock();
+    this.#change(table, { status, endedMs: this.#clock() });
     this.#underWay(table, 0, 0, 0, 0);
   }
 
@@ -320,7 +348,7 @@ export class Tally {
       begunMs: startedMs === null ? null : startedMs - this.#startedMs,
       elapsedMs: startedMs === null ? null : (endedMs ?? nowMs) - startedMs,
       limit: running ? clock.limit : null,
-      tiers: structuredClone(clock.total),
+      tiers: copyOf(clock.total),
     };
   }
 
@@ -331,6 +359,10 @@ export class Tally {
   #sinceStart(): { atMs: number; rows: number; bytes: number } {
     return { ...this.#now(), atMs: this.#clock() - this.#startedMs };
   }
+}
+
+function copyOf({ reader, hasher, writer }: Tiers): Tiers {
+  return { reader: { ...reader }, hasher: { ...hasher }, writer: { ...writer } };
 }
 
 function rowsOf({ rowsCommitted, rowsUnderWay }: Tracked): number {
