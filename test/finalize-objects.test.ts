@@ -110,6 +110,11 @@ test('sequences, the defaults that use them, and comments', async () => {
       },
     },
   });
+  assert.ok(
+    plans[0]?.notes.includes(
+      'sequence Order Numbers counts from 1000 to 9223372036854775807 in PostgreSQL, as far as bigint goes',
+    ),
+  );
   await make(plans);
   await target.query('INSERT INTO app."Order" ("N") VALUES (1), (2)');
   assert.equal(await one('SELECT array_agg("Id" ORDER BY "Id")::text FROM app."Order"'), '{1045,1050}');

@@ -175,9 +175,13 @@ class Sequences {
     const names = relationNames(wishes, takenNames(plans));
     for (const [i, { schema, name, ...rest }] of arriving.entries()) {
       const target = { schema: wishes[i]!.schema, name: names[i]! };
-      const [minimum, maximum] = [clamped(rest.minimum), clamped(rest.maximum)];
+      const [start, minimum, maximum] = [clamped(rest.start), clamped(rest.minimum), clamped(rest.maximum)];
       this.#known.push({ schema, name, target: qualified(target) });
-      this.#waiting.set(qualified(target), { ...target, ...rest, minimum, maximum });
+      this.#waiting.set(qualified(target), { ...target, ...rest, start, minimum, maximum });
+      if (minimum !== rest.minimum || maximum !== rest.maximum) {
+        const range = `from ${minimum} to ${maximum}`;
+        this.#plans[0]?.notes.push(`sequence ${name} counts ${range} in PostgreSQL, as far as bigint goes`);
+      }
       if (target.name === wishes[i]!.name) continue;
       const why = tooLong(wishes[i]!.name) ? '63 bytes at most' : 'something else has its name';
       this.#plans[0]?.notes.push(`sequence ${name} is named ${target.name} in PostgreSQL (${why})`);
