@@ -270,9 +270,12 @@ export class Ledger {
 
   #checkTogether(): { tables: ExpectedRows[]; missing: Promise<MissingRows> } {
     const tables: ExpectedRows[] = [];
-    const missing = this.#write(async (target) => {
-      // Its turn has come: who asks from here on is for the next one.
+    // Its turn has come, or it failed before: who asks from here on is for the next one.
+    const closed = (): void => {
       if (this.#checks?.tables === tables) this.#checks = null;
+    };
+    const missing = this.#write(async (target) => {
+      closed();
       const found = await missingRows(target, this.runId, tables, this.#isUnlogged);
       const there = tables.filter(({ plan }) => !found.has(plan) && !this.isUnlogged(plan));
       await setTables(
@@ -281,7 +284,7 @@ export class Ledger {
         there.map(({ plan }) => ({ plan, status: 'loaded', error: null })),
       );
       return found;
-    });
+    }).finally(closed);
     return { tables, missing };
   }
 

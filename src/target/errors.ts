@@ -41,9 +41,6 @@ const NETWORK = new Set([
   'ETIMEDOUT',
   'EPIPE',
 ]);
-/** What to do where the server's table of locks is full. */
-export const LOCK_TABLE_FULL =
-  "Raise max_locks_per_transaction in the target's postgresql.conf and restart the server, or end sessions that lock many tables.";
 /** Shutdown, crash, dropped database, and the time limits after which a session is ended. */
 const ENDS_SESSION = /^(57P0[1245]|25P0[34]|08)/;
 const LOST = /Connection terminated|connection is closed|Client was closed|not queryable/i;
@@ -125,9 +122,12 @@ export function targetError(error: unknown, place: ErrorPlace = {}): AppError {
       'Shorten the value in the source, or exclude the table.',
     );
   }
-  // Memory of the server's own, which is as large as it was when it started: in every language the hint names the setting.
-  if (state === '53200' && driver.hint?.includes('max_locks_per_transaction') === true) {
-    return build('TARGET_TRANSIENT', `The target has no room for more locks: ${said}`, LOCK_TABLE_FULL);
+  if (isLockTableFull(error)) {
+    return build(
+      'TARGET_TRANSIENT',
+      `The target has no room for more locks: ${said}`,
+      "Raise max_locks_per_transaction in the target's postgresql.conf and restart the server, or end sessions that lock many tables.",
+    );
   }
   if (/^(53|40001|40P01|57P03)/.test(state)) {
     return build('TARGET_TRANSIENT', `The target gave up for now: ${said}`);
@@ -209,6 +209,13 @@ export function connectError(error: unknown, address: TargetAddress): AppError {
 /** @returns the SQLSTATE of a server's error, or undefined where no server said anything. */
 export function sqlStateOf(error: unknown): string | undefined {
   return sqlState(asDriverError(error));
+}
+
+/** @returns whether the server has no room for another lock, in memory that is as large as it was when it started */
+export function isLockTableFull(error: unknown): boolean {
+  const driver = asDriverError(error);
+  // The code is that of any memory; in every language the hint names the setting.
+  return sqlState(driver) === '53200' && driver.hint?.includes('max_locks_per_transaction') === true;
 }
 
 function sqlState(driver: DriverError): string | undefined {

@@ -6,7 +6,7 @@
 import { AppError } from '../errors.js';
 import type { TargetName } from './catalog.js';
 import type { TargetConnection } from './connection.js';
-import { LOCK_TABLE_FULL } from './errors.js';
+import { isLockTableFull } from './errors.js';
 
 /** A table that is made takes a lock, and so do its TOAST table with its index and the sequence of an identity column. */
 const LOCKS_PER_NEW_TABLE = 4;
@@ -31,7 +31,7 @@ export async function nameLockShortage<E>(
   names: readonly TargetName[],
   error: E,
 ): Promise<E | AppError> {
-  if (!(error instanceof AppError) || error.remedy !== LOCK_TABLE_FULL) return error;
+  if (!(error instanceof AppError) || !isLockTableFull(error.cause)) return error;
   const [row] = await target
     .query<{ perSession: number; sessions: number; held: number }>(ROOM_SQL, [
       names.map(({ schema }) => schema),
