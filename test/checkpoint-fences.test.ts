@@ -206,6 +206,26 @@ test('a chunk is committed or moved, whoever comes first', async () => {
   ]);
 });
 
+test('a deletion whose answer was lost is not made again', async () => {
+  const run = await begun('deleted');
+  const ledger = await ledgerOf(run);
+  const session = await connect();
+  const deleting = { partition: 4, keys: { first: ['7'], last: ['9'] } };
+  assert.equal(await ledger.deletion(session, run.plan, deleting, async () => 3), 3);
+  assert.equal(await ledger.deletion(session, run.plan, deleting, () => assert.fail('deleted again')), 3);
+  const [table] = await readTables(own, run.runId);
+  assert.deepEqual(
+    table!.chunks.map(({ partition, lower, upper, deleted, byKey }) => [
+      partition,
+      lower,
+      upper,
+      deleted,
+      byKey,
+    ]),
+    [[4, ['7'], ['9'], 3, true]],
+  );
+});
+
 test('of a shared partition only the newest claimant enters chunks, and no two hosts take one number', async () => {
   const run = await begun('shared');
   const ledger = await ledgerOf(run, 1, true);

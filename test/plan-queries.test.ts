@@ -246,7 +246,7 @@ describe('names and statements', () => {
   });
 });
 
-test('a chunk that ends with a row larger than the window reaches up to its key', async () => {
+test('a chunk that ends with a row larger than the window reaches up to its key, and the last one to the range’s end', async () => {
   const plan = planOne({
     columns: [
       sourceColumn('Id', 'int'),
@@ -261,14 +261,14 @@ test('a chunk that ends with a row larger than the window reaches up to its key'
   const body = { bytes: Buffer.alloc(60_000, 'x\0') };
   const rows = [7, 8, 9].map((id) => ({ values: [{ bytes: u32(id) }, body] }));
   const pieces = [answer(wire, rows)];
-  const { chunks, uppers } = await new TestPump().run({ ...plan, chunkRows: 1 }, pieces, 'error', {
-    upper: null,
+  const { chunks, uppers } = await new TestPump().run({ ...plan, chunkRows: 2 }, pieces, 'error', {
+    upper: ['99'],
   });
   assert.deepEqual(
     [chunks, uppers],
     [
-      [1, 1, 1],
-      [['7'], ['8'], ['9']],
+      [2, 1],
+      [['8'], ['99']],
     ],
   );
 });

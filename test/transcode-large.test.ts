@@ -9,6 +9,7 @@ import { createRowHasher } from '../src/hash/rowHasher.js';
 import { WHOLE_TABLE_ROWS } from '../src/plan/model.js';
 import { SLOT_FLAG } from '../src/ring/layout.js';
 import { TestPump } from './support/pump.js';
+import { planOne, sourceColumn } from './support/sourceTables.js';
 import { type PlanColumn, planOf } from './support/transcode.js';
 import {
   collation,
@@ -266,6 +267,34 @@ test('a chunk ends by its bytes, unless no key could tell its rows from those be
     const result = await new TestPump({ windowBytes: MIB }).run(planOf(columns, chunkRows), response());
     assert.deepEqual([result.error, result.chunks], [null, chunks]);
   }
+});
+
+test('a chunk that has bytes enough ends with its next row, also where that has still to come', async () => {
+  const names = Array.from({ length: 100 }, (_, i) => `c${i}`);
+  const plan = planOne(
+    { columns: names.map((name) => sourceColumn(name, 'int')), key: ['c0'] },
+    { chunkRows: 1_000_000 },
+  );
+  const columns = names.map((name) => ({ name, info: typeInfo.plain(0x38), frame: 'fixed' as const }));
+  const one = row(
+    columns,
+    names.map(() => ({ bytes: u32(0) })),
+  );
+  const tupleBytes = 2 + 8 * names.length;
+  const first = Math.ceil((128 * MIB) / tupleBytes);
+  function* response(): Generator<Buffer> {
+    yield colmetadata(columns);
+    for (let id = 1; id <= first + 200; id++) {
+      one.writeUInt32LE(id, 1);
+      // When a slot is full, of its next row there is only the beginning.
+      yield one.subarray(0, 3);
+      yield one.subarray(3);
+    }
+    yield done(first + 200);
+  }
+  const { chunks, uppers } = await new TestPump().run(plan, response(), 'error', { upper: null });
+  assert.ok(chunks[0]! >= first && chunks[0]! < first + 100, `${chunks}`);
+  assert.deepEqual(uppers, [[String(chunks[0])], null]);
 });
 
 describe('large values', () => {

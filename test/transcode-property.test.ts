@@ -5,11 +5,24 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { rowLayout } from '../src/read/layout.js';
+import { generateTranscoder, STOP } from '../src/read/transcoder.js';
+import { readToken } from '../src/tds/tokenReader.js';
 import { loadTuples } from './support/copyBinary.js';
 import { interpret } from './support/interpret.js';
 import { sharedPostgres, type TestPostgres } from './support/postgres.js';
 import { type PlanColumn, planOf, Transcoder, transcode } from './support/transcode.js';
-import { answer, colmetadata, typeInfo, u32, type WireColumn, type WireValue } from './support/wire.js';
+import {
+  answer,
+  collation,
+  colmetadata,
+  nbcRow,
+  row,
+  typeInfo,
+  u32,
+  type WireColumn,
+  type WireValue,
+} from './support/wire.js';
 import type { Cell } from './support/wireCells.js';
 import { ENCODINGS } from './support/wireText.js';
 import { anyType, decimalCase, simpleCases, type TypeCase, textCases } from './support/wireTypes.js';
@@ -160,6 +173,65 @@ describe('random layouts', () => {
       const at = colmetadata(columns).length + 1 + bytes;
       const { tuples } = await reader.run(plan, [some.subarray(0, at), some.subarray(at)]);
       assert.ok(tuples.equals(expected), `cut after ${bytes} bytes of it`);
+    }
+  });
+
+  it('take no row whose last byte has not come, whatever lies behind it', () => {
+    const columns: (WireColumn & PlanColumn)[] = [
+      { name: 'fixed', info: typeInfo.plain(0x38), frame: 'fixed', pgType: 'integer' },
+      { name: 'byte', info: typeInfo.decimal(0x6a, 28, 3), frame: 'byte', pgType: 'numeric(28,3)' },
+      {
+        name: 'ushort',
+        info: typeInfo.text(0xe7, 100, collation(0x409)),
+        frame: 'ushort',
+        pgType: 'varchar(50)',
+      },
+      { name: 'long', info: typeInfo.variant(), frame: 'long', pgType: 'text' },
+      { name: 'textptr', info: typeInfo.long(0x22, null), frame: 'textptr', pgType: 'bytea' },
+      { name: 'known', info: typeInfo.binary(0xa5, 0xffff), frame: 'plp', pgType: 'bytea' },
+      { name: 'unknown', info: typeInfo.binary(0xa5, 0xffff), frame: 'plp', pgType: 'bytea' },
+      { name: 'empty', info: typeInfo.binary(0xa5, 0xffff), frame: 'plp', pgType: 'bytea' },
+      { name: 'last', info: typeInfo.plain(0x26, 4), frame: 'byte', pgType: 'integer' },
+    ];
+    const whole: (WireValue | null)[] = [
+      { bytes: u32(7) },
+      { bytes: Buffer.from([1, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]) },
+      { bytes: Buffer.from('two', 'utf16le') },
+      { bytes: Buffer.from([0x38, 0, 1, 0, 0, 0]) },
+      ...['image', 'binary'].map((text) => ({ bytes: Buffer.from(text) })),
+      { bytes: Buffer.from('in two chunks'), chunks: [4], known: false },
+      { bytes: Buffer.alloc(0) },
+      { bytes: u32(9) },
+    ];
+    const out = Buffer.alloc(100_000);
+    const view = (bytes: Buffer) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const check = (some: typeof columns, values: typeof whole): void => {
+      const head = colmetadata(some);
+      const metadata = readToken(head, 0, head.length);
+      assert.ok(metadata?.kind === 'columns');
+      const transcoder = generateTranscoder(rowLayout(planOf(some), metadata.columns, 'error'));
+      for (const one of [row(some, values), nbcRow(some, values)]) {
+        const state = { position: 0, output: 0, rows: 0, lastRow: -1 };
+        const taken = (bytes: Buffer, end: number) => {
+          const input = Buffer.concat([bytes, Buffer.alloc(1000)]);
+          return transcoder(input, view(input), 0, end, out, view(out), 0, out.length, 9, 500, state);
+        };
+        for (let end = 0; end < one.length; end++) {
+          for (const behind of [0, 1, 4, 0xff]) {
+            const stop = taken(Buffer.concat([one.subarray(0, end), Buffer.alloc(300, behind)]), end);
+            const nothing = { position: 0, output: 0, rows: 0, lastRow: -1 };
+            assert.deepEqual([stop, state], [STOP.NEED_INPUT, nothing], `${some[0]!.name}, ${end} bytes`);
+          }
+        }
+        taken(one, one.length);
+        assert.deepEqual([state.rows, state.position], [1, one.length]);
+      }
+    };
+    const nulls = whole.map((value, i) => (columns[i]!.frame === 'fixed' ? value : null));
+    // All of them, and each as the row's last.
+    for (const values of [whole, nulls]) {
+      check(columns, values);
+      for (const [i, column] of columns.entries()) check([column], [values[i]!]);
     }
   });
 
