@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Ledger } from '../src/checkpoint/ledger.js';
 import { beginRun, readTables } from '../src/checkpoint/runs.js';
 import { ensureLedger } from '../src/checkpoint/schema.js';
 import type { RunEvent } from '../src/engine/events.js';
+import { WorkQueue } from '../src/engine/workQueue.js';
 import { AppError, toErrorData } from '../src/errors.js';
 import { type TableSnapshot, Tally } from '../src/observe/tally.js';
 import type { TablePlan } from '../src/plan/model.js';
@@ -95,6 +97,73 @@ test('the ledger takes many tables by as many statements as few, and enters thos
   );
 });
 
+test('many tables are made ready by as many statements as few, whether they are there or not', async () => {
+  for (const name of ['drop_recreate', 'truncate', 'upsert'] as const) {
+    const counts: number[] = [];
+    for (const tables of [3, 12]) {
+      const plans = someTables(tables).map((plan) => ({ ...plan, unlogged: name === 'truncate' }));
+      await target.query('DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app');
+      const { session, statements } = listening();
+      for (const rowHashColumn of [null, 'row_hash']) {
+        const given = plans.map((plan) => ({ ...plan, rowHashColumn }));
+        // The second time, tables are there and lack a column, and their unique key.
+        await transferMode(name).prepare(session, given);
+        await target.query(
+          `ALTER TABLE app."${plans[1]!.target.name.replaceAll('"', '""')}" ADD UNIQUE ("Id")`,
+        );
+      }
+      counts.push(
+        statements.filter((sql) => !sql.includes('ADD PRIMARY KEY') && !sql.includes('UNIQUE INDEX')).length,
+      );
+    }
+    assert.equal(counts[1], counts[0], name);
+  }
+});
+
+test('tables are begun in their order, no more than may be at a time, and what comes back is first', async () => {
+  const [plan] = someTables(1);
+  const plans = Array.from({ length: 4 }, (_, index) => ({ ...plan!, index }));
+  const partitions = plans.map(({ index: table }) =>
+    [0, 1, 2].map((partition) => ({ table, partition, lower: null, upper: null })),
+  );
+  const silent = { started() {}, committed() {}, complete() {}, finished() {}, failed() {} };
+  const queue = new WorkQueue(plans, partitions, { tables: 2, readersPerTable: 2 }, silent);
+  const given: string[] = [];
+  const take = (readers: number): void => {
+    for (let i = 0; i < readers; i++) {
+      void queue.next().then((one) => given.push(one === null ? 'none' : `${one.table}.${one.partition}`));
+    }
+  };
+  const settled = async (): Promise<string> => {
+    await setImmediate();
+    return given.splice(0).join(' ');
+  };
+  const read = (table: number, partition: number): void =>
+    queue.read({ table, partition, rows: 1, chunks: 1 });
+  take(5);
+  assert.equal(await settled(), '0.0 0.1 1.0 1.1');
+  read(1, 0);
+  assert.equal(await settled(), '1.2');
+  take(2);
+  read(0, 0);
+  read(0, 1);
+  assert.equal(await settled(), '0.2');
+  read(1, 1);
+  read(1, 2);
+  assert.equal(await settled(), '2.0');
+  take(2);
+  queue.again({ table: 0, partition: 3, lower: null, upper: null }, { rows: 1 });
+  assert.equal(await settled(), '2.1 0.3');
+  queue.failed(2, toErrorData(new AppError('TARGET_QUERY', 'a reason')), true);
+  queue.failed(0, toErrorData(new AppError('TARGET_QUERY', 'a reason')), true);
+  take(3);
+  assert.equal(await settled(), '');
+  read(0, 2);
+  assert.equal(await settled(), '3.0 3.1');
+  queue.drain();
+  assert.equal(await settled(), 'none');
+});
+
 test('what is counted of all tables on the way is what they have together', () => {
   const random = randomFrom(7);
   const tally = new Tally(() => 0);
@@ -146,15 +215,20 @@ function someTables(tables: number): TablePlan[] {
   });
 }
 
-/** Begins a run of so many tables, each of two partitions. */
-async function beginning(tables: number) {
-  const plans = someTables(tables);
+/** The target's session, and the statements that are sent to it. */
+function listening(): { session: TargetConnection; statements: string[] } {
   const statements: string[] = [];
   const query: TargetConnection['query'] = (sql, values) => {
     statements.push(sql);
     return target.query(sql, values);
   };
-  const session = Object.assign(Object.create(target) as TargetConnection, { query });
+  return { session: Object.assign(Object.create(target) as TargetConnection, { query }), statements };
+}
+
+/** Begins a run of so many tables, each of two partitions. */
+async function beginning(tables: number) {
+  const plans = someTables(tables);
+  const { session, statements } = listening();
   const runId = randomUUID();
   const entry = { runId, configHash: 'one', mode: 'truncate', toolVersion: '1' };
   const partitions = plans.map((_, table) => [

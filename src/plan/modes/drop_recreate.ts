@@ -19,13 +19,11 @@ import {
   makeReady,
   missingSchemaRights,
   notTables,
+  runAll,
   type TransferMode,
   takenNames,
   withRows,
 } from './mode.js';
-
-/** Tables in one DROP or in one round of CREATE: keeps statements readable in the server's log. */
-const STATEMENTS_AT_ONCE = 100;
 
 const DEPENDENTS_REMEDY =
   'Drop these objects first and create them again after the run, set migration.drop_cascade: true to drop them with the tables, or use target_mode: truncate.';
@@ -42,14 +40,7 @@ export function dropRecreate(dropCascade: boolean): TransferMode {
       try {
         const makeTables = async (): Promise<void> => {
           await dropTables(target, plans, dropCascade);
-          for (let at = 0; at < plans.length; at += STATEMENTS_AT_ONCE) {
-            await target.query(
-              plans
-                .slice(at, at + STATEMENTS_AT_ONCE)
-                .map(createTable)
-                .join(';\n'),
-            );
-          }
+          await runAll(target, plans.map(createTable));
         };
         await makeReady(target, plans, makeTables, also);
       } catch (error) {
@@ -75,13 +66,20 @@ async function check(
     ...(dropCascade ? [] : inTheWay(standing)),
   ];
   const existing = new Map(relations.map((relation) => [tableLabel(relation), relation]));
+  const goneWith = new Map<string, string[]>();
+  for (const { table, object } of standing) {
+    const label = tableLabel(table);
+    const objects = goneWith.get(label) ?? [];
+    goneWith.set(label, objects);
+    objects.push(object);
+  }
   const actions = plans.map((plan) => {
     const label = tableLabel(plan.target);
     const relation = existing.get(label);
-    const gone = standing.filter(({ table }) => tableLabel(table) === label);
+    const gone = goneWith.get(label) ?? [];
     return [
       ...(relation === undefined ? [] : [`drops ${withRows(relation)}`]),
-      ...(dropCascade ? gone.map(({ object }) => `drops ${object}, which depends on it`) : []),
+      ...(dropCascade ? gone.map((object) => `drops ${object}, which depends on it`) : []),
       createAction(plan),
     ];
   });
@@ -128,9 +126,9 @@ async function dropTables(
   if (dropCascade) {
     // Nobody can make a view of a locked table: what is named now is what goes.
     await target.query(`LOCK TABLE ${there.join(', ')} IN ACCESS EXCLUSIVE MODE`);
+    const byTarget = new Map(plans.map((plan) => [tableLabel(plan.target), plan]));
     for (const { table, object } of await dependents(target, names)) {
-      const plan = plans.find((one) => tableLabel(one.target) === tableLabel(table));
-      plan?.notes.push(`dropped by drop_cascade: ${object}`);
+      byTarget.get(tableLabel(table))?.notes.push(`dropped by drop_cascade: ${object}`);
     }
   }
   await target.query(`DROP TABLE ${there.join(', ')}${dropCascade ? ' CASCADE' : ''}`);

@@ -21,7 +21,7 @@ import { qualified, quoteIdent } from '../../target/identifiers.js';
 import { dropConstraint } from '../../target/objects.js';
 import { hiddenRows } from '../../target/rowSecurity.js';
 import type { TablePlan } from '../model.js';
-import { isTable, missingSchemaRights, notTables, takenNames } from './mode.js';
+import { isTable, missingSchemaRights, notTables, runAll, takenNames } from './mode.js';
 
 /** Tables that exist, by `schema.name`, and what keeps them from taking the rows. */
 export interface Fitting {
@@ -76,21 +76,17 @@ export async function fittingRelations(
   return { existing, obstacles };
 }
 
-/** Adds the planned row hash column where the table does not have it yet. */
-export async function addRowHash(
-  target: TargetConnection,
-  plan: TablePlan,
-  relation: TargetRelation,
-): Promise<void> {
-  if (plan.rowHashColumn === null || !lacksRowHash(plan, relation)) return;
+/** @returns what adds the planned row hash column, where the table does not have it yet. */
+export function addRowHash(plan: TablePlan, relation: TargetRelation): string[] {
+  if (plan.rowHashColumn === null || !lacksRowHash(plan, relation)) return [];
   const column = `${quoteIdent(plan.rowHashColumn)} ${ROW_HASH_TYPE}`;
-  await target.query(`ALTER TABLE ${qualified(plan.target)} ADD COLUMN IF NOT EXISTS ${column}`);
+  return [`ALTER TABLE ${qualified(plan.target)} ADD COLUMN IF NOT EXISTS ${column}`];
 }
 
 /** Foreign keys that point at tables of the run. */
 export interface KeysInTheWay {
-  /** Those that finalization makes again, with the plan of the table they belong to. */
-  ours: { plan: TablePlan; name: string }[];
+  /** Those that finalization makes again, by the plan of the table they belong to. */
+  ours: Map<TablePlan, string[]>;
   others: ForeignKeyReference[];
 }
 
@@ -102,7 +98,7 @@ export async function keysInTheWay(
   target: TargetConnection,
   plans: readonly TablePlan[],
 ): Promise<KeysInTheWay> {
-  const found: KeysInTheWay = { ours: [], others: [] };
+  const found: KeysInTheWay = { ours: new Map(), others: [] };
   const byTarget = new Map(plans.map((plan) => [tableLabel(plan.target), plan]));
   const names = plans.map((plan) => plan.target);
   for (const key of await foreignKeysAt(target, names)) {
@@ -110,20 +106,23 @@ export async function keysInTheWay(
     if (!key.toAsked) continue;
     const plan = byTarget.get(tableLabel(key.from));
     const isOurs = plan?.objects.foreignKeys.some(({ name }) => name === key.constraint) === true;
-    if (plan !== undefined && isOurs) found.ours.push({ plan, name: key.constraint });
-    else found.others.push(key);
+    if (plan !== undefined && isOurs) {
+      found.ours.set(plan, [...(found.ours.get(plan) ?? []), key.constraint]);
+    } else found.others.push(key);
   }
   return found;
 }
 
 export async function dropKeys(target: TargetConnection, { ours }: KeysInTheWay): Promise<void> {
-  for (const { plan, name } of ours) await target.query(dropConstraint(plan.target, name));
+  await runAll(
+    target,
+    [...ours].flatMap(([plan, names]) => names.map((name) => dropConstraint(plan.target, name))),
+  );
 }
 
 /** @returns what `dropKeys` does to a table, in words. */
 export function keyActions(plan: TablePlan, { ours }: KeysInTheWay): string[] {
-  const names = ours.flatMap((key) => (key.plan === plan ? [key.name] : []));
-  return names.map((name) => `drops foreign key ${name} until the rows are in`);
+  return (ours.get(plan) ?? []).map((name) => `drops foreign key ${name} until the rows are in`);
 }
 
 export function lacksRowHash(plan: TablePlan, relation: TargetRelation): boolean {

@@ -21,7 +21,7 @@ import {
   lackingRights,
   lacksRowHash,
 } from './existing.js';
-import { createAction, makeReady, type TransferMode, withRows } from './mode.js';
+import { createAction, makeReady, runAll, type TransferMode, withRows } from './mode.js';
 
 const WRITES = ['truncate', 'insert'] as const;
 
@@ -55,27 +55,23 @@ export const truncate: TransferMode = {
         if (there.length > 0) {
           await target.query(`TRUNCATE TABLE ${there.map((plan) => qualified(plan.target)).join(', ')}`);
         }
-        for (const plan of plans) await makeTable(target, plan, existing.get(tableLabel(plan.target)));
+        await runAll(
+          target,
+          plans.flatMap((plan) => tableStatements(plan, existing.get(tableLabel(plan.target)))),
+        );
       },
       also,
     );
   },
 };
 
-async function makeTable(
-  target: TargetConnection,
-  plan: TablePlan,
-  relation: TargetRelation | undefined,
-): Promise<void> {
-  if (relation === undefined) {
-    await target.query(createTable(plan));
-    return;
-  }
-  await addRowHash(target, plan, relation);
+/** @returns what the table lacks when it has been emptied, as statements. */
+function tableStatements(plan: TablePlan, relation: TargetRelation | undefined): string[] {
+  if (relation === undefined) return [createTable(plan)];
   // The table is empty, so this costs nothing.
-  if (becomesUnlogged(plan, relation)) {
-    await target.query(`ALTER TABLE ${qualified(plan.target)} SET UNLOGGED`);
-  }
+  const unlogged = becomesUnlogged(plan, relation);
+  const setUnlogged = unlogged ? [`ALTER TABLE ${qualified(plan.target)} SET UNLOGGED`] : [];
+  return [...addRowHash(plan, relation), ...setUnlogged];
 }
 
 async function examine(

@@ -22,7 +22,7 @@ import {
   lackingRights,
   lacksRowHash,
 } from './existing.js';
-import { createAction, makeReady, type TransferMode, withRows } from './mode.js';
+import { createAction, makeReady, runAll, type TransferMode, withRows } from './mode.js';
 
 /** SQLSTATE unique_violation. */
 const UNIQUE_VIOLATION = '23505';
@@ -57,13 +57,18 @@ export function upsert(deletes: boolean): TransferMode {
         plans,
         async () => {
           await dropKeys(target, keys);
+          const relationOf = (plan: TablePlan) => existing.get(tableLabel(plan.target));
+          await runAll(
+            target,
+            plans.flatMap((plan) => {
+              const relation = relationOf(plan);
+              return relation === undefined ? [createTable(plan)] : addRowHash(plan, relation);
+            }),
+          );
           for (const plan of plans) {
-            const relation = existing.get(tableLabel(plan.target));
-            if (relation === undefined) await target.query(createTable(plan));
-            else await addRowHash(target, plan, relation);
             // A key of an empty table comes after its rows, with the other finalization.
-            const later = relation === undefined && isFinalized(plan);
-            if (!later && (relation === undefined || unkeyed.has(plan))) await addUniqueKey(target, plan);
+            const isMissing = relationOf(plan) === undefined && !isFinalized(plan);
+            if (isMissing || unkeyed.has(plan)) await addUniqueKey(target, plan);
           }
         },
         also,
@@ -139,7 +144,14 @@ async function examine(
     target,
     plans.map((plan) => plan.target),
   );
-  obstacles.push(...foldedKeys(plans, existing, unique), ...unfitForConflicts(plans, existing, unique));
+  const keysOf = new Map<string, UniqueKey[]>();
+  for (const key of unique) {
+    const label = tableLabel(key);
+    const keys = keysOf.get(label) ?? [];
+    keysOf.set(label, keys);
+    keys.push(key);
+  }
+  obstacles.push(...foldedKeys(plans, existing, keysOf), ...unfitForConflicts(plans, existing, keysOf));
   if (deletes) obstacles.push(...unfitForDeletes(plans, existing));
   const found = new Set(unique.map((key) => JSON.stringify([key.schema, key.name, ...key.columns])));
   const unkeyed = plans.filter((plan) => {
@@ -155,8 +167,8 @@ async function examine(
     if (right !== null && !obstacles.some(({ message }) => message === right.message)) obstacles.push(right);
   }
   const { ours, others } = await keysInTheWay(target, plans);
-  const owned = ours.filter(({ plan }) => existing.get(tableLabel(plan.target))?.owned === true);
-  return { existing, obstacles, unkeyed: new Set(unkeyed), keys: { ours: owned, others } };
+  const owned = [...ours].filter(([plan]) => existing.get(tableLabel(plan.target))?.owned === true);
+  return { existing, obstacles, unkeyed: new Set(unkeyed), keys: { ours: new Map(owned), others } };
 }
 
 /** Rows are matched by their key: a table without one, or with one that can't be asked for, can't be kept in step. */
@@ -193,7 +205,7 @@ function missingKeys(plans: readonly TablePlan[]): AppError[] {
 function unfitForConflicts(
   plans: readonly TablePlan[],
   existing: ReadonlyMap<string, TargetRelation>,
-  unique: readonly UniqueKey[],
+  keysOf: ReadonlyMap<string, readonly UniqueKey[]>,
 ): AppError[] {
   return plans.flatMap((plan) => {
     const [table, name] = [tableLabel(plan.target), qualified(plan.target)];
@@ -203,7 +215,7 @@ function unfitForConflicts(
       obstacles.push(new AppError('SCHEMA_CONFLICT', message, { table, remedy }));
     };
     const key = targetKey(plan).sort().join('\0');
-    for (const { deferrable, columns } of unique.filter((one) => tableLabel(one) === table)) {
+    for (const { deferrable, columns } of keysOf.get(table) ?? []) {
       if (deferrable === null || columns.join('\0') !== key) continue;
       refuse(
         `constraint ${deferrable} over its key (${columns.join(', ')}) is DEFERRABLE`,
@@ -243,7 +255,7 @@ function unfitForDeletes(
 function foldedKeys(
   plans: readonly TablePlan[],
   existing: ReadonlyMap<string, TargetRelation>,
-  unique: readonly UniqueKey[],
+  keysOf: ReadonlyMap<string, readonly UniqueKey[]>,
 ): AppError[] {
   return plans.flatMap((plan) => {
     const label = tableLabel(plan.target);
@@ -252,14 +264,12 @@ function foldedKeys(
     const exact = key.filter(({ collation }) => collation === undefined).map(({ targetName }) => targetName);
     const columns = existing.get(label)?.columns.filter(({ folds }) => folds) ?? [];
     const folded = columns.map(({ name }) => name).filter((name) => exact.includes(name));
-    const index = unique.find(
-      ({ schema, name, columns, folds }) =>
-        folds &&
-        exact.length === key.length &&
-        schema === plan.target.schema &&
-        name === plan.target.name &&
-        columns.join('\0') === targetKey(plan).sort().join('\0'),
-    );
+    const index = keysOf
+      .get(label)
+      ?.find(
+        ({ columns, folds }) =>
+          folds && exact.length === key.length && columns.join('\0') === targetKey(plan).sort().join('\0'),
+      );
     const names = folded.length > 0 ? folded : (index?.columns ?? []);
     if (names.length === 0) return [];
     const message = `Target table ${label} takes keys for equal that the source tells apart: the collation of ${names.join(', ')} folds them`;
