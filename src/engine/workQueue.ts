@@ -69,6 +69,12 @@ export interface WorkListener {
 
 export class WorkQueue {
   readonly #entries: Entry[];
+  /** Tables that are neither finished nor failed. */
+  readonly #open: Set<Entry>;
+  /** Tables that readers are at. */
+  readonly #read = new Set<Entry>();
+  /** Nothing is pending of the tables before this one. */
+  #first = 0;
   readonly #limits: WorkLimits;
   readonly #listener: WorkListener;
   /** Lanes waiting for a partition that the limits hold back. */
@@ -102,6 +108,7 @@ export class WorkQueue {
       unread: partitions[i]!.length,
       nextPartition: earlier[i]?.nextPartition ?? partitions[i]!.length,
     }));
+    this.#open = new Set(this.#entries);
   }
 
   /** Every table, in plan order. */
@@ -133,7 +140,7 @@ export class WorkQueue {
   /** A partition was read to its end. */
   read({ table, rows, chunks }: ReadDone): void {
     const entry = this.#entries[table]!;
-    entry.reading--;
+    this.#leave(entry);
     entry.unread--;
     entry.rowsRead += rows;
     entry.chunksRead += chunks;
@@ -164,7 +171,7 @@ export class WorkQueue {
     entry.chunksRead--;
     entry.unread++;
     entry.partitions++;
-    if (entry.state !== 'failed' && !this.#draining) entry.pending.push(partition);
+    if (entry.state !== 'failed' && !this.#draining) this.#put(entry, [partition]);
     this.#wake();
   }
 
@@ -173,6 +180,7 @@ export class WorkQueue {
     const entry = this.#entries[table]!;
     if (entry.state !== 'checking') return;
     entry.state = 'finished';
+    this.#open.delete(entry);
     entry.endedMs = performance.now();
     this.#listener.finished(entry);
     this.#wake();
@@ -188,7 +196,8 @@ export class WorkQueue {
     entry.bytesCommitted = left.bytes;
     entry.partitions += partitions.length;
     entry.unread = partitions.length;
-    entry.pending = this.#draining ? [] : [...partitions];
+    this.#open.add(entry);
+    if (!this.#draining) this.#put(entry, partitions);
     this.#settle(entry);
     this.#wake();
   }
@@ -200,7 +209,7 @@ export class WorkQueue {
    */
   failed(table: number, error: ErrorData, readerFreed: boolean): void {
     const entry = this.#entries[table]!;
-    if (readerFreed) entry.reading--;
+    if (readerFreed) this.#leave(entry);
     this.#fail(entry, error);
     this.#wake();
   }
@@ -244,6 +253,7 @@ export class WorkQueue {
   #fail(entry: Entry, error: ErrorData): void {
     if (entry.state === 'failed') return;
     entry.state = 'failed';
+    this.#open.delete(entry);
     entry.error = error;
     entry.endedMs = performance.now();
     entry.pending = [];
@@ -255,13 +265,12 @@ export class WorkQueue {
     if (this.#draining) return null;
     const entry = this.#find();
     if (entry === undefined) {
-      return this.#entries.every(({ state }) => state === 'finished' || state === 'failed')
-        ? null
-        : undefined;
+      return this.#open.size === 0 ? null : undefined;
     }
     // Taken before anybody hears of it: who hears that the table begins may drain the queue.
     const partition = entry.pending.shift()!;
     entry.reading++;
+    this.#read.add(entry);
     this.#start(entry);
     return partition;
   }
@@ -269,11 +278,30 @@ export class WorkQueue {
   /** @returns the first table of which another partition may be read now. */
   #find(): Entry | undefined {
     const { tables, readersPerTable } = this.#limits;
-    const busy = this.#entries.filter(({ reading }) => reading > 0).length;
-    return this.#entries.find(
-      ({ pending, reading }) =>
-        pending.length > 0 && reading < readersPerTable && (reading > 0 || busy < tables),
-    );
+    let found: Entry | undefined;
+    for (const entry of this.#read) {
+      const mayBeRead = entry.pending.length > 0 && entry.reading < readersPerTable;
+      if (mayBeRead && entry.plan.index < (found?.plan.index ?? Number.POSITIVE_INFINITY)) found = entry;
+    }
+    if (this.#read.size >= tables) return found;
+    while (this.#entries[this.#first]?.pending.length === 0) this.#first++;
+    for (let i = this.#first; i < (found?.plan.index ?? this.#entries.length); i++) {
+      const entry = this.#entries[i]!;
+      if (entry.pending.length > 0 && entry.reading === 0) return entry;
+    }
+    return found;
+  }
+
+  /** A reader is no longer at the table. */
+  #leave(entry: Entry): void {
+    entry.reading--;
+    if (entry.reading === 0) this.#read.delete(entry);
+  }
+
+  /** Has these read as well. */
+  #put(entry: Entry, partitions: readonly Partition[]): void {
+    entry.pending.push(...partitions);
+    this.#first = Math.min(this.#first, entry.plan.index);
   }
 
   #wake(): void {
