@@ -220,7 +220,7 @@ INSERT INTO wide.one (id, ${names.join(', ')}) VALUES (2${", '2024-01-02'".repea
   assert.match(error.message, /^wide\.one, a row of its first chunk: .*size 8192, maximum size 8160/);
   const scanned = await runCli(['-c', scene.config({ source: { schema: 'wide' } }), 'plan', '--scan']);
   assert.match(scanned.stdout, /wide\.one: wide row, 1 row, such as key 2\n/);
-  assert.match(result.tables[0]?.notes.join('\n') ?? '', /may have 8320 bytes in PostgreSQL.*takes 8160/);
+  assert.match(result.tables[0]?.notes.join('\n') ?? '', /may have 8320 bytes in PostgreSQL.*where 8160 fit/);
 });
 
 test('target roles that may not create, may not write, or only read', async () => {

@@ -106,7 +106,7 @@ function planTable(table: SourceTable, index: number, options: Planning, problem
   const widest = widestRowBytes(columns, options.rowHashColumn !== null);
   if (widest > MAX_PAGE_ROW_BYTES) {
     notes.push(
-      `a row may have ${widest} bytes in PostgreSQL, long values left out, which takes ${MAX_PAGE_ROW_BYTES}: one that has more fails the table`,
+      `a row may have ${widest} bytes in PostgreSQL beside its long values, where ${MAX_PAGE_ROW_BYTES} fit: one that has more fails the table (plan --scan finds such rows)`,
     );
   }
   const keyed = key.map((name) => columns.find(({ sourceName }) => sourceName === name)?.source);
