@@ -111,8 +111,6 @@ export class CutRow {
       if (treatment !== TREATMENT.SKIP) this.#md5.update(this.#pieceView, 0, 4);
       this.#expect(PART.BODY, Math.max(bytes, 0));
     }
-    // An empty part has come whole already.
-    if (this.#want === 0) this.#complete();
   }
 
   #nextField(): void {
