@@ -246,6 +246,10 @@ test('of a shared partition only the newest claimant enters chunks, and no two h
   await other.query(`BEGIN; SELECT FROM mssql_pg_migrate.tables WHERE run_id = '${run.runId}' FOR UPDATE`);
   const third = await afterWaiting(claim(), () => other.query('ROLLBACK'));
   assert.deepEqual(third.pieces, [{ table: 0, partition: 1, lower: ['2'], upper: null, retries: 1 }]);
+  await ledger.table(run.plan, 'completed');
+  assert.deepEqual((await claim()).pieces, []);
+  await ledger.table(run.plan, 'failed');
+  assert.equal(await claimPartition(ledger, run.plan, 0, randomUUID()), null);
 });
 
 test('rows of an UNLOGGED table count as loaded once it is LOGGED, and only where every chunk is there', async () => {

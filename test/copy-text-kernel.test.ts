@@ -38,10 +38,14 @@ function both(
     memory.set(bytes, FROM + shift);
     memory.write(behind.repeat(20), FROM + shift + bytes.length, 'latin1');
     const end = write(memory, FROM + shift, memory, OUT + shift);
+    const other = Buffer.alloc(plain.length);
+    const otherEnd = write(Buffer.concat([bytes, Buffer.from(behind, 'latin1')]), 0, other, 0);
+    assert.equal(otherEnd, plainEnd);
     if (plainEnd < 0) {
       assert.equal(end, plainEnd);
       continue;
     }
+    assert.ok(other.subarray(0, otherEnd).equals(plain.subarray(0, plainEnd)), 'what lies behind was read');
     const text = memory.subarray(OUT + shift, end);
     assert.ok(text.equals(plain.subarray(0, plainEnd)), 'kernel and loops differ');
     assert.ok(
