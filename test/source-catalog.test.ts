@@ -1,6 +1,7 @@
 /** The source catalog and counts, read from a SQL Server: the stand-in, or that of `TEST_MSSQL_URL`. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
 import { parseConfig } from '../src/config/schema.js';
 import { AppError } from '../src/errors.js';
 import { transferMode } from '../src/plan/modes/index.js';
@@ -147,6 +148,18 @@ describe('the catalog', () => {
     assert.equal(twice?.computed?.persisted, false);
     assert.equal(born?.scale, 3);
     assert.equal((await tables()).get('Order] Lines')?.columns[0]?.collation, 'Latin1_General_CI_AS');
+  });
+
+  test('rows of many columns share their shape: a catalog may have millions of them', async () => {
+    const sql = `SELECT ${Array.from({ length: 60 }, (_, i) => `${i} AS c${i}`).join(', ')}`;
+    const [row] = await source.query(sql);
+    assert.equal(row?.c59, 59);
+    // Of V8: whether it is an object with a hidden class, or a hash table of its own.
+    setFlagsFromString('--allow-natives-syntax');
+    const sharesShape = new Function('object', 'return %HasFastProperties(object)') as (
+      object: unknown,
+    ) => boolean;
+    assert.ok(sharesShape(row));
   });
 
   test('one schema, several, all; one that is not there is named with those that are', async () => {
