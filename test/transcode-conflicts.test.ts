@@ -150,6 +150,7 @@ describe('results that are not what was planned', () => {
       [variant, hex('38 00 01')],
       [variant, hex('38')],
       [variant, hex('38 01 ff 01000000')],
+      [variant, hex('6a 02 26')],
       [variant, hex('6a 02 26 ff 01 00000000')],
     ];
     for (const [bad, bytes] of cases) assert.equal((await refuse(bad, { bytes })).code, 'PROTOCOL');
