@@ -174,7 +174,8 @@ class Rest implements InputTaker {
     this.#headerBytes += taken;
     if (this.#headerBytes < HEADER_BYTES) return at + taken;
     const bytes = this.#header.readUInt16BE(LENGTH_OFFSET);
-    if (bytes <= HEADER_BYTES) {
+    // One without contents is a packet, too.
+    if (bytes < HEADER_BYTES) {
       throw new AppError('PROTOCOL', `SQL Server sent a packet of ${bytes} bytes, header included`);
     }
     this.#headerBytes = 0;
@@ -224,8 +225,8 @@ class Rest implements InputTaker {
       const header = window.bytes.subarray(from, window.fill + bytes);
       window.fill = from;
       this.#left -= contents;
-      const over = this.#isOver;
       if (header.length > 0) this.#readHeader(header, 0);
+      const over = this.#isOver;
       const end = (): void => (over ? this.#giveBack(NOTHING, goOn) : goOn());
       const wait = contents > 0 ? work() : undefined;
       if (wait === undefined) end();
