@@ -21,6 +21,7 @@ import {
   type ExpectedRows,
   type LedgerTableStatus,
   type MissingRows,
+  type Move,
   missingRows,
   setTables,
   type TableProgress,
@@ -43,14 +44,6 @@ export interface LedgerOptions {
   onRetry: (error: unknown) => void;
   /** True where other hosts work on the run as well. */
   shared?: boolean;
-}
-
-/** What `move` is told. */
-export interface Move {
-  plan: TablePlan;
-  chunk: Pick<ChunkPlace, 'partition' | 'chunk'>;
-  range: KeyRange;
-  to: Pick<Partition, 'partition' | 'retries'>;
 }
 
 /** That this host reads a planned partition of a shared run. */

@@ -1,10 +1,11 @@
 /**
- * Entries of tables in a run's ledger, many at a time: how far each is, and whether its chunks are all there.
+ * Entries of tables in a run's ledger, many at a time: how far each is, whether its chunks are all there, which are moved.
  *
  * Runs on the main thread.
  */
 import { AppError, type ErrorData } from '../errors.js';
-import type { TablePlan } from '../plan/model.js';
+import type { KeyRange, Partition, TablePlan } from '../plan/model.js';
+import type { ChunkPlace } from '../plan/work.js';
 import { redactedValue } from '../secrets.js';
 import { tableLabel } from '../source/model.js';
 import type { TargetConnection } from '../target/connection.js';
@@ -33,6 +34,14 @@ export interface ExpectedRows {
 
 /** What is not there of each table that should be; tables that are complete are not in it. */
 export type MissingRows = ReadonlyMap<TablePlan, AppError>;
+
+/** A chunk that is not committed, and the partition that its keys are given to. */
+export interface Move {
+  plan: TablePlan;
+  chunk: Pick<ChunkPlace, 'partition' | 'chunk'>;
+  range: KeyRange;
+  to: Pick<Partition, 'partition' | 'retries'>;
+}
 
 /** @returns TARGET_TRANSIENT for each table whose chunks are gone: the server crashed and emptied an UNLOGGED table */
 export async function missingRows(

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { gapsOf } from '../checkpoint/coverage.js';
-import type { Ledger, Move } from '../checkpoint/ledger.js';
+import type { Ledger } from '../checkpoint/ledger.js';
 import {
   chunksBecomeLogged,
   claimRun,
@@ -17,6 +17,7 @@ import {
 } from '../checkpoint/runs.js';
 import { knownVersion, ledgerExists } from '../checkpoint/schema.js';
 import { forgetState, readState, type State, writeState } from '../checkpoint/stateFile.js';
+import type { Move } from '../checkpoint/tableEntries.js';
 import { AppError, toErrorData } from '../errors.js';
 import type { Partition, TablePlan } from '../plan/model.js';
 import { tableLabel } from '../source/model.js';
